@@ -1,0 +1,1 @@
+"""Benchmarks of throughput and quality."""

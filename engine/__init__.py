@@ -1,0 +1,1 @@
+"""The bulk engine: sources, decoding, post-processing, sinks, shards and resume."""

@@ -1,0 +1,48 @@
+"""The errors a user can cause, and the exit code each one ends the command with."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit codes of every command (documented in docs/cli.md)."""
+
+    OK = 0
+    CRASH = 1
+    USAGE = 2
+    FAILED_ROWS = 3
+    MISMATCH = 4
+    UNAVAILABLE = 5
+    INTERRUPTED = 130
+
+
+class UnseeError(Exception):
+    """A mistake the user can mend: shown as one line without a traceback."""
+
+    exit_code: ExitCode = ExitCode.USAGE
+
+
+class DeviceUnavailableError(UnseeError):
+    """The device or backend that was asked for cannot be used."""
+
+    exit_code = ExitCode.UNAVAILABLE
+
+
+class MissingExtraError(UnseeError):
+    """An optional package is not installed."""
+
+    exit_code = ExitCode.UNAVAILABLE
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs {package}, which is not installed: pip install 'unsee[{extra}]'")
+
+
+class VerificationError(UnseeError):
+    """Two results that must agree do not."""
+
+    exit_code = ExitCode.MISMATCH
+
+
+class FailedRowsError(UnseeError):
+    """A run ended, but more images failed than its error rate allows."""
+
+    exit_code = ExitCode.FAILED_ROWS

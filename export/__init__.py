@@ -1,0 +1,1 @@
+"""The descent step, its graph, and the sessions that run it."""

@@ -1,0 +1,1 @@
+"""Networks, checkpoints, data sets and training in PyTorch."""
