@@ -1,1 +1,35 @@
-"""Object saliency in bulk: an image is edited until a classifier no longer sees the object."""
+"""Object saliency in bulk: an image is edited until a classifier no longer sees the object, and the edit is the map."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .engine.detector import Detector, Saliency
+    from .engine.run import run
+    from .errors import UnseeError
+    from .train.models import load_classifier
+
+__version__ = "0.1.0"
+__all__ = ["Detector", "Saliency", "UnseeError", "load_classifier", "run", "saliency"]
+
+_HOMES = {
+    "Detector": ".engine.detector",
+    "Saliency": ".engine.detector",
+    "UnseeError": ".errors",
+    "load_classifier": ".train.models",
+    "run": ".engine.run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that `import unsee` stays light."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'unsee' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name], __name__), name)
+
+
+def saliency(image: Any, model: str, preset: str = "reference", device: str = "auto") -> "Saliency":
+    """Return the saliency of one image; for more than one build a `Detector`, which loads the model once."""
+    from .engine.detector import Detector
+
+    return Detector(model, preset, device)(image)

@@ -46,3 +46,9 @@ class FailedRowsError(UnseeError):
     """A run ended, but more images failed than its error rate allows."""
 
     exit_code = ExitCode.FAILED_ROWS
+
+
+class OutputError(UnseeError):
+    """Results cannot be written: full disk, missing rights."""
+
+    exit_code = ExitCode.CRASH

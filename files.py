@@ -11,8 +11,8 @@ from typing import Any
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; flush it to disk and rename it when the block ends, remove it when it fails."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Yield a temporary path beside `path`: flushed and renamed when the block ends, removed when it fails."""
+    temporary = path.with_name(f".{path.name}.tmp")  # fixed: the next try replaces what a killed one left
     try:
         yield temporary
         with temporary.open("rb") as written:

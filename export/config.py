@@ -1,7 +1,7 @@
 """What one descent does, as plain numbers: the same record configures eager, compiled and exported sessions."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from ..errors import UnseeError
 
@@ -13,25 +13,20 @@ Gradient = Literal["normalized", "raw"]
 class DescentConfig:
     """Constants of the descent (spec sections 1.2, 1.3, 2.1, 2.5).
 
-    cost: `clamp` (B1) lowers the target's logit and holds the others; `log-prob` (A1) lowers its log probability;
-        `masked` (A3, A4) raises the log probability of the target, a node of a network trained on masked images.
-    gamma: weight of the clamp (B1).
-    gradient: `raw`, or `normalized` to 0..1 per channel and image.
-    gradient_floor: gradient values below this become it, 0 in (A2, B2); minus infinity keeps the signed gradient.
-    step: step size; grey levels for a normalised gradient, (grey levels)^2 per unit of cost for a raw one.
-    step_decay: factor on the step size after each iteration.
-    iterations: number T of forward and backward passes.
-    clip: keep pixels within 0..255 (neither paper does).
+    Costs: `clamp` (B1) lowers the target's logit and holds the others; `log-prob` (A1) lowers the target's log
+    probability; `masked` (A3, A4) raises it, the target being a node of a network trained on masked images.
     """
 
-    cost: Cost = "clamp"
-    gamma: float = 100.0
-    gradient: Gradient = "normalized"
-    gradient_floor: float = 0.0
-    step: float = 20.0
-    step_decay: float = 0.999
-    iterations: int = 35
-    clip: bool = False
+    cost: Annotated[Cost, "what the descent lowers (B1, A1, A3)"] = "clamp"
+    gamma: Annotated[float, "weight of the clamp (B1)"] = 100.0
+    gradient: Annotated[Gradient, "raw, or scaled to 0..1 per channel and image"] = "normalized"
+    gradient_floor: Annotated[float, "smaller gradient values become this: 0 in A2, -inf keeps the signed gradient"] = (
+        0.0
+    )
+    step: Annotated[float, "step size in grey levels, per unit of a raw gradient"] = 20.0
+    step_decay: Annotated[float, "factor on the step size after each iteration"] = 0.999
+    iterations: Annotated[int, "number T of forward and backward passes"] = 35
+    clip: Annotated[bool, "keep pixels within 0..255"] = False
 
     def __post_init__(self) -> None:
         if self.cost not in ("clamp", "log-prob", "masked"):

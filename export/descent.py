@@ -16,7 +16,7 @@ FROM_LOGITS = -1
 
 
 class PixelClassifier(nn.Module):
-    """A classifier on RGB pixels in 0..255: its input gradient is in cost per grey level for every input specification."""
+    """A classifier on RGB pixels in 0..255, so that input gradients are in cost per grey level for every input."""
 
     scale: Tensor
     shift: Tensor

@@ -88,7 +88,7 @@ def _classifier(tensors: dict[str, Tensor], metadata: Metadata, labels: tuple[La
 
 
 def _matched(tensors: dict[str, Tensor], expected: dict[str, Tensor], network: str) -> dict[str, Tensor]:
-    """Return the tensors if names and shapes are the network's; batch counters, which inference never uses, may lack."""
+    """Return the tensors if names and shapes fit; batch counters, which inference never uses, may lack."""
     counters = {name: torch.zeros((), dtype=torch.long) for name in expected if name.endswith("num_batches_tracked")}
     tensors = counters | tensors
     missing = [name for name in expected if name not in tensors]

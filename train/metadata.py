@@ -10,7 +10,7 @@ from ..errors import UnseeError
 
 @dataclass(frozen=True)
 class InputSpec:
-    """How pixels become the network's input: reorder channels, scale 0..255 to `range`, subtract `mean`, divide by `std`.
+    """How pixels become the input: reorder channels, scale 0..255 to `range`, subtract `mean`, divide by `std`.
 
     `size` is the side of the square input in pixels; `mean` and `std` are in `range` units and in `channel_order`.
     """
@@ -51,7 +51,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Metadata:
-    """model.json: the network's name in `networks.NETWORKS`, its input, the number of classes and where the weights come from."""
+    """model.json: network (a name in `networks.NETWORKS`), input, number of classes and origin of the weights."""
 
     network: str
     input: InputSpec

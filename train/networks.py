@@ -64,7 +64,7 @@ class CrossChannelNormalization(nn.Module):
 
 
 class VggS(nn.Module):
-    """CNN-S of Chatfield et al. 2014, paper A's network: pools in ceil mode stand for MatConvNet's bottom/right padding."""
+    """CNN-S (Chatfield et al. 2014), paper A: ceil-mode pools stand for MatConvNet's one-sided padding."""
 
     def __init__(self, classes: int = 1000) -> None:
         super().__init__()

@@ -1,0 +1,171 @@
+"""From the bytes of an image file to RGB pixels on the network's grid, one image at a time.
+
+Every mode becomes RGB by this rule: transparency is laid over white; 16-bit grey is divided by 257; 32-bit integer and
+float grey is scaled from its own minimum and maximum to 0..255; CMYK, YCbCr, HSV and palettes are converted by Pillow;
+Lab goes through its ICC profile. Of an animation or a multi-page file the first frame counts. Orientation follows EXIF.
+"""
+
+import io
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageCms
+
+from ..errors import UnseeError
+
+FORMATS = (
+    "JPEG",
+    "MPO",
+    "PNG",
+    "GIF",
+    "BMP",
+    "DIB",
+    "TIFF",
+    "WEBP",
+    "AVIF",
+    "JPEG2000",
+    "PPM",
+    "TGA",
+    "PCX",
+    "ICO",
+    "SGI",
+)
+"""Pillow's plain raster formats: none starts another program or follows a reference."""
+
+EXTENSIONS = frozenset(
+    ".jpg .jpeg .jpe .jfif .mpo .png .apng .gif .bmp .dib .tif .tiff .webp .avif .jp2 .j2k .ppm .pgm .pbm .pnm "
+    ".tga .pcx .ico .sgi .rgb".split()
+)
+
+ORIENTATION_TAG = 0x0112
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What undoes each EXIF orientation (EXIF 2.3, tag 0x0112)."""
+
+GREY_16_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
+
+
+class DecodingError(Exception):
+    """An image that cannot be used; `code` is the row's error code."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class DecodingConfig:
+    """size: side of the network's grid in pixels. exif: turn the image as its EXIF orientation says.
+
+    max_pixels: larger images are refused before their pixels are read.
+    """
+
+    size: int
+    exif: bool = True
+    max_pixels: int = 100_000_000
+
+    def __post_init__(self) -> None:
+        if self.max_pixels < 1:
+            raise UnseeError(f"max_pixels must be at least 1, got {self.max_pixels}")
+
+
+@dataclass(frozen=True)
+class DecodedImage:
+    """pixels: uint8 [S,S,3] RGB. width, height: of the whole image as displayed. orientation: EXIF's, 1 to 8."""
+
+    pixels: np.ndarray
+    width: int
+    height: int
+    orientation: int
+
+
+def decode(data: bytes, config: DecodingConfig) -> DecodedImage:
+    """Decode and resize (bilinear, aspect ratio not kept) one image file.
+
+    Raises `DecodingError` with code `empty_file`, `not_an_image`, `too_large` or `damaged`.
+    """
+    if not data:
+        raise DecodingError("empty_file", "the file is empty")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of odd metadata; what matters becomes a row
+        return _decode_opened(_open(data), config)
+
+
+def _open(data: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(data), formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise DecodingError("too_large", str(error)) from None
+    except Image.UnidentifiedImageError:
+        raise DecodingError("not_an_image", "not an image of a supported format") from None
+    except Exception as error:  # whatever a hostile file makes Pillow raise is that one image's failure
+        raise _damaged(error) from None
+
+
+def _decode_opened(image: Image.Image, config: DecodingConfig) -> DecodedImage:
+    if image.width * image.height > config.max_pixels:
+        raise DecodingError("too_large", f"{image.width}x{image.height} is more than {config.max_pixels} pixels")
+    try:
+        return on_grid(image, config)
+    except Exception as error:  # as above
+        raise _damaged(error) from None
+
+
+def _damaged(error: Exception) -> DecodingError:
+    return DecodingError("damaged", f"{type(error).__name__}: {error}"[:300])
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation; metadata that cannot be read, or holds nonsense, counts as upright."""
+    try:
+        value = image.getexif().get(ORIENTATION_TAG, 1)
+    except Exception:  # damaged metadata does not make the pixels unusable
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def on_grid(image: Image.Image, config: DecodingConfig) -> DecodedImage:
+    """Convert an image to RGB, resize it (bilinear, aspect ratio not kept) and turn it as its EXIF orientation says."""
+    orientation = _orientation(image) if config.exif else 1
+    width, height = image.size
+    small = to_rgb(image).resize((config.size, config.size), Image.Resampling.BILINEAR)
+    if orientation in TURNS:
+        # Turning the square grid costs little; the resampling is the same along both axes.
+        small = small.transpose(TURNS[orientation])
+        if orientation >= 5:
+            width, height = height, width
+    return DecodedImage(np.asarray(small), width, height, orientation)
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Return the image in mode RGB by the rule at the top of this module."""
+    if image.mode in GREY_16_BIT:
+        grey = np.asarray(image).astype(np.float32) / 257
+        return Image.fromarray(np.rint(grey).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        return Image.fromarray(_stretched(np.asarray(image))).convert("RGB")
+    if image.mode == "LAB":
+        transform = ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")
+        converted = ImageCms.applyTransform(image, transform)
+        assert converted is not None  # None only when working in place
+        return converted
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _stretched(grey: np.ndarray) -> np.ndarray:
+    """Scale finite values linearly from their minimum and maximum to 0..255; a constant image becomes zeros."""
+    values = np.nan_to_num(grey.astype(np.float64), posinf=0, neginf=0)
+    low, high = values.min(), values.max()
+    scale = 255 / (high - low) if high > low else 0.0
+    return np.rint((values - low) * scale).astype(np.uint8)

@@ -1,0 +1,62 @@
+"""What a descended batch says of each image: the finished map, the class and the figures that become its row."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from ..export.sessions import Descent
+from ..train.metadata import Label
+from .postprocess import finish
+from .presets import PostConfig
+
+DIVERGED = "the descent left the range of floating point: lower the step or gamma"
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One image's result on the network's grid.
+
+    saliency: uint8 [S,S], the finished map. raw: float32 [S,S] in 0..1, the map before any clean-up. target, label,
+    score: index, name and original probability of the class that was unseen. magnitude: largest mean change of a pixel,
+    grey levels.
+    """
+
+    saliency: np.ndarray
+    raw: np.ndarray
+    target: int
+    label: str
+    score: float
+    magnitude: float
+
+    def resized(self, width: int, height: int) -> np.ndarray:
+        """Return the finished map, uint8 [height,width] (bilinear)."""
+        return np.asarray(Image.fromarray(self.saliency).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def detections(
+    descent: Descent, images: np.ndarray, config: PostConfig, labels: tuple[Label, ...]
+) -> list[Detection | None]:
+    """Finish the maps of a batch, images uint8 [B,S,S,3]; None stands for an image whose descent diverged."""
+    maps = finish(descent.delta, images, config)
+    scores = _probabilities(descent)
+    return [
+        None
+        if maps.diverged[place]
+        else Detection(
+            saliency=np.rint(maps.final[place] * 255).astype(np.uint8),
+            raw=maps.raw[place],
+            target=int(target),
+            label=labels[target].name,
+            score=float(scores[place]),
+            magnitude=float(maps.magnitude[place]),
+        )
+        for place, target in enumerate(descent.targets)
+    ]
+
+
+def _probabilities(descent: Descent) -> np.ndarray:
+    """Return softmax probabilities [B] of the targets in the original images."""
+    logits = descent.logits.astype(np.float64)
+    exponentials = np.exp(logits - logits.max(1, keepdims=True, initial=-np.inf))
+    return exponentials[np.arange(len(logits)), descent.targets] / exponentials.sum(1)

@@ -1,0 +1,109 @@
+"""The Python interface: a detector turns images into saliency maps."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias, overload
+
+import numpy as np
+from PIL import Image
+
+from ..errors import UnseeError
+from ..export.sessions import open_session
+from .decoding import DecodedImage, DecodingConfig, DecodingError, decode, on_grid
+from .detection import DIVERGED, detections
+from .pipeline import batched
+from .presets import Preset, preset
+
+ImageLike: TypeAlias = np.ndarray | Image.Image | str | Path
+
+
+@dataclass(frozen=True)
+class Saliency:
+    """What a detector finds in one image.
+
+    map: uint8 [H,W] at the image's size. label: name of the class that was unseen. score: its probability in the
+    original image. raw: float32 [S,S] in 0..1, the descent's map on the network's grid before any clean-up.
+    """
+
+    map: np.ndarray
+    label: str
+    score: float
+    raw: np.ndarray
+
+
+class Detector:
+    """A model with a preset, loaded once.
+
+    model: a checkpoint directory or a network's name. preset: a name or a `Preset`. device: auto, cpu, cuda or cuda:N.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        preset: str | Preset = "reference",
+        device: str = "auto",
+        backend: str = "auto",
+        batch_size: int = 16,
+    ) -> None:
+        if batch_size < 1:
+            raise UnseeError(f"batch size must be at least 1, got {batch_size}")
+        self.preset = _preset(preset)
+        self.session = open_session(str(model), self.preset.descent, device, backend)
+        self.decoding = DecodingConfig(self.session.info.input_size)
+        self.batch_size = batch_size
+
+    @overload
+    def __call__(self, images: ImageLike) -> Saliency: ...
+
+    @overload
+    def __call__(self, images: Iterable[ImageLike]) -> list[Saliency]: ...
+
+    def __call__(self, images: ImageLike | Iterable[ImageLike]) -> Saliency | list[Saliency]:
+        """Return the saliency of one image, or a list for a batch.
+
+        An image is a path, a PIL image, or an array uint8 [H,W,3] RGB; an array uint8 [B,H,W,3] is a batch. Raises
+        `UnseeError` on anything else and on a file that cannot be decoded.
+        """
+        if isinstance(images, (str, Path, Image.Image)) or (isinstance(images, np.ndarray) and images.ndim == 3):
+            return next(self.stream([images]))
+        return list(self.stream(images))
+
+    def stream(self, images: Iterable[ImageLike]) -> Iterator[Saliency]:
+        """Yield the saliency of every image in order, holding one batch at a time."""
+        decoded = (self._decoded(image) for image in images)
+        for batch in batched(decoded, self.batch_size):
+            yield from self._batch(batch)
+
+    def _batch(self, batch: list[DecodedImage]) -> Iterator[Saliency]:
+        pixels = np.stack([image.pixels for image in batch])
+        found = detections(self.session.descend(pixels), pixels, self.preset.post, self.session.info.labels)
+        for image, detection in zip(batch, found, strict=True):
+            if detection is None:
+                raise UnseeError(DIVERGED)
+            full = detection.resized(image.width, image.height)
+            yield Saliency(full, detection.label, detection.score, detection.raw)
+
+    def _decoded(self, image: ImageLike) -> DecodedImage:
+        if isinstance(image, (str, Path)):
+            return _decoded_file(Path(image), self.decoding)
+        if isinstance(image, np.ndarray):
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+                raise UnseeError(f"an array must be uint8 [H,W,3], got {image.dtype} {list(image.shape)}")
+            image = Image.fromarray(image)
+        if not isinstance(image, Image.Image):
+            raise UnseeError(f"expected a path, a PIL image or an array, got {type(image).__name__}")
+        return on_grid(image, self.decoding)
+
+
+def _preset(choice: str | Preset) -> Preset:
+    return preset(choice) if isinstance(choice, str) else choice
+
+
+def _decoded_file(path: Path, config: DecodingConfig) -> DecodedImage:
+    try:
+        return decode(path.read_bytes(), config)
+    except OSError as error:
+        raise UnseeError(f"{path}: cannot be read ({error.strerror})") from None
+    except DecodingError as error:
+        raise UnseeError(f"{path}: {error}") from None

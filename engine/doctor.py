@@ -1,0 +1,62 @@
+"""What is installed, which devices there are, and what a run would use."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+EXTRAS = {
+    "torch": "train",
+    "onnx": "export",
+    "onnxruntime": "cpu, gpu",
+    "tensorrt": "",
+    "numba_cuda": "gpu",
+    "ray": "ray",
+    "matplotlib": "report",
+    "jinja2": "report",
+}
+REQUIRED = ("unsee", "numpy", "numba", "pillow", "pyarrow", "typer", "rich", "safetensors")
+
+
+def findings() -> list[tuple[str, str]]:
+    """Return (subject, finding) pairs for a table."""
+    return [
+        ("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
+        ("CPU cores", str(len(os.sched_getaffinity(0)))),
+        *((package, _version(package) or "missing") for package in REQUIRED),
+        *((package, _extra_finding(package, extra)) for package, extra in EXTRAS.items()),
+        ("CUDA devices", _cuda_devices()),
+        ("a run would use", _choice()),
+    ]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package.replace("_", "-"))
+    except PackageNotFoundError:
+        return "installed" if find_spec(package) else None
+
+
+def _extra_finding(package: str, extra: str) -> str:
+    found = _version(package)
+    if found:
+        return found
+    return f"not installed (pip install 'unsee[{extra.split(',')[0]}]')" if extra else "not installed"
+
+
+def _cuda_devices() -> str:
+    if not find_spec("torch"):
+        return "unknown without torch"
+    import torch
+
+    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return ", ".join(names) or "none"
+
+
+def _choice() -> str:
+    if not find_spec("torch"):
+        return "nothing: no backend is installed (pip install 'unsee[train]')"
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else f"cpu, {torch.get_num_threads()} threads"
+    return f"torch on {device}"

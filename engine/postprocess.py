@@ -1,0 +1,83 @@
+"""From the descended difference to the finished map, on the network's grid (spec sections 2.2, 2.5)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..kernels.color import rgb_to_lab
+from ..kernels.contrast import low_level_map
+from ..kernels.pooling import paint, superpixel_mean, superpixel_statistics
+from ..kernels.prune import min_max, normalize, prune_hard, prune_soft
+from ..kernels.slic import slic_lab
+from .presets import PostConfig
+
+
+@dataclass(frozen=True)
+class Maps:
+    """The map after each stage, float32 [B,H,W].
+
+    magnitude: float32 [B], the largest change of a pixel in grey levels (mean over channels). diverged: bool [B], the
+    difference was not finite; its maps are zero.
+    """
+
+    raw: np.ndarray
+    pruned: np.ndarray
+    smoothed: np.ndarray
+    final: np.ndarray
+    magnitude: np.ndarray
+    diverged: np.ndarray
+
+
+def finish(delta: np.ndarray, images: np.ndarray, config: PostConfig) -> Maps:
+    """Turn differences [B,3,H,W] (grey levels) and images (uint8 [B,H,W,3]) into maps, each image on its own.
+
+    raw: mean over channels, scaled. pruned: small values removed. smoothed: superpixel means (B4). final: weighed by
+    the low-level map (B6), pruned and scaled again. A zero difference gives zero maps.
+    """
+    diverged = ~np.isfinite(delta).all((1, 2, 3))
+    delta = np.where(diverged[:, None, None, None], np.float32(0), delta)
+    magnitude = delta.mean(1).max((1, 2), initial=0)
+    raw = raw_map(delta, config)
+    pruned = _pruned(raw, config)
+    smoothed, weight = pruned, np.float32(1)
+    if config.segments:
+        lab = rgb_to_lab(images)
+        labels = slic_lab(lab, segments=config.segments, compactness=config.compactness)
+        smoothed = normalize(superpixel_mean(pruned, labels), config.normalization)
+        if config.low_level:
+            weight = _low_level_weight(lab, labels, config)
+    refined = normalize(smoothed * weight, config.normalization)
+    return Maps(raw, pruned, smoothed, _finished(refined, config), magnitude, diverged)
+
+
+def raw_map(delta: np.ndarray, config: PostConfig) -> np.ndarray:
+    """Return the mean over channels of the difference, [B,H,W], scaled to a maximum of 1 (A 1.4 step 5, B 2.5)."""
+    if config.channel_normalization:
+        batch, channels, height, width = delta.shape
+        flat = min_max(delta.reshape(batch * channels, height, width))
+        delta = flat.reshape(batch, channels, height, width)
+    return normalize(delta.mean(1), "linf")
+
+
+def _pruned(maps: np.ndarray, config: PostConfig) -> np.ndarray:
+    if config.prune == "otsu":
+        return prune_hard(maps, config.otsu_factor)
+    return _soft(maps, config) if config.prune == "soft" else maps
+
+
+def _soft(maps: np.ndarray, config: PostConfig) -> np.ndarray:
+    theta = config.theta * maps.max((1, 2), initial=0)
+    return normalize(prune_soft(maps, theta), config.normalization)
+
+
+def _low_level_weight(lab: np.ndarray, labels: np.ndarray, config: PostConfig) -> np.ndarray:
+    statistics = superpixel_statistics(lab, labels)
+    values = low_level_map(statistics, k=config.distribution_k, sigma_color=config.color_sigma)
+    return np.float32(config.alpha) + paint(values, labels)
+
+
+def _finished(maps: np.ndarray, config: PostConfig) -> np.ndarray:
+    if config.final_prune == "hard":
+        brightened = np.minimum(np.float32(config.gain) * maps, 1)
+        return np.where(brightened > config.final_threshold, brightened, np.float32(0))
+    return _soft(maps, config) if config.final_prune == "soft" else maps

@@ -1,0 +1,70 @@
+"""The presets of papers A and B: which constants the descent and the post-processing use (spec sections 2.5, 2.9, 10)."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from ..errors import UnseeError
+from ..export.config import DescentConfig
+
+
+Pruning = Literal["otsu", "soft", "none"]
+FinalPruning = Literal["hard", "soft", "none"]
+Normalization = Literal["minmax", "linf", "l2", "l1"]
+
+
+@dataclass(frozen=True)
+class PostConfig:
+    """Constants of the way from the descended difference D to the finished map (spec sections 2.3 to 2.7)."""
+
+    channel_normalization: Annotated[bool, "scale each channel of the difference to 0..1 before their mean"] = True
+    prune: Annotated[Pruning, "otsu keeps values above a level, soft subtracts one"] = "otsu"
+    otsu_factor: Annotated[float, "factor on Otsu's level"] = 1.3
+    theta: Annotated[float, "soft level as a fraction of the map's maximum"] = 0.1
+    normalization: Annotated[Normalization, "how pruned, refined and finished maps are scaled"] = "minmax"
+    segments: Annotated[int, "superpixels an image; 0 turns the smoothing off"] = 100
+    compactness: Annotated[float, "compactness of superpixels"] = 10.0
+    low_level: Annotated[bool, "weigh the map by low-level colour contrast (B6)"] = True
+    alpha: Annotated[float, "weight of the map where the colour contrast is zero"] = 0.2
+    distribution_k: Annotated[float, "exponent of the colour distribution"] = 6.0
+    color_sigma: Annotated[float, "width of the colour distribution in Lab units"] = 20.0
+    final_prune: Annotated[FinalPruning, "hard brightens, clips and cuts; soft is as above"] = "hard"
+    gain: Annotated[float, "brightening of the refined map"] = 1.7
+    final_threshold: Annotated[float, "values of the brightened map up to this become 0"] = 0.2
+
+    def __post_init__(self) -> None:
+        if self.prune not in ("otsu", "soft", "none") or self.final_prune not in ("hard", "soft", "none"):
+            raise UnseeError(f"unknown pruning: prune {self.prune!r}, final_prune {self.final_prune!r}")
+        if self.normalization not in ("minmax", "linf", "l2", "l1"):
+            raise UnseeError(f"normalization must be minmax, linf, l2 or l1, got {self.normalization!r}")
+        if not 0 <= self.theta < 1 or not 0 <= self.final_threshold < 1:
+            raise UnseeError("theta and final_threshold must be at least 0 and below 1")
+        if self.segments < 0 or self.compactness <= 0 or self.color_sigma <= 0:
+            raise UnseeError("segments must be at least 0, compactness and color_sigma above 0")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named choice of every constant."""
+
+    name: str
+    descent: DescentConfig = field(default_factory=DescentConfig)
+    post: PostConfig = field(default_factory=PostConfig)
+
+
+PRESETS = {
+    # What paper B's authors ran (spec 2.5).
+    "reference": Preset("reference"),
+    # Paper B as printed: B1 to B6. The paper leaves the step size open; maps depend on it little (docs/log.md).
+    "paper": Preset(
+        "paper",
+        DescentConfig(gradient="raw", step=1.0, step_decay=1.0, iterations=10),
+        PostConfig(channel_normalization=False, prune="soft", normalization="linf", final_prune="soft"),
+    ),
+}
+
+
+def preset(name: str) -> Preset:
+    """Return a preset by name; an unknown name is a `UnseeError`."""
+    if name not in PRESETS:
+        raise UnseeError(f"unknown preset {name!r}; known: {', '.join(PRESETS)}")
+    return PRESETS[name]

@@ -1,0 +1,87 @@
+"""The contract of every runtime: a session takes a batch of images and descends on it (design section 2)."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import DeviceUnavailableError, UnseeError
+from ..extras import require
+from ..train.metadata import Label
+from .config import DescentConfig
+
+
+@dataclass(frozen=True)
+class Descent:
+    """What a descent leaves behind.
+
+    delta: float32 [B,3,S,S], X(0) - X(T) in grey levels, RGB. logits: float32 [B,N] of the original images.
+    targets: int64 [B], the class that was unseen.
+    """
+
+    delta: np.ndarray
+    logits: np.ndarray
+    targets: np.ndarray
+
+
+@dataclass(frozen=True)
+class SessionInfo:
+    """What runs where: the model's identity and labels, the side of its input in pixels, the backend and device in use."""
+
+    model_id: str
+    labels: tuple[Label, ...]
+    input_size: int
+    backend: str
+    device: str
+
+
+class Session(ABC):
+    """A classifier loaded on a device, ready to descend on batches; built by `open_session`."""
+
+    def __init__(self, info: SessionInfo, config: DescentConfig) -> None:
+        self.info = info
+        self.config = config
+
+    def descend(self, images: np.ndarray, iterations: int | None = None, targets: np.ndarray | None = None) -> Descent:
+        """Descend on images, uint8 [B,S,S,3] RGB, each on its own whatever its batch mates.
+
+        iterations: number T of passes, the configuration's where None. targets: int64 [B], the class to unsee in each
+        image; -1, or None for all, is the top-1 of the first pass. Raises `UnseeError` on wrong shapes or classes.
+        """
+        size, classes = self.info.input_size, len(self.info.labels)
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (size, size, 3):
+            raise UnseeError(f"images must be uint8 [B,{size},{size},3], got {images.dtype} {list(images.shape)}")
+        if targets is None:
+            targets = np.full(len(images), -1, np.int64)
+        targets = np.asarray(targets, np.int64)
+        if targets.shape != (len(images),) or ((targets < -1) | (targets >= classes)).any():
+            raise UnseeError(f"targets must be {len(images)} classes below {classes}, or -1 for the top-1")
+        iterations = self.config.iterations if iterations is None else iterations
+        if iterations < 1:
+            raise UnseeError(f"iterations must be at least 1, got {iterations}")
+        if len(images) == 0:
+            return Descent(np.zeros((0, 3, size, size), np.float32), np.zeros((0, classes), np.float32), targets)
+        return self._descend(images, iterations, targets)
+
+    @abstractmethod
+    def _descend(self, images: np.ndarray, iterations: int, targets: np.ndarray) -> Descent:
+        """Run the loop on checked, non-empty input."""
+
+
+BACKENDS = ("auto", "torch")
+
+
+def open_session(
+    model: str, config: DescentConfig, device: str = "auto", backend: str = "auto", weights: str | None = None
+) -> Session:
+    """Open a session on a model (see `load_classifier`).
+
+    Raises `DeviceUnavailableError` where the device or backend asked for cannot be used: there is no silent fallback.
+    """
+    if backend not in BACKENDS:
+        raise DeviceUnavailableError(f"unknown backend {backend!r}: use one of {', '.join(BACKENDS)}")
+    require("torch", "train", "running a classifier checkpoint")
+    from ..train.models import load_classifier
+    from .torch_session import TorchSession
+
+    return TorchSession(load_classifier(model, weights), config, device)

@@ -1,0 +1,57 @@
+"""Command-line options made from configuration records, so that every constant has one and none is written twice."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import fields, replace
+from functools import wraps
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
+
+import typer
+
+from .engine.presets import PostConfig, Preset, preset
+from .export.config import DescentConfig
+
+Record = TypeVar("Record", DescentConfig, PostConfig)
+
+
+def with_preset(command: Callable[..., None]) -> Callable[..., None]:
+    """Replace a command's `preset: Preset` by `--preset NAME` and an option for each of the preset's constants."""
+    records = (DescentConfig, PostConfig)
+
+    @wraps(command)
+    def parsed(*args: Any, preset: str, **options: Any) -> None:
+        overrides = [{item.name: options.pop(item.name) for item in fields(record)} for record in records]
+        command(*args, preset=chosen_preset(preset, *overrides), **options)
+
+    own = [item for name, item in inspect.signature(command, eval_str=True).parameters.items() if name != "preset"]
+    made = [_preset_option(), *(option for record in records for option in _options(record))]
+    signature = inspect.Signature(own + made)
+    parsed.__signature__ = signature  # pyright: ignore[reportAttributeAccessIssue]
+    parsed.__annotations__ = {item.name: item.annotation for item in signature.parameters.values()}
+    return parsed
+
+
+def chosen_preset(name: str, descent: dict[str, Any], post: dict[str, Any]) -> Preset:
+    """Return a preset with those constants replaced that are not None."""
+    base = preset(name)
+    return replace(base, descent=_replaced(base.descent, descent), post=_replaced(base.post, post))
+
+
+def _replaced(record: Record, values: dict[str, Any]) -> Record:
+    return replace(record, **{name: value for name, value in values.items() if value is not None})
+
+
+def _preset_option() -> inspect.Parameter:
+    annotation = Annotated[str, typer.Option(help="reference: as the authors' code; paper: as printed")]
+    return inspect.Parameter("preset", inspect.Parameter.KEYWORD_ONLY, default="reference", annotation=annotation)
+
+
+def _options(record: type) -> list[inspect.Parameter]:
+    hints = get_type_hints(record, include_extras=True)
+    return [_option(item.name, *get_args(hints[item.name])) for item in fields(record)]
+
+
+def _option(name: str, kind: Any, description: str) -> inspect.Parameter:
+    option = typer.Option(help=description, show_default=False, rich_help_panel="Constants of the preset")
+    annotation = Annotated[kind | None, option]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
