@@ -1,0 +1,238 @@
+"""Low-level saliency of superpixels from their mean colours and places (B5, spec 2.4 and 2.7).
+
+Every function takes SuperpixelStatistics and returns float64 [B, n]; ids of size 0 take no part and get 0. Nothing
+depends on the order of the ids.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..errors import UnseeError
+from .parallel import compiled, over_images
+from .pooling import SuperpixelStatistics
+
+
+def global_contrast(statistics: SuperpixelStatistics) -> np.ndarray:
+    """Sum of the Lab distances to all other superpixels, unweighted (B5)."""
+    return _per_superpixel(_contrast_loop, statistics.color, statistics.size)
+
+
+def smooth_in_color_space(statistics: SuperpixelStatistics, values: np.ndarray) -> np.ndarray:
+    """Smooth values [B, n] over the m = max(round(n / 4), 2) superpixels nearest in colour, itself included (spec 2.7).
+
+    Superpixels that tie for the m-th place share it, so that ids do not matter.
+    """
+    values = np.ascontiguousarray(values, np.float64)
+    if values.shape != statistics.size.shape:
+        raise ValueError(f"values must be {list(statistics.size.shape)}, got {list(values.shape)}")
+    return _per_superpixel(_smooth_loop, statistics.color, statistics.size, values)
+
+
+def color_distribution(statistics: SuperpixelStatistics, sigma_color: float = 20.0) -> np.ndarray:
+    """Spatial variance of each superpixel's colour, not yet rescaled (spec 2.7); sigma_color in Lab units."""
+    _check_positive("sigma_color", sigma_color)
+    features = statistics.color, statistics.position, statistics.size
+    return _per_superpixel(_distribution_loop, *features, constants=(float(sigma_color),))
+
+
+def low_level_map(
+    statistics: SuperpixelStatistics, k: float = 6.0, sigma_color: float = 20.0, centre_sigma: float | None = None
+) -> np.ndarray:
+    """Combine the three into S_L = mm(mm(G) exp(-k V)) in 0..1 (spec 2.7).
+
+    k: weight of the distribution. sigma_color: Lab units. centre_sigma: standard deviation of an optional Gaussian
+    prior round the image's centre, in image sides. Superpixels that all weigh the same give 0.
+    """
+    _check_positive("sigma_color", sigma_color)
+    if centre_sigma is not None:
+        _check_positive("centre_sigma", centre_sigma)
+    narrowness = 0.0 if centre_sigma is None else 0.5 / centre_sigma**2
+    features = statistics.color, statistics.position, statistics.size
+    return _per_superpixel(_low_level_loop, *features, constants=(float(k), float(sigma_color), narrowness))
+
+
+def _check_positive(name: str, value: float) -> None:
+    if not value > 0:
+        raise UnseeError(f"{name} must be positive, got {value}")
+
+
+def _per_superpixel(kernel: Callable[..., None], *features: np.ndarray, constants: tuple = ()) -> np.ndarray:
+    values = np.zeros(features[0].shape[:2])
+    over_images(kernel, *features, values, constants=constants)
+    return values
+
+
+@compiled
+def _color_distances(color: np.ndarray, size: np.ndarray, distances: np.ndarray) -> None:
+    """Lab distances between all superpixels of one image, float64 [n, n]; those of size 0 are infinitely far."""
+    for first in range(len(size)):
+        distances[first, first] = 0.0 if size[first] > 0 else np.inf
+        for second in range(first):
+            if size[first] > 0 and size[second] > 0:
+                distance = color_distance(color[first], color[second])
+            else:
+                distance = np.inf
+            distances[first, second] = distance
+            distances[second, first] = distance
+
+
+@compiled
+def color_distance(first: np.ndarray, second: np.ndarray) -> float:
+    """Euclidean distance of two Lab colours, in float64."""
+    lightness = np.float64(first[0]) - np.float64(second[0])
+    a = np.float64(first[1]) - np.float64(second[1])
+    b = np.float64(first[2]) - np.float64(second[2])
+    return np.sqrt(lightness * lightness + a * a + b * b)
+
+
+@compiled
+def contrast_of(distances: np.ndarray) -> float:
+    """Sum of one superpixel's distances [n] (B5)."""
+    total = 0.0
+    for distance in distances:
+        if distance < np.inf:
+            total += distance
+    return total
+
+
+@compiled
+def smoothed_value(distances: np.ndarray, values: np.ndarray, members: int, reach: float) -> float:
+    """G_i = sum_k (T - d_k) G_k / ((m - 1) T) over the m nearest: those within `reach`, the m-th distance."""
+    closer = ties = 0
+    total = near_sum = near_weighted = tie_sum = 0.0
+    for index in range(len(distances)):
+        if distances[index] < reach:
+            closer += 1
+            total += distances[index]
+            near_sum += values[index]
+            near_weighted += distances[index] * values[index]
+        elif distances[index] == reach:
+            ties += 1
+            tie_sum += values[index]
+    share = (members - closer) / ties
+    total += share * ties * reach
+    near_sum += share * tie_sum
+    if total == 0.0:
+        return near_sum / members
+    return (total * near_sum - near_weighted - share * tie_sum * reach) / ((members - 1) * total)
+
+
+@compiled
+def distribution_of(distances: np.ndarray, position: np.ndarray, sigma_color: float) -> float:
+    """V_i = sum_j w_ij |p_j - mu_i|^2 of one superpixel, the weights normalised to sum 1 (spec 2.7)."""
+    total = mean_x = mean_y = 0.0
+    for index in range(len(distances)):
+        weight = color_weight(distances[index], sigma_color)
+        total += weight
+        mean_x += weight * position[index, 0]
+        mean_y += weight * position[index, 1]
+    mean_x, mean_y = mean_x / total, mean_y / total
+    spread = 0.0
+    for index in range(len(distances)):
+        x, y = position[index, 0] - mean_x, position[index, 1] - mean_y
+        spread += color_weight(distances[index], sigma_color) * (x * x + y * y)
+    return spread / total
+
+
+@compiled
+def color_weight(distance: float, sigma_color: float) -> float:
+    """exp(-d^2 / (2 sigma^2))."""
+    return np.exp(-distance * distance / (2.0 * sigma_color * sigma_color))
+
+
+@compiled
+def _rescale(values: np.ndarray, size: np.ndarray) -> None:
+    """Rescale to 0..1 in place (mm of spec 0.1), over superpixels that exist; all 0 where they are all the same."""
+    lowest, highest = np.inf, -np.inf
+    for index in range(len(values)):
+        if size[index] > 0:
+            lowest, highest = min(lowest, values[index]), max(highest, values[index])
+    for index in range(len(values)):
+        exists = size[index] > 0 and highest > lowest
+        values[index] = (values[index] - lowest) / (highest - lowest) if exists else 0.0
+
+
+@compiled
+def _contrast(distances: np.ndarray, size: np.ndarray, contrast: np.ndarray) -> None:
+    for index in range(len(size)):
+        contrast[index] = contrast_of(distances[index]) if size[index] > 0 else 0.0
+
+
+@compiled
+def _smooth(distances: np.ndarray, size: np.ndarray, values: np.ndarray, smoothed: np.ndarray) -> None:
+    present = np.count_nonzero(size)
+    members = min(max(int(np.rint(present / 4)), 2), present)
+    for index in range(len(size)):
+        if size[index] > 0:
+            reach = np.partition(distances[index], members - 1)[members - 1]
+            smoothed[index] = smoothed_value(distances[index], values, members, reach)
+        else:
+            smoothed[index] = 0.0
+
+
+@compiled
+def _distribution(
+    distances: np.ndarray, position: np.ndarray, size: np.ndarray, sigma_color: float, spread: np.ndarray
+) -> None:
+    for index in range(len(size)):
+        spread[index] = distribution_of(distances[index], position, sigma_color) if size[index] > 0 else 0.0
+
+
+@compiled
+def _contrast_loop(color: np.ndarray, size: np.ndarray, contrast: np.ndarray) -> None:
+    distances = np.empty((size.shape[1], size.shape[1]))
+    for image in range(len(size)):
+        _color_distances(color[image], size[image], distances)
+        _contrast(distances, size[image], contrast[image])
+
+
+@compiled
+def _smooth_loop(color: np.ndarray, size: np.ndarray, values: np.ndarray, smoothed: np.ndarray) -> None:
+    distances = np.empty((size.shape[1], size.shape[1]))
+    for image in range(len(size)):
+        _color_distances(color[image], size[image], distances)
+        _smooth(distances, size[image], values[image], smoothed[image])
+
+
+@compiled
+def _distribution_loop(
+    color: np.ndarray, position: np.ndarray, size: np.ndarray, spread: np.ndarray, sigma_color: float
+) -> None:
+    distances = np.empty((size.shape[1], size.shape[1]))
+    for image in range(len(size)):
+        _color_distances(color[image], size[image], distances)
+        _distribution(distances, position[image], size[image], sigma_color, spread[image])
+
+
+@compiled
+def _low_level_loop(
+    color: np.ndarray,
+    position: np.ndarray,
+    size: np.ndarray,
+    values: np.ndarray,
+    k: float,
+    sigma_color: float,
+    narrowness: float,
+) -> None:
+    ids = size.shape[1]
+    distances, contrast, smoothed, spread = np.empty((ids, ids)), np.empty(ids), np.empty(ids), np.empty(ids)
+    for image in range(len(size)):
+        _color_distances(color[image], size[image], distances)
+        _contrast(distances, size[image], contrast)
+        _rescale(contrast, size[image])
+        _smooth(distances, size[image], contrast, smoothed)
+        _rescale(smoothed, size[image])
+        _distribution(distances, position[image], size[image], sigma_color, spread)
+        _rescale(spread, size[image])
+        for index in range(ids):
+            prior = centre_prior(position[image, index], narrowness)
+            values[image, index] = smoothed[index] * np.exp(-k * spread[index]) * prior
+        _rescale(values[image], size[image])
+
+
+@compiled
+def centre_prior(position: np.ndarray, narrowness: float) -> float:
+    """exp(-narrowness |p - (1/2, 1/2)|^2)."""
+    x, y = position[0] - 0.5, position[1] - 0.5
+    return np.exp(-narrowness * (x * x + y * y))

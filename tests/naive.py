@@ -1,0 +1,160 @@
+"""Slow, plain twins of the fast paths: one image at a time, no tricks. Append only; several test files share them."""
+
+import math
+
+import numpy as np
+
+ACHANTA = (
+    ((0.4124564, 0.3575761, 0.1804375), (0.2126729, 0.7151522, 0.0721750), (0.0193339, 0.1191920, 0.9503041)),
+    (0.950456, 1.0, 1.088754),
+    903.3,
+)
+SCIKIT_IMAGE = (
+    ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227)),
+    (0.95047, 1.0, 1.08883),
+    7.787 * 116,
+)
+
+
+def rgb_to_lab(image, constants=ACHANTA):
+    matrix, white, slope = constants
+    level = image / 255
+    linear = np.where(level <= 0.04045, level / 12.92, ((level + 0.055) / 1.055) ** 2.4)
+    ratio = linear @ np.array(matrix).T / np.array(white)
+    x, y, z = np.moveaxis(np.where(ratio > 0.008856, np.cbrt(ratio), (slope * ratio + 16) / 116), -1, 0)
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
+
+
+def slic(lab, seeds, step, compactness, smallest, iterations=10):
+    """Every pixel against every centre, then connectivity by flood fill."""
+    height, width, _ = lab.shape
+    lab = np.where(np.isfinite(lab), np.rint(lab * np.float32(1024)) / np.float32(1024), np.float32(0))
+    weight = np.float32((compactness / step) ** 2)
+    centers = [(*lab[row, column], np.float32(row), np.float32(column)) for row, column in seeds]
+    labels = np.zeros((height, width), int)
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    for _ in range(iterations):
+        nearest = np.full((height, width), np.inf, np.float32)
+        for index, (lightness, a, b, row, column) in enumerate(centers):
+            distance = (lab[..., 0] - lightness) ** 2 + (lab[..., 1] - a) ** 2 + (lab[..., 2] - b) ** 2
+            distance = distance + ((columns - column) ** 2 + (rows - row) ** 2) * weight
+            inside = (abs(rows - int(row + 0.5)) <= step) & (abs(columns - int(column + 0.5)) <= step)
+            nearer = inside & (distance < nearest)
+            nearest[nearer], labels[nearer] = distance[nearer], index
+        for index in range(len(centers)):
+            members = labels == index
+            if members.any():
+                features = [*np.moveaxis(lab, -1, 0), rows, columns]
+                centers[index] = tuple(np.float32(f[members].mean(dtype=np.float64)) for f in features)
+    return connect(labels, smallest)
+
+
+def connect(labels, smallest):
+    """Achanta's flood fill: a small component takes the label last seen beside its first pixel."""
+    height, width = labels.shape
+    final = np.full(labels.shape, -1)
+    label = 0
+    for row, column in np.ndindex(labels.shape):
+        if final[row, column] >= 0:
+            continue
+        beside = 0
+        for y, x in ((row, column - 1), (row - 1, column), (row, column + 1), (row + 1, column)):
+            if 0 <= y < height and 0 <= x < width and final[y, x] >= 0:
+                beside = final[y, x]
+        component = flood(labels, row, column)
+        small = len(component) <= smallest
+        for pixel in component:
+            final[pixel] = beside if small else label
+        label += not small
+    return final
+
+
+def flood(labels, row, column):
+    """Pixels 4-connected to one pixel with its label."""
+    seen, waiting = {(row, column)}, [(row, column)]
+    while waiting:
+        y, x = waiting.pop()
+        for pixel in ((y, x - 1), (y - 1, x), (y, x + 1), (y + 1, x)):
+            inside = 0 <= pixel[0] < labels.shape[0] and 0 <= pixel[1] < labels.shape[1]
+            if inside and pixel not in seen and labels[pixel] == labels[row, column]:
+                seen.add(pixel)
+                waiting.append(pixel)
+    return seen
+
+
+def superpixel_mean(saliency, labels):
+    saliency, mean = np.nan_to_num(saliency).astype(float), np.empty(saliency.shape)
+    for label in np.unique(labels):
+        mean[labels == label] = saliency[labels == label].mean()
+    return mean
+
+
+def min_max(values):
+    spread = np.max(values) - np.min(values)
+    return (values - np.min(values)) / spread if spread else np.zeros_like(values)
+
+
+def color_distances(color):
+    return np.sqrt(((color[:, None].astype(float) - color[None].astype(float)) ** 2).sum(-1))
+
+
+def global_contrast(color):
+    return color_distances(color).sum(1)
+
+
+def smooth_in_color_space(color, values):
+    distances = color_distances(color)
+    members = max(round(len(values) / 4), 2)
+    smoothed = []
+    for row in distances:
+        near = np.argsort(row, kind="stable")[:members]
+        total = row[near].sum()
+        if total == 0:
+            smoothed.append(values[near].mean())
+        else:
+            smoothed.append(((total - row[near]) * values[near]).sum() / ((members - 1) * total))
+    return np.array(smoothed)
+
+
+def color_distribution(color, position, sigma=20.0):
+    weights = np.exp(-(color_distances(color) ** 2) / (2 * sigma**2))
+    weights /= weights.sum(1, keepdims=True)
+    center = weights @ position
+    return (weights * ((position[None] - center[:, None]) ** 2).sum(-1)).sum(1)
+
+
+def low_level_map(color, position, k=6.0, sigma=20.0):
+    contrast = min_max(smooth_in_color_space(color, min_max(global_contrast(color))))
+    return min_max(contrast * np.exp(-k * min_max(color_distribution(color, position, sigma))))
+
+
+def otsu_level(saliency):
+    """MATLAB's graythresh, formula by formula."""
+    if saliency.max() <= 0:
+        return 0.0
+    bins = np.floor(255 * np.clip(saliency.astype(float) / float(saliency.max()), 0, 1) + 0.5).astype(int)
+    share = np.bincount(bins.ravel(), minlength=256) / bins.size
+    omega, mu = np.cumsum(share), np.cumsum(share * np.arange(1, 257))
+    inside = (omega > 0) & (omega < 1 - 1e-12)
+    variance = np.zeros(256)
+    variance[inside] = (mu[-1] * omega[inside] - mu[inside]) ** 2 / (omega[inside] * (1 - omega[inside]))
+    return np.flatnonzero(variance >= variance.max() * (1 - 1e-12)).mean() / 255 if variance.max() > 0 else 0.0
+
+
+def dilate(saliency, offsets):
+    height, width = saliency.shape
+    widened = np.empty_like(saliency)
+    for row, column in np.ndindex(saliency.shape):
+        inside = [(row + y, column + x) for y, x in offsets if 0 <= row + y < height and 0 <= column + x < width]
+        widened[row, column] = max(saliency[pixel] for pixel in inside)
+    return widened
+
+
+def disk(radius):
+    reach = range(-radius, radius + 1)
+    return [(y, x) for y in reach for x in reach if math.hypot(y, x) <= radius]
+
+
+def square(radius):
+    reach = range(-radius, radius + 1)
+    return [(y, x) for y in reach for x in reach]
