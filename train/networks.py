@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UnseeError
+from .small import UnseeSmall
 
 
 class Vgg16(nn.Module):
@@ -206,6 +207,7 @@ NETWORKS: dict[str, Callable[[int], nn.Module]] = {
     "squeezenet1_1": SqueezeNet11,
     "tiny_darknet": TinyDarknet,
     "resnet18": ResNet18,
+    "unsee_small": UnseeSmall,
 }
 
 CLASSIFIER_WEIGHTS = {
@@ -214,6 +216,7 @@ CLASSIFIER_WEIGHTS = {
     "squeezenet1_1": "classifier.1.weight",
     "tiny_darknet": "features.19.conv.weight",
     "resnet18": "fc.weight",
+    "unsee_small": "classifier.weight",
 }
 """The tensor of each network whose first dimension is the number of classes."""
 

@@ -1,0 +1,60 @@
+"""The gradient of a classifier's output by its pixels, differentiable once more, for distillation (spec 2.1, 2.5)."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from .metadata import InputSpec
+
+Network = Callable[[Tensor], Tensor]
+
+GAMMA = 100.0
+"""Weight of the clamp in the cost (B1)."""
+
+
+def preprocess(pixels: Tensor, spec: InputSpec) -> Tensor:
+    """Turn RGB pixels [B,3,H,W] in 0..255 into a network's input."""
+    mean, std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in (spec.mean, spec.std))
+    ordered = pixels.flip(1) if spec.channel_order == "BGR" else pixels
+    return (ordered * (spec.range / 255) - mean) / std
+
+
+def on_pixels(module: nn.Module, spec: InputSpec) -> Network:
+    """Return `module` as a function of RGB pixels in 0..255."""
+    return lambda pixels: module(preprocess(pixels, spec))
+
+
+def clamped_cost(logits: Tensor, reference: Tensor, target: Tensor) -> Tensor:
+    """Return F [B] = a_l + gamma sum over k != l of (a_k - o_k)^2 (B1); logits a, reference o: [B,N]; target l: [B]."""
+    others = torch.nn.functional.one_hot(target, logits.shape[1]) == 0
+    return logits.gather(1, target[:, None])[:, 0] + GAMMA * ((logits - reference) * others).square().sum(1)
+
+
+def positive_gradient(cost: Tensor, pixels: Tensor, create_graph: bool = False) -> Tensor:
+    """Return max(dF/dX, 0) [B,3,H,W] of the costs [B] of the images `pixels`."""
+    (gradient,) = torch.autograd.grad(cost.sum(), pixels, create_graph=create_graph)
+    return gradient.clamp(min=0)
+
+
+def descend(network: Network, pixels: Tensor, iterations: int, step: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Descend on the images [B,3,H,W] by `step` grey levels of the gradient scaled to 0..1 per channel and image.
+
+    Returns the edited images (`pixels` itself for no iterations), the original logits [B,N] and their top-1 [B].
+    """
+    with torch.no_grad():
+        reference = network(pixels).float()
+    target = reference.argmax(1)
+    edited = pixels
+    for _ in range(iterations):
+        edited = edited.detach().requires_grad_()
+        gradient = positive_gradient(clamped_cost(network(edited).float(), reference, target), edited)
+        edited = edited.detach() - step * gradient / gradient.amax((2, 3), keepdim=True).clamp(min=1e-30)
+    return edited.detach(), reference, target
+
+
+def change_map(original: Tensor, edited: Tensor) -> Tensor:
+    """Return the raw saliency [B,H,W]: each channel of the change [B,3,H,W] scaled to 0..1, then the mean over them."""
+    change = original - edited
+    low, high = change.amin((2, 3), keepdim=True), change.amax((2, 3), keepdim=True)
+    return ((change - low) / (high - low).clamp(min=1e-30)).mean(1)
