@@ -1,6 +1,7 @@
 """The command line: `unsee` or `python -m unsee`."""
 
 import os
+import warnings
 from typing import Annotated
 
 import typer
@@ -101,6 +102,7 @@ def doctor() -> None:
 
 def main() -> None:
     """Entry point of the `unsee` command."""
+    warnings.filterwarnings("ignore", module="PIL")  # odd metadata; what makes an image unusable becomes a row
     app()
 
 

@@ -6,31 +6,15 @@ Lab goes through its ICC profile. Of an animation or a multi-page file the first
 """
 
 import io
-import warnings
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageCms
 
 from ..errors import UnseeError
 
-FORMATS = (
-    "JPEG",
-    "MPO",
-    "PNG",
-    "GIF",
-    "BMP",
-    "DIB",
-    "TIFF",
-    "WEBP",
-    "AVIF",
-    "JPEG2000",
-    "PPM",
-    "TGA",
-    "PCX",
-    "ICO",
-    "SGI",
-)
+FORMATS = tuple("JPEG PNG GIF BMP DIB TIFF WEBP AVIF JPEG2000 PPM TGA PCX ICO SGI".split())
 """Pillow's plain raster formats: none starts another program or follows a reference."""
 
 EXTENSIONS = frozenset(
@@ -94,14 +78,18 @@ def decode(data: bytes, config: DecodingConfig) -> DecodedImage:
     """
     if not data:
         raise DecodingError("empty_file", "the file is empty")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of odd metadata; what matters becomes a row
-        return _decode_opened(_open(data), config)
+    return _decode_opened(_open(data), config)
+
+
+@cache
+def _available_formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def _open(data: bytes) -> Image.Image:
     try:
-        return Image.open(io.BytesIO(data), formats=FORMATS)
+        return Image.open(io.BytesIO(data), formats=_available_formats())
     except Image.DecompressionBombError as error:
         raise DecodingError("too_large", str(error)) from None
     except Image.UnidentifiedImageError:
