@@ -1,9 +1,16 @@
 """sRGB to CIE Lab (spec 2.6, with the constants of Achanta's SLIC code)."""
 
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from .checks import check_images
+from .device import empty, handed_back, is_cuda, launch, on_device, pixel_of, to_device
 from .parallel import compiled, over_images
+
+if TYPE_CHECKING:
+    from numba import cuda
 
 RGB_TO_XYZ = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
@@ -25,15 +32,35 @@ RGB_TO_RATIO = RGB_TO_XYZ / WHITE[:, None]
 def rgb_to_lab(images: np.ndarray) -> np.ndarray:
     """Convert sRGB images to CIE Lab.
 
-    images: uint8 [B, H, W, 3]. Returns float32 [B, H, W, 3]: L in 0..100, a and b in about -108..+99. Computed in
-    float64. The white point is Achanta's (.950456, 1, 1.088754), spec 2.6; scikit-image's is (.95047, 1, 1.08883)
-    and its matrix is rounded, which moves a colour by at most 0.06 Lab units. Raises ValueError for another shape or
-    dtype.
+    images: uint8 [B, H, W, 3], in memory or on a CUDA device; the result lies where they lie. Returns float32
+    [B, H, W, 3]: L in 0..100, a and b in about -108..+99. Computed in float64. The white point is Achanta's (.950456, 1,
+    1.088754), spec 2.6; scikit-image's is (.95047, 1, 1.08883) and its matrix is rounded, which moves a colour by at
+    most 0.06 Lab units. Raises ValueError for another shape or dtype.
     """
+    if is_cuda(images):
+        return _rgb_to_lab_cuda(images)
     images = check_images(images)
     lab = np.empty(images.shape, np.float32)
-    over_images(_lab_loop, images, lab, constants=(LINEAR, RGB_TO_RATIO))
+    over_images(_lab_loop, images, lab, constants=(LINEAR,))
     return lab
+
+
+def _rgb_to_lab_cuda(source: Any) -> Any:
+    images = on_device("images", source, np.uint8, (None, None, None, 3))
+    lab = empty(images.shape, np.float32)
+    launch(_lab_kernel, images.size // 3, images, _linear_on_device(), lab)
+    return handed_back(lab, source)
+
+
+@cache
+def _linear_on_device() -> Any:
+    return to_device(LINEAR)
+
+
+@compiled
+def _ratio(red: float, green: float, blue: float, row: int) -> float:
+    """X, Y or Z of linear light, over that of white."""
+    return RGB_TO_RATIO[row, 0] * red + RGB_TO_RATIO[row, 1] * green + RGB_TO_RATIO[row, 2] * blue
 
 
 @compiled
@@ -47,30 +74,43 @@ def _response(ratio: float) -> float:
 
 
 @compiled
-def _lab_loop(images: np.ndarray, lab: np.ndarray, linear: np.ndarray, matrix: np.ndarray) -> None:
-    count, height, width, _ = images.shape
-    ratios = np.empty((3, width))  # one row at a time, planar, so that the responses vectorise
-    for image in range(count):
-        for row in range(height):
-            _row_ratios(images[image, row], linear, matrix, ratios)
-            for channel in range(3):
-                for column in range(width):
-                    ratios[channel, column] = _response(ratios[channel, column])
-            _row_lab(ratios, lab[image, row])
+def _lab(x: float, y: float, z: float) -> tuple[float, float, float]:
+    """Lab from the three responses."""
+    return 116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)
 
 
 @compiled
-def _row_ratios(pixels: np.ndarray, linear: np.ndarray, matrix: np.ndarray, ratios: np.ndarray) -> None:
+def _lab_loop(images: np.ndarray, lab: np.ndarray, linear: np.ndarray) -> None:
+    count, height, width, _ = images.shape
+    responses = np.empty((3, width))  # one row at a time, planar, so that the cube roots vectorise
+    for image in range(count):
+        for row in range(height):
+            _row_ratios(images[image, row], linear, responses)
+            for channel in range(3):
+                for column in range(width):
+                    responses[channel, column] = _response(responses[channel, column])
+            for column in range(width):
+                pixel = _lab(responses[0, column], responses[1, column], responses[2, column])
+                lab[image, row, column, 0], lab[image, row, column, 1], lab[image, row, column, 2] = pixel
+
+
+@compiled
+def _row_ratios(pixels: np.ndarray, linear: np.ndarray, ratios: np.ndarray) -> None:
     for column in range(len(pixels)):
         red, green, blue = linear[pixels[column, 0]], linear[pixels[column, 1]], linear[pixels[column, 2]]
         for channel in range(3):
-            ratios[channel, column] = matrix[channel, 0] * red + matrix[channel, 1] * green + matrix[channel, 2] * blue
+            ratios[channel, column] = _ratio(red, green, blue, channel)
 
 
-@compiled
-def _row_lab(responses: np.ndarray, lab: np.ndarray) -> None:
-    for column in range(len(lab)):
-        x, y, z = responses[0, column], responses[1, column], responses[2, column]
-        lab[column, 0] = 116.0 * y - 16.0
-        lab[column, 1] = 500.0 * (x - y)
-        lab[column, 2] = 200.0 * (y - z)
+def _lab_kernel(images: Any, linear: Any, lab: Any) -> None:
+    index = cuda.grid(1)
+    count, height, width, _ = images.shape
+    if index < count * height * width:
+        image, row, column = pixel_of(index, height, width)
+        red = linear[images[image, row, column, 0]]
+        green = linear[images[image, row, column, 1]]
+        blue = linear[images[image, row, column, 2]]
+        x = _response(_ratio(red, green, blue, 0))
+        y = _response(_ratio(red, green, blue, 1))
+        z = _response(_ratio(red, green, blue, 2))
+        lab[image, row, column, 0], lab[image, row, column, 1], lab[image, row, column, 2] = _lab(x, y, z)

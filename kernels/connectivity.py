@@ -6,9 +6,15 @@ up, right, down to belong to a component that began earlier. Small components th
 the first large one.
 """
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
+from .device import empty, filled, launch, pixel_of
 from .parallel import compiled
+
+if TYPE_CHECKING:
+    from numba import cuda
 
 
 @compiled
@@ -23,6 +29,22 @@ def connect(labels: np.ndarray, smallest: int, parents: np.ndarray, finals: np.n
     flat = labels.reshape(-1)
     for pixel in range(len(parents)):
         flat[pixel] = finals[parents[pixel]]
+
+
+def connect_cuda(labels: Any, smallest: int) -> None:
+    """Relabel a batch on the device in place: labels int32 [B, H, W]."""
+    count, height, width = labels.shape
+    pixels, shape = count * height * width, (count, height * width)
+    parents, sizes, targets = empty(shape, np.int32), filled(shape, np.int32, 0), empty(shape, np.int32)
+    firsts = empty((count, height), np.int32)
+    launch(_singletons_kernel, pixels, parents)
+    launch(_join_kernel, pixels, labels, parents)
+    launch(_flatten_kernel, pixels, parents, sizes)
+    launch(_target_kernel, pixels, parents, sizes, targets, smallest, width)
+    launch(_count_large_kernel, count * height, parents, sizes, smallest, firsts)
+    launch(_accumulate_kernel, count, firsts)
+    launch(_number_kernel, count * height, parents, sizes, smallest, firsts)
+    launch(_relabel_kernel, pixels, parents, targets, sizes, labels)
 
 
 @compiled
@@ -70,6 +92,14 @@ def _root(parents: np.ndarray, pixel: int) -> int:
 
 
 @compiled
+def _root_unchanged(parents: np.ndarray, pixel: int) -> int:
+    """As `_root`, but writes nothing: other threads may be joining."""
+    while parents[pixel] != pixel:
+        pixel = parents[pixel]
+    return pixel
+
+
+@compiled
 def _number_components(parents: np.ndarray, finals: np.ndarray, width: int, smallest: int) -> None:
     """Turn the sizes in `finals` into final labels, at the roots; earlier components are always numbered first."""
     large = 0
@@ -82,3 +112,104 @@ def _number_components(parents: np.ndarray, finals: np.ndarray, width: int, smal
         else:
             neighbour = earlier_neighbour(parents, pixel, width)
             finals[pixel] = finals[neighbour] if neighbour != pixel else 0
+
+
+def _singletons_kernel(parents: Any) -> None:
+    index = cuda.grid(1)
+    count, pixels = parents.shape
+    if index < count * pixels:
+        parents[index // pixels, index % pixels] = index % pixels
+
+
+def _join_kernel(labels: Any, parents: Any) -> None:
+    """Join each pixel with its left and upper neighbours of the same label; the smaller root wins."""
+    index = cuda.grid(1)
+    count, height, width = labels.shape
+    if index >= count * height * width:
+        return
+    image, row, column = pixel_of(index, height, width)
+    for neighbour_row, neighbour_column in ((row, column - 1), (row - 1, column)):
+        if neighbour_row < 0 or neighbour_column < 0:
+            continue
+        if labels[image, row, column] != labels[image, neighbour_row, neighbour_column]:
+            continue
+        first = _root_unchanged(parents[image], row * width + column)
+        second = _root_unchanged(parents[image], neighbour_row * width + neighbour_column)
+        while first != second:
+            larger, smaller = max(first, second), min(first, second)
+            before = cuda.atomic.min(parents, (image, larger), smaller)
+            if before == larger:
+                break
+            first, second = _root_unchanged(parents[image], before), _root_unchanged(parents[image], smaller)
+
+
+def _flatten_kernel(parents: Any, sizes: Any) -> None:
+    index = cuda.grid(1)
+    count, pixels = parents.shape
+    if index < count * pixels:
+        image, pixel = index // pixels, index % pixels
+        root = _root_unchanged(parents[image], pixel)
+        parents[image, pixel] = root
+        cuda.atomic.add(sizes, (image, root), 1)
+
+
+def _target_kernel(parents: Any, sizes: Any, targets: Any, smallest: int, width: int) -> None:
+    """At each root: the root of the component that it joins, or itself."""
+    index = cuda.grid(1)
+    count, pixels = parents.shape
+    if index < count * pixels:
+        image, pixel = index // pixels, index % pixels
+        targets[image, pixel] = pixel
+        if parents[image, pixel] == pixel and sizes[image, pixel] <= smallest:
+            targets[image, pixel] = earlier_neighbour(parents[image], pixel, width)
+
+
+def _count_large_kernel(parents: Any, sizes: Any, smallest: int, firsts: Any) -> None:
+    """Large components that begin in each row."""
+    index = cuda.grid(1)
+    count, height = firsts.shape
+    if index < count * height:
+        image, row = index // height, index % height
+        width = parents.shape[1] // height
+        large = 0
+        for pixel in range(row * width, (row + 1) * width):
+            if parents[image, pixel] == pixel and sizes[image, pixel] > smallest:
+                large += 1
+        firsts[image, row] = large
+
+
+def _accumulate_kernel(firsts: Any) -> None:
+    """Turn counts of rows into the number of the first component that begins in each."""
+    image = cuda.grid(1)
+    if image < firsts.shape[0]:
+        total = 0
+        for row in range(firsts.shape[1]):
+            begin = firsts[image, row]
+            firsts[image, row] = total
+            total += begin
+
+
+def _number_kernel(parents: Any, sizes: Any, smallest: int, firsts: Any) -> None:
+    """Replace the sizes of roots by labels; a small first component of the image gets 0."""
+    index = cuda.grid(1)
+    count, height = firsts.shape
+    if index < count * height:
+        image, row = index // height, index % height
+        width = parents.shape[1] // height
+        label = firsts[image, row]
+        for pixel in range(row * width, (row + 1) * width):
+            if parents[image, pixel] == pixel:
+                large = sizes[image, pixel] > smallest
+                sizes[image, pixel] = label if large else 0
+                label += 1 if large else 0
+
+
+def _relabel_kernel(parents: Any, targets: Any, numbers: Any, labels: Any) -> None:
+    index = cuda.grid(1)
+    count, height, width = labels.shape
+    if index < count * height * width:
+        image, row, column = pixel_of(index, height, width)
+        root = parents[image, row * width + column]
+        while targets[image, root] != root:  # targets only lead to earlier components
+            root = targets[image, root]
+        labels[image, row, column] = numbers[image, root]

@@ -1,20 +1,29 @@
 """Low-level saliency of superpixels from their mean colours and places (B5, spec 2.4 and 2.7).
 
-Every function takes SuperpixelStatistics and returns float64 [B, n]; ids of size 0 take no part and get 0. Nothing
-depends on the order of the ids.
+Every function takes SuperpixelStatistics, in memory or on a CUDA device, and returns float64 [B, n] in the same place;
+ids of size 0 take no part and get 0. Nothing depends on the order of the ids.
 """
 
+import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import UnseeError
+from .device import empty, handed_back, is_cuda, launch, on_device
 from .parallel import compiled, over_images
 from .pooling import SuperpixelStatistics
+
+if TYPE_CHECKING:
+    from numba import cuda
 
 
 def global_contrast(statistics: SuperpixelStatistics) -> np.ndarray:
     """Sum of the Lab distances to all other superpixels, unweighted (B5)."""
+    if is_cuda(statistics.size):
+        device = _OnDevice(statistics)
+        return device.handed_back(device.contrast())
     return _per_superpixel(_contrast_loop, statistics.color, statistics.size)
 
 
@@ -23,6 +32,9 @@ def smooth_in_color_space(statistics: SuperpixelStatistics, values: np.ndarray) 
 
     Superpixels that tie for the m-th place share it, so that ids do not matter.
     """
+    if is_cuda(statistics.size):
+        device = _OnDevice(statistics)
+        return device.handed_back(device.smoothed(on_device("values", values, np.float64, device.size.shape)))
     values = np.ascontiguousarray(values, np.float64)
     if values.shape != statistics.size.shape:
         raise ValueError(f"values must be {list(statistics.size.shape)}, got {list(values.shape)}")
@@ -32,6 +44,9 @@ def smooth_in_color_space(statistics: SuperpixelStatistics, values: np.ndarray) 
 def color_distribution(statistics: SuperpixelStatistics, sigma_color: float = 20.0) -> np.ndarray:
     """Spatial variance of each superpixel's colour, not yet rescaled (spec 2.7); sigma_color in Lab units."""
     _check_positive("sigma_color", sigma_color)
+    if is_cuda(statistics.size):
+        device = _OnDevice(statistics)
+        return device.handed_back(device.distribution(sigma_color))
     features = statistics.color, statistics.position, statistics.size
     return _per_superpixel(_distribution_loop, *features, constants=(float(sigma_color),))
 
@@ -48,8 +63,51 @@ def low_level_map(
     if centre_sigma is not None:
         _check_positive("centre_sigma", centre_sigma)
     narrowness = 0.0 if centre_sigma is None else 0.5 / centre_sigma**2
+    if is_cuda(statistics.size):
+        device = _OnDevice(statistics)
+        return device.handed_back(device.low_level(float(k), sigma_color, narrowness))
     features = statistics.color, statistics.position, statistics.size
     return _per_superpixel(_low_level_loop, *features, constants=(float(k), float(sigma_color), narrowness))
+
+
+class _OnDevice:
+    """The same steps on a CUDA device, one thread a superpixel; distances between colours are computed once."""
+
+    def __init__(self, statistics: SuperpixelStatistics) -> None:
+        self.source = statistics.size
+        self.size = on_device("size", statistics.size, np.int32, (None, None))
+        self.color = on_device("color", statistics.color, np.float32, (*self.size.shape, 3))
+        self.position = on_device("position", statistics.position, np.float32, (*self.size.shape, 2))
+        self.distances = empty((*self.size.shape, self.size.shape[1]), np.float64)
+        launch(_distance_kernel, self.size.size, self.color, self.size, self.distances)
+
+    def handed_back(self, values: Any) -> Any:
+        return handed_back(values, self.source)
+
+    def contrast(self) -> Any:
+        return self._launched(_contrast_kernel)
+
+    def smoothed(self, values: Any) -> Any:
+        return self._launched(_smooth_kernel, values)
+
+    def distribution(self, sigma_color: float) -> Any:
+        return self._launched(_distribution_kernel, self.position, float(sigma_color))
+
+    def low_level(self, k: float, sigma_color: float, narrowness: float) -> Any:
+        smoothed = self._rescaled(self.smoothed(self._rescaled(self.contrast())))
+        spread = self._rescaled(self.distribution(sigma_color))
+        values = empty(self.size.shape, np.float64)
+        launch(_combine_kernel, len(self.size), smoothed, spread, self.position, k, narrowness, values)
+        return self._rescaled(values)
+
+    def _launched(self, kernel: Callable[..., None], *inputs: Any) -> Any:
+        values = empty(self.size.shape, np.float64)
+        launch(kernel, values.size, self.distances, self.size, *inputs, values)
+        return values
+
+    def _rescaled(self, values: Any) -> Any:
+        launch(_rescale_kernel, len(self.size), values, self.size)
+        return values
 
 
 def _check_positive(name: str, value: float) -> None:
@@ -83,7 +141,7 @@ def color_distance(first: np.ndarray, second: np.ndarray) -> float:
     lightness = np.float64(first[0]) - np.float64(second[0])
     a = np.float64(first[1]) - np.float64(second[1])
     b = np.float64(first[2]) - np.float64(second[2])
-    return np.sqrt(lightness * lightness + a * a + b * b)
+    return math.sqrt(lightness * lightness + a * a + b * b)
 
 
 @compiled
@@ -138,11 +196,11 @@ def distribution_of(distances: np.ndarray, position: np.ndarray, sigma_color: fl
 @compiled
 def color_weight(distance: float, sigma_color: float) -> float:
     """exp(-d^2 / (2 sigma^2))."""
-    return np.exp(-distance * distance / (2.0 * sigma_color * sigma_color))
+    return math.exp(-distance * distance / (2.0 * sigma_color * sigma_color))
 
 
 @compiled
-def _rescale(values: np.ndarray, size: np.ndarray) -> None:
+def rescale(values: np.ndarray, size: np.ndarray) -> None:
     """Rescale to 0..1 in place (mm of spec 0.1), over superpixels that exist; all 0 where they are all the same."""
     lowest, highest = np.inf, -np.inf
     for index in range(len(values)):
@@ -161,8 +219,7 @@ def _contrast(distances: np.ndarray, size: np.ndarray, contrast: np.ndarray) -> 
 
 @compiled
 def _smooth(distances: np.ndarray, size: np.ndarray, values: np.ndarray, smoothed: np.ndarray) -> None:
-    present = np.count_nonzero(size)
-    members = min(max(int(np.rint(present / 4)), 2), present)
+    members = nearest_members(size)
     for index in range(len(size)):
         if size[index] > 0:
             reach = np.partition(distances[index], members - 1)[members - 1]
@@ -177,6 +234,30 @@ def _distribution(
 ) -> None:
     for index in range(len(size)):
         spread[index] = distribution_of(distances[index], position, sigma_color) if size[index] > 0 else 0.0
+
+
+@compiled
+def nearest_members(size: np.ndarray) -> int:
+    """How many superpixels smoothing looks at: m = max(round(n / 4), 2), at most all."""
+    present = 0
+    for pixels in size:
+        present += 1 if pixels > 0 else 0
+    return min(max(int(np.rint(present / 4)), 2), present)
+
+
+@compiled
+def _combine(
+    smoothed: np.ndarray,
+    spread: np.ndarray,
+    position: np.ndarray,
+    k: float,
+    narrowness: float,
+    values: np.ndarray,
+) -> None:
+    """mm(G) exp(-k V), times the Gaussian prior exp(-narrowness |p - (1/2, 1/2)|^2)."""
+    for index in range(len(values)):
+        x, y = position[index, 0] - 0.5, position[index, 1] - 0.5
+        values[index] = smoothed[index] * math.exp(-k * spread[index] - narrowness * (x * x + y * y))
 
 
 @compiled
@@ -220,19 +301,79 @@ def _low_level_loop(
     for image in range(len(size)):
         _color_distances(color[image], size[image], distances)
         _contrast(distances, size[image], contrast)
-        _rescale(contrast, size[image])
+        rescale(contrast, size[image])
         _smooth(distances, size[image], contrast, smoothed)
-        _rescale(smoothed, size[image])
+        rescale(smoothed, size[image])
         _distribution(distances, position[image], size[image], sigma_color, spread)
-        _rescale(spread, size[image])
-        for index in range(ids):
-            prior = centre_prior(position[image, index], narrowness)
-            values[image, index] = smoothed[index] * np.exp(-k * spread[index]) * prior
-        _rescale(values[image], size[image])
+        rescale(spread, size[image])
+        _combine(smoothed, spread, position[image], k, narrowness, values[image])
+        rescale(values[image], size[image])
+
+
+def _distance_kernel(color: Any, size: Any, distances: Any) -> None:
+    index = cuda.grid(1)
+    count, ids = size.shape
+    if index < count * ids:
+        image, first = index // ids, index % ids
+        for second in range(ids):
+            exist = size[image, first] > 0 and size[image, second] > 0
+            distance = color_distance(color[image, first], color[image, second]) if exist else math.inf
+            distances[image, first, second] = distance
+
+
+def _contrast_kernel(distances: Any, size: Any, contrast: Any) -> None:
+    index = cuda.grid(1)
+    count, ids = size.shape
+    if index < count * ids:
+        image, superpixel = index // ids, index % ids
+        exists = size[image, superpixel] > 0
+        contrast[image, superpixel] = contrast_of(distances[image, superpixel]) if exists else 0.0
+
+
+def _smooth_kernel(distances: Any, size: Any, values: Any, smoothed: Any) -> None:
+    index = cuda.grid(1)
+    count, ids = size.shape
+    if index >= count * ids:
+        return
+    image, superpixel = index // ids, index % ids
+    smoothed[image, superpixel] = 0.0
+    if size[image, superpixel] > 0:
+        row, members = distances[image, superpixel], nearest_members(size[image])
+        reach = smallest_but(row, members - 1)
+        smoothed[image, superpixel] = smoothed_value(row, values[image], members, reach)
+
+
+def _distribution_kernel(distances: Any, size: Any, position: Any, sigma_color: float, spread: Any) -> None:
+    index = cuda.grid(1)
+    count, ids = size.shape
+    if index < count * ids:
+        image, superpixel = index // ids, index % ids
+        spread[image, superpixel] = 0.0
+        if size[image, superpixel] > 0:
+            row = distances[image, superpixel]
+            spread[image, superpixel] = distribution_of(row, position[image], sigma_color)
+
+
+def _rescale_kernel(values: Any, size: Any) -> None:
+    image = cuda.grid(1)
+    if image < len(size):
+        rescale(values[image], size[image])
+
+
+def _combine_kernel(smoothed: Any, spread: Any, position: Any, k: float, narrowness: float, values: Any) -> None:
+    image = cuda.grid(1)
+    if image < len(values):
+        _combine(smoothed[image], spread[image], position[image], k, narrowness, values[image])
 
 
 @compiled
-def centre_prior(position: np.ndarray, narrowness: float) -> float:
-    """exp(-narrowness |p - (1/2, 1/2)|^2)."""
-    x, y = position[0] - 0.5, position[1] - 0.5
-    return np.exp(-narrowness * (x * x + y * y))
+def smallest_but(distances: np.ndarray, rank: int) -> float:
+    """The value that `rank` others come before when sorted, without sorting or memory (kernels have none to spare)."""
+    for candidate in distances:
+        less = equal = 0
+        for distance in distances:
+            less += 1 if distance < candidate else 0
+            equal += 1 if distance == candidate else 0
+        if less <= rank < less + equal:
+            return candidate
+    return math.inf

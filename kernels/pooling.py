@@ -1,11 +1,22 @@
-"""Sums over superpixels: the mean map (B4, spec 2.3), colours and places of superpixels, and painting them back."""
+"""Sums over superpixels: the mean map (B4, spec 2.3), colours and places of superpixels, and painting them back.
+
+Arrays lie in memory or on a CUDA device, and results lie where the arrays lie. On both each superpixel sums its pixels
+in raster order in float64, so that they agree to the bit.
+"""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .checks import check_lab, check_labels, check_maps
+from .device import empty, filled, handed_back, is_cuda, launch, on_device, pixel_of
 from .parallel import compiled, over_images
+
+if TYPE_CHECKING:
+    from numba import cuda
+
+OUTSIDE = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -28,6 +39,8 @@ def superpixel_mean(maps: np.ndarray, labels: np.ndarray) -> np.ndarray:
     maps: float32 [B, H, W]; labels: int [B, H, W], from 0 on. Returns float32 [B, H, W]. A pixel that is NaN counts as
     0. Raises ValueError for shapes that differ or negative labels.
     """
+    if is_cuda(maps):
+        return _superpixel_mean_cuda(maps, labels)
     maps = check_maps(maps)
     labels, count = check_labels(labels, maps.shape)
     means = np.empty_like(maps)
@@ -40,6 +53,8 @@ def superpixel_statistics(lab: np.ndarray, labels: np.ndarray) -> SuperpixelStat
 
     lab: float32 [B, H, W, 3]; labels: int [B, H, W], from 0 on. A colour that is NaN counts as 0.
     """
+    if is_cuda(lab):
+        return _superpixel_statistics_cuda(lab, labels)
     lab = check_lab(lab)
     labels, count = check_labels(labels, lab.shape[:3])
     batch = len(lab)
@@ -55,6 +70,8 @@ def superpixel_statistics(lab: np.ndarray, labels: np.ndarray) -> SuperpixelStat
 
 def paint(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Give every pixel the value of its superpixel: values [B, n], labels int [B, H, W] -> float32 [B, H, W]."""
+    if is_cuda(labels):
+        return _paint_cuda(values, labels)
     values = np.ascontiguousarray(values, np.float32)
     labels, count = check_labels(labels, np.shape(labels))
     if labels.ndim != 3 or values.ndim != 2 or len(values) != len(labels) or values.shape[1] < count:
@@ -62,6 +79,61 @@ def paint(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     maps = np.empty(labels.shape, np.float32)
     over_images(_paint_loop, values, labels, maps)
     return maps
+
+
+def _superpixel_mean_cuda(source: Any, labels: Any) -> Any:
+    maps = on_device("maps", source, np.float32, (None, None, None))
+    labels = on_device("labels", labels, np.int32, maps.shape)
+    means = empty((len(maps), count_labels_cuda(labels)), np.float32)
+    launch(_mean_kernel, means.size, maps, labels, _extents(labels, means.shape[1]), means)
+    return handed_back(_painted(means, labels), source)
+
+
+def _superpixel_statistics_cuda(source: Any, labels: Any) -> SuperpixelStatistics:
+    lab = on_device("Lab images", source, np.float32, (None, None, None, 3))
+    labels = on_device("labels", labels, np.int32, lab.shape[:3])
+    ids = (len(lab), count_labels_cuda(labels))
+    color, position = empty((*ids, 3), np.float32), empty((*ids, 2), np.float32)
+    size, count = empty(ids, np.int32), filled((len(lab),), np.int32, 0)
+    launch(_statistics_kernel, size.size, lab, labels, _extents(labels, ids[1]), color, position, size, count)
+    return SuperpixelStatistics(*(handed_back(array, source) for array in (color, position, size, count)))
+
+
+def _paint_cuda(values: Any, source: Any) -> Any:
+    labels = on_device("labels", source, np.int32, (None, None, None))
+    values = on_device("values", values, values.dtype, (len(labels), None))
+    if values.shape[1] < count_labels_cuda(labels):
+        raise ValueError(f"values {list(values.shape)} do not fit the labels: some have no value")
+    return handed_back(_painted(values, labels), source)
+
+
+def _painted(values: Any, labels: Any) -> Any:
+    maps = empty(labels.shape, np.float32)
+    launch(_paint_kernel, maps.size, values, labels, maps)
+    return maps
+
+
+def count_labels_cuda(labels: Any) -> int:
+    """One more than the largest label, 0 without labels; waits for the device. ValueError for negative labels."""
+    bounds = filled((2,), np.int32, 0)
+    launch(_bounds_kernel, labels.shape[0] * labels.shape[1], labels, bounds)
+    smallest, count = bounds.copy_to_host().tolist()
+    if smallest < 0:
+        raise ValueError(f"labels must not be negative, got {smallest}")
+    return count
+
+
+def _extents(labels: Any, ids: int) -> Any:
+    """Per id of each image: first row, first column, -(end row), -(end column), int32 [B, n, 4]; OUTSIDE without pixels."""
+    extents = filled((len(labels), ids, 4), np.int32, OUTSIDE)
+    launch(_extent_kernel, labels.shape[0] * labels.shape[1], labels, extents)
+    return extents
+
+
+@compiled
+def known(value: float) -> float:
+    """The value, 0 for NaN."""
+    return 0.0 if np.isnan(value) else np.float64(value)
 
 
 @compiled
@@ -73,7 +145,7 @@ def _mean_loop(maps: np.ndarray, labels: np.ndarray, means: np.ndarray, count: i
         for row in range(height):
             for column in range(width):
                 value, label = maps[image, row, column], labels[image, row, column]
-                sums[label] += 0.0 if np.isnan(value) else value
+                sums[label] += known(value)
                 sizes[label] += 1
         for label in range(count):
             sums[label] /= max(sizes[label], 1)
@@ -106,7 +178,7 @@ def _statistics_loop(
 @compiled
 def _add_pixel(pixel: np.ndarray, row: int, column: int, sums: np.ndarray) -> None:
     for channel in range(3):
-        sums[channel] += 0.0 if np.isnan(pixel[channel]) else pixel[channel]
+        sums[channel] += known(pixel[channel])
     sums[3] += column
     sums[4] += row
 
@@ -118,3 +190,81 @@ def _paint_loop(values: np.ndarray, labels: np.ndarray, maps: np.ndarray) -> Non
         for row in range(height):
             for column in range(width):
                 maps[image, row, column] = values[image, labels[image, row, column]]
+
+
+def _bounds_kernel(labels: Any, bounds: Any) -> None:
+    """Smallest label (if negative) and one more than the largest; one thread a row."""
+    index = cuda.grid(1)
+    count, height, width = labels.shape
+    if index < count * height:
+        smallest, end = 0, 0
+        for column in range(width):
+            label = labels[index // height, index % height, column]
+            smallest, end = min(smallest, label), max(end, label + 1)
+        cuda.atomic.min(bounds, 0, smallest)
+        cuda.atomic.max(bounds, 1, end)
+
+
+def _extent_kernel(labels: Any, extents: Any) -> None:
+    """One thread a row; touches the shared extents where the label changes."""
+    index = cuda.grid(1)
+    count, height, width = labels.shape
+    if index >= count * height:
+        return
+    image, row, start = index // height, index % height, 0
+    for column in range(width):
+        label = labels[image, row, column]
+        if column + 1 == width or labels[image, row, column + 1] != label:
+            cuda.atomic.min(extents, (image, label, 0), row)
+            cuda.atomic.min(extents, (image, label, 1), start)
+            cuda.atomic.min(extents, (image, label, 2), -(row + 1))
+            cuda.atomic.min(extents, (image, label, 3), -(column + 1))
+            start = column + 1
+
+
+def _mean_kernel(maps: Any, labels: Any, extents: Any, means: Any) -> None:
+    index = cuda.grid(1)
+    count, ids = means.shape
+    if index >= count * ids:
+        return
+    image, label = index // ids, index % ids
+    total, size = 0.0, 0
+    for row in range(extents[image, label, 0], -extents[image, label, 2]):
+        for column in range(extents[image, label, 1], -extents[image, label, 3]):
+            if labels[image, row, column] == label:
+                total += known(maps[image, row, column])
+                size += 1
+    means[image, label] = total / max(size, 1)
+
+
+def _statistics_kernel(lab: Any, labels: Any, extents: Any, color: Any, position: Any, size: Any, count: Any) -> None:
+    index = cuda.grid(1)
+    images, ids = size.shape
+    if index >= images * ids:
+        return
+    image, label = index // ids, index % ids
+    lightness = a = b = 0.0
+    rows = columns = pixels = 0
+    for row in range(extents[image, label, 0], -extents[image, label, 2]):
+        for column in range(extents[image, label, 1], -extents[image, label, 3]):
+            if labels[image, row, column] == label:
+                lightness += known(lab[image, row, column, 0])
+                a += known(lab[image, row, column, 1])
+                b += known(lab[image, row, column, 2])
+                rows, columns, pixels = rows + row, columns + column, pixels + 1
+    divisor = max(pixels, 1)
+    color[image, label, 0], color[image, label, 1] = lightness / divisor, a / divisor
+    color[image, label, 2] = b / divisor
+    position[image, label, 0] = columns / divisor / labels.shape[2]
+    position[image, label, 1] = rows / divisor / labels.shape[1]
+    size[image, label] = pixels
+    if pixels > 0:
+        cuda.atomic.max(count, image, label + 1)
+
+
+def _paint_kernel(values: Any, labels: Any, maps: Any) -> None:
+    index = cuda.grid(1)
+    count, height, width = labels.shape
+    if index < count * height * width:
+        image, row, column = pixel_of(index, height, width)
+        maps[image, row, column] = values[image, labels[image, row, column]]

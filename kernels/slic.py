@@ -1,21 +1,36 @@
 """SLIC superpixels of batches of images (spec 2.6; Achanta et al., PAMI 2012).
 
-Colours are rounded to 1/1024 Lab unit, so that sums of them in float64 are exact: cluster centres do not depend on the
-order of summation, and CPU and GPU agree bit for bit.
+Colours, places and centres are integers in fixed point. Sums are then exact in any order and no product is rounded
+differently where a compiler fuses it with a sum: CPU and GPU agree bit for bit, and the loop over a window's row
+vectorises.
 """
 
 import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import UnseeError
-from .checks import check_images, check_lab
+from .checks import check_lab
 from .color import rgb_to_lab
-from .connectivity import connect
+from .connectivity import connect, connect_cuda
+from .device import empty, filled, handed_back, is_cuda, launch, on_device, pixel_of, to_device
 from .parallel import compiled, over_images
 
+if TYPE_CHECKING:
+    from numba import cuda
+
 ITERATIONS = 10
-COLOUR_STEPS = np.float32(1024)
+
+# Fixed point: squared distances must fit 31 bits.
+COLOUR_STEPS = 64  # to 1/64 Lab unit
+COLOUR_LIMIT = 128.0  # no Lab coordinate of an sRGB colour is larger
+PLACE_STEPS = 16  # to 1/16 pixel
+PLACE_LIMIT = np.float32(1.3e9)
+LARGEST_STEP = 2000
+FAR = np.int32(2**31 - 1)
+
+RUN = 32  # pixels of a row that one CUDA thread sums before it touches shared sums
 
 # Components up to this share of the mean superpixel join a neighbour. Achanta's code takes 1/4, which leaves 100
 # superpixels of 100 on photographs; scikit-image takes 1/2 and searches wider, which leaves 72. This share gives
@@ -28,28 +43,62 @@ def slic(
 ) -> np.ndarray:
     """Segment sRGB images into about `segments` connected superpixels.
 
-    images: uint8 [B, H, W, 3]. Returns int32 [B, H, W]: labels 0..n-1 of each image, in raster order of their first
-    pixel. compactness: Lab units that weigh as much as one grid step. smallest_share: components of at most this share
-    of the mean superpixel are merged into a neighbour (Achanta's code: 0.25). Raises UnseeError for parameters out of
-    range, ValueError for another shape or dtype.
+    images: uint8 [B, H, W, 3], in memory or on a CUDA device; the result lies where they lie. Returns int32 [B, H, W]:
+    labels 0..n-1 of each image, in raster order of their first pixel. compactness: Lab units that weigh as much as one
+    grid step. smallest_share: components of at most this share of the mean superpixel are merged into a neighbour
+    (Achanta's code: 0.25). Raises UnseeError for parameters out of range, ValueError for another shape or dtype.
     """
-    return slic_lab(rgb_to_lab(check_images(images)), segments, compactness, smallest_share)
+    return slic_lab(rgb_to_lab(images), segments, compactness, smallest_share)
 
 
 def slic_lab(
     lab: np.ndarray, segments: int = 100, compactness: float = 10.0, smallest_share: float = SMALLEST_SHARE
 ) -> np.ndarray:
     """Segment Lab images, float [B, H, W, 3], as `slic` does; values that are not finite count as 0."""
-    lab = check_lab(lab)
     check_parameters(segments, compactness, smallest_share)
-    count, height, width, _ = lab.shape
-    labels = np.zeros((count, height, width), np.int32)
+    if is_cuda(lab):
+        return _slic_cuda(lab, segments, compactness, smallest_share)
+    lab = check_lab(lab)
+    labels = np.zeros(lab.shape[:3], np.int32)
     if labels.size:
-        seeds, step = grid_seeds(height, width, segments)
-        weight = np.float32((compactness / step) ** 2)
-        smallest = int(height * width / segments * smallest_share)
-        over_images(_slic_loop, lab, labels, constants=(seeds, step, weight, smallest))
+        over_images(_slic_loop, lab, labels, constants=_plan(labels.shape, segments, compactness, smallest_share))
     return labels
+
+
+def _plan(
+    shape: tuple[int, ...], segments: int, compactness: float, smallest_share: float
+) -> tuple[np.ndarray, int, np.float32, int]:
+    """Seeds, step, weight of the place in fixed point, and the size up to which components are merged."""
+    _, height, width = shape
+    seeds, step = grid_seeds(height, width, segments)
+    if step > LARGEST_STEP:
+        raise UnseeError(f"superpixels of {step} pixels are too large: ask for more than {segments} segments")
+    weight = np.float32((compactness / step * COLOUR_STEPS / PLACE_STEPS) ** 2)
+    return seeds, step, weight, int(height * width / segments * smallest_share)
+
+
+def _slic_cuda(source: Any, segments: int, compactness: float, smallest_share: float) -> Any:
+    lab = on_device("Lab images", source, np.float32, (None, None, None, 3))
+    labels = filled(lab.shape[:3], np.int32, 0)
+    if labels.size:
+        seeds, step, weight, smallest = _plan(labels.shape, segments, compactness, smallest_share)
+        _cluster_cuda(lab, labels, to_device(seeds), step, weight)
+        connect_cuda(labels, smallest)
+    return handed_back(labels, source)
+
+
+def _cluster_cuda(lab: Any, labels: Any, seeds: Any, step: int, weight: np.float32) -> None:
+    count, height, width = labels.shape
+    clusters = count * len(seeds)
+    planes = empty((count, 3, height, width), np.int32)
+    centers = empty((count, len(seeds), 5), np.int32)
+    launch(_fix_kernel, labels.size, lab, planes)
+    launch(_place_kernel, clusters, planes, seeds, centers)
+    for _ in range(ITERATIONS):
+        sums = filled((count, len(seeds), 6), np.int64, 0)
+        launch(_assign_kernel, labels.size, planes, centers, step, weight, labels)
+        launch(_sum_kernel, count * height * ((width + RUN - 1) // RUN), planes, labels, sums)
+        launch(_move_kernel, clusters, sums, centers)
 
 
 def check_parameters(segments: int, compactness: float, smallest_share: float) -> None:
@@ -74,17 +123,14 @@ def grid_seeds(height: int, width: int, segments: int) -> tuple[np.ndarray, int]
 
 
 @compiled
-def _slic_loop(
-    lab: np.ndarray, labels: np.ndarray, seeds: np.ndarray, step: int, weight: np.float32, smallest: int
-) -> None:
+def _slic_loop(lab: np.ndarray, labels: np.ndarray, seeds: np.ndarray, step: int, weight: float, smallest: int) -> None:
     count, height, width = labels.shape
-    planes = np.empty((3, height, width), np.float32)
-    distances = np.empty((height, width), np.float32)
-    centers = np.empty((len(seeds), 5), np.float32)
-    sums = np.empty((len(seeds), 6))
+    planes = np.empty((3, height, width), np.int32)
+    distances = np.empty((height, width), np.int32)
+    centers, sums = np.empty((len(seeds), 5), np.int32), np.empty((len(seeds), 6), np.int64)
     parents, finals = np.empty(height * width, np.int32), np.empty(height * width, np.int32)
     for image in range(count):
-        _round_colours(lab[image], planes)
+        _fix_colours(lab[image], planes)
         _place_centers(planes, seeds, centers)
         for _ in range(ITERATIONS):
             _assign(planes, centers, step, weight, distances, labels[image])
@@ -93,35 +139,40 @@ def _slic_loop(
 
 
 @compiled
-def rounded_colour(value: np.float32) -> np.float32:
-    """The value to 1/1024, or 0 where it is not finite."""
+def fixed_colour(value: float) -> int:
+    """A Lab coordinate in fixed point; 0 where it is not finite."""
     if not np.isfinite(value):
-        return np.float32(0)
-    return np.float32(np.rint(value * COLOUR_STEPS) / COLOUR_STEPS)
+        return np.int32(0)
+    return np.int32(np.rint(min(max(value, -COLOUR_LIMIT), COLOUR_LIMIT) * COLOUR_STEPS))
 
 
 @compiled
-def pixel_distance(
-    lightness: np.float32, a: np.float32, b: np.float32, x: np.float32, y: np.float32, weight: np.float32
-) -> np.float32:
-    """Squared distance in colour and place, from the differences; `weight` = (compactness / step)^2."""
-    return lightness * lightness + a * a + b * b + (x * x + y * y) * weight
+def fixed_distance(lightness: int, a: int, b: int, x: int, y: int, weight: float) -> int:
+    """Squared distance in colour and place, from differences in fixed point; `weight` turns place into colour units."""
+    place = min(np.float32(np.int32(x * x + y * y)) * weight, PLACE_LIMIT)
+    return np.int32(np.int32(lightness * lightness + a * a + b * b) + np.int32(place))
 
 
 @compiled
-def window(center: np.float32, step: int, limit: int) -> tuple[int, int]:
+def window(center: int, step: int, limit: int) -> tuple[int, int]:
     """First pixel and end of a centre's search window along one axis."""
-    nearest = int(center + np.float32(0.5))
+    nearest = (center + PLACE_STEPS // 2) // PLACE_STEPS
     return max(nearest - step, 0), min(nearest + step + 1, limit)
 
 
 @compiled
-def _round_colours(lab: np.ndarray, planes: np.ndarray) -> None:
+def fixed_mean(total: int, count: int) -> int:
+    """total / count, rounded half up."""
+    return (2 * total + count) // (2 * count)
+
+
+@compiled
+def _fix_colours(lab: np.ndarray, planes: np.ndarray) -> None:
     height, width, _ = lab.shape
     for row in range(height):
         for column in range(width):
             for channel in range(3):
-                planes[channel, row, column] = rounded_colour(lab[row, column, channel])
+                planes[channel, row, column] = fixed_colour(lab[row, column, channel])
 
 
 @compiled
@@ -130,18 +181,18 @@ def _place_centers(planes: np.ndarray, seeds: np.ndarray, centers: np.ndarray) -
         row, column = seeds[index]
         for channel in range(3):
             centers[index, channel] = planes[channel, row, column]
-        centers[index, 3], centers[index, 4] = row, column
+        centers[index, 3], centers[index, 4] = row * PLACE_STEPS, column * PLACE_STEPS
 
 
 @compiled
 def _assign(
-    planes: np.ndarray, centers: np.ndarray, step: int, weight: np.float32, distances: np.ndarray, labels: np.ndarray
+    planes: np.ndarray, centers: np.ndarray, step: int, weight: float, distances: np.ndarray, labels: np.ndarray
 ) -> None:
     """Give each pixel the nearest centre whose window holds it; of equally near ones the first."""
-    columns = np.arange(labels.shape[1]).astype(np.float32)
-    distances[:] = np.inf
+    columns = np.arange(0, labels.shape[1] * PLACE_STEPS, PLACE_STEPS).astype(np.int32)
+    distances[:] = FAR
     for index in range(len(centers)):
-        _offer_center(planes, columns, centers[index], index, step, weight, distances, labels)
+        _offer_center(planes, columns, centers[index], np.int32(index), step, weight, distances, labels)
 
 
 @compiled
@@ -151,7 +202,7 @@ def _offer_center(
     center: np.ndarray,
     index: int,
     step: int,
-    weight: np.float32,
+    weight: float,
     distances: np.ndarray,
     labels: np.ndarray,
 ) -> None:
@@ -162,10 +213,15 @@ def _offer_center(
     for row in range(top, bottom):
         row_l, row_a, row_b = planes[0, row, left:right], planes[1, row, left:right], planes[2, row, left:right]
         nearest, chosen = distances[row, left:right], labels[row, left:right]
-        y = np.float32(row) - center_y
+        y = np.int32(row * PLACE_STEPS - center_y)
         for column in range(len(row_x)):  # selects, not branches, so that this loop vectorises
-            distance = pixel_distance(
-                row_l[column] - lightness, row_a[column] - a, row_b[column] - b, row_x[column] - center_x, y, weight
+            distance = fixed_distance(
+                np.int32(row_l[column] - lightness),
+                np.int32(row_a[column] - a),
+                np.int32(row_b[column] - b),
+                np.int32(row_x[column] - center_x),
+                y,
+                weight,
             )
             nearer = distance < nearest[column]
             nearest[column] = distance if nearer else nearest[column]
@@ -183,14 +239,14 @@ def _update(planes: np.ndarray, labels: np.ndarray, sums: np.ndarray, centers: n
     for index in range(len(centers)):
         if sums[index, 5] > 0:
             for feature in range(5):
-                centers[index, feature] = np.float32(sums[index, feature] / sums[index, 5])
+                centers[index, feature] = fixed_mean(sums[index, feature], sums[index, 5])
 
 
 @compiled
 def _add_run(planes: np.ndarray, labels: np.ndarray, row: int, start: int, sums: np.ndarray) -> int:
     """Add the pixels from `start` on that share its label to the sums (L, a, b, row, column, count); returns the end."""
     label = labels[row, start]
-    lightness = a = b = 0.0
+    lightness = a = b = 0
     end = start
     while end < labels.shape[1] and labels[row, end] == label:
         lightness += planes[0, row, end]
@@ -201,7 +257,90 @@ def _add_run(planes: np.ndarray, labels: np.ndarray, row: int, start: int, sums:
     sums[label, 0] += lightness
     sums[label, 1] += a
     sums[label, 2] += b
-    sums[label, 3] += row * length
-    sums[label, 4] += (start + end - 1) * length // 2
+    sums[label, 3] += PLACE_STEPS * row * length
+    sums[label, 4] += PLACE_STEPS * (start + end - 1) * length // 2
     sums[label, 5] += length
     return end
+
+
+def _fix_kernel(lab: Any, planes: Any) -> None:
+    index = cuda.grid(1)
+    count, height, width, _ = lab.shape
+    if index < count * height * width:
+        image, row, column = pixel_of(index, height, width)
+        for channel in range(3):
+            planes[image, channel, row, column] = fixed_colour(lab[image, row, column, channel])
+
+
+def _place_kernel(planes: Any, seeds: Any, centers: Any) -> None:
+    index = cuda.grid(1)
+    count, clusters, _ = centers.shape
+    if index < count * clusters:
+        image, cluster = index // clusters, index % clusters
+        row, column = seeds[cluster, 0], seeds[cluster, 1]
+        for channel in range(3):
+            centers[image, cluster, channel] = planes[image, channel, row, column]
+        centers[image, cluster, 3], centers[image, cluster, 4] = row * PLACE_STEPS, column * PLACE_STEPS
+
+
+def _assign_kernel(planes: Any, centers: Any, step: int, weight: np.float32, labels: Any) -> None:
+    index = cuda.grid(1)
+    count, height, width = labels.shape
+    if index >= count * height * width:
+        return
+    image, row, column = pixel_of(index, height, width)
+    lightness, a, b = planes[image, 0, row, column], planes[image, 1, row, column], planes[image, 2, row, column]
+    nearest = FAR
+    for cluster in range(centers.shape[1]):
+        center_y, center_x = centers[image, cluster, 3], centers[image, cluster, 4]
+        top, bottom = window(center_y, step, height)
+        left, right = window(center_x, step, width)
+        if top <= row < bottom and left <= column < right:
+            distance = fixed_distance(
+                np.int32(lightness - centers[image, cluster, 0]),
+                np.int32(a - centers[image, cluster, 1]),
+                np.int32(b - centers[image, cluster, 2]),
+                np.int32(column * PLACE_STEPS - center_x),
+                np.int32(row * PLACE_STEPS - center_y),
+                weight,
+            )
+            if distance < nearest:
+                nearest = distance
+                labels[image, row, column] = cluster
+
+
+def _sum_kernel(planes: Any, labels: Any, sums: Any) -> None:
+    """Each thread sums RUN pixels of a row and adds what it has wherever the label changes."""
+    index = cuda.grid(1)
+    count, height, width = labels.shape
+    runs = (width + RUN - 1) // RUN
+    if index >= count * height * runs:
+        return
+    image, row, start = index // (height * runs), index // runs % height, index % runs * RUN
+    lightness = a = b = columns = pixels = 0
+    end = min(start + RUN, width)
+    for column in range(start, end):
+        label = labels[image, row, column]
+        lightness += planes[image, 0, row, column]
+        a += planes[image, 1, row, column]
+        b += planes[image, 2, row, column]
+        columns += column
+        pixels += 1
+        if column + 1 == end or labels[image, row, column + 1] != label:
+            cuda.atomic.add(sums, (image, label, 0), lightness)
+            cuda.atomic.add(sums, (image, label, 1), a)
+            cuda.atomic.add(sums, (image, label, 2), b)
+            cuda.atomic.add(sums, (image, label, 3), PLACE_STEPS * row * pixels)
+            cuda.atomic.add(sums, (image, label, 4), PLACE_STEPS * columns)
+            cuda.atomic.add(sums, (image, label, 5), pixels)
+            lightness = a = b = columns = pixels = 0
+
+
+def _move_kernel(sums: Any, centers: Any) -> None:
+    index = cuda.grid(1)
+    count, clusters, _ = centers.shape
+    if index < count * clusters:
+        image, cluster = index // clusters, index % clusters
+        if sums[image, cluster, 5] > 0:
+            for feature in range(5):
+                centers[image, cluster, feature] = fixed_mean(sums[image, cluster, feature], sums[image, cluster, 5])

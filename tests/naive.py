@@ -26,26 +26,29 @@ def rgb_to_lab(image, constants=ACHANTA):
 
 
 def slic(lab, seeds, step, compactness, smallest, iterations=10):
-    """Every pixel against every centre, then connectivity by flood fill."""
+    """Every pixel against every centre, in integers (1/64 Lab unit, 1/16 pixel), then connectivity by flood fill."""
     height, width, _ = lab.shape
-    lab = np.where(np.isfinite(lab), np.rint(lab * np.float32(1024)) / np.float32(1024), np.float32(0))
-    weight = np.float32((compactness / step) ** 2)
-    centers = [(*lab[row, column], np.float32(row), np.float32(column)) for row, column in seeds]
+    color = np.rint(np.where(np.isfinite(lab), lab, 0).clip(-128, 128) * 64).astype(np.int64)
+    rows, columns = np.mgrid[:height, :width] * 16
+    features = np.stack([*np.moveaxis(color, -1, 0), rows, columns])
+    weight = np.float32((compactness / step * 64 / 16) ** 2)
+    centers = np.array([features[:, row, column] for row, column in seeds])
     labels = np.zeros((height, width), int)
-    rows, columns = np.mgrid[:height, :width].astype(np.float32)
     for _ in range(iterations):
-        nearest = np.full((height, width), np.inf, np.float32)
-        for index, (lightness, a, b, row, column) in enumerate(centers):
-            distance = (lab[..., 0] - lightness) ** 2 + (lab[..., 1] - a) ** 2 + (lab[..., 2] - b) ** 2
-            distance = distance + ((columns - column) ** 2 + (rows - row) ** 2) * weight
-            inside = (abs(rows - int(row + 0.5)) <= step) & (abs(columns - int(column + 0.5)) <= step)
+        nearest = np.full((height, width), 2**31 - 1)
+        for index, center in enumerate(centers):
+            away = features - center[:, None, None]
+            place = (away[3:] ** 2).sum(0).astype(np.float32) * weight
+            distance = (away[:3] ** 2).sum(0) + place.clip(max=1.3e9).astype(int)
+            inside = (abs(rows // 16 - (center[3] + 8) // 16) <= step) & (
+                abs(columns // 16 - (center[4] + 8) // 16) <= step
+            )
             nearer = inside & (distance < nearest)
             nearest[nearer], labels[nearer] = distance[nearer], index
         for index in range(len(centers)):
             members = labels == index
             if members.any():
-                features = [*np.moveaxis(lab, -1, 0), rows, columns]
-                centers[index] = tuple(np.float32(f[members].mean(dtype=np.float64)) for f in features)
+                centers[index] = np.floor(features[:, members].mean(1) + 0.5)
     return connect(labels, smallest)
 
 

@@ -37,10 +37,10 @@ def padded(statistics, extra):
 
 
 CC_12 = SuperpixelStatistics(
-    np.float32([[[50, 0, 0], [53, 4, 0], [80, 40, 0]]]),
+    np.array([[[50, 0, 0], [53, 4, 0], [80, 40, 0]]], np.float32),
     np.zeros((1, 3, 2), np.float32),
     np.ones((1, 3), np.int32),
-    np.int32([3]),
+    np.array([3], np.int32),
 )
 
 
@@ -51,9 +51,9 @@ def test_worked_case_cc_12():
 
 
 def test_worked_case_cc_15():
-    weight = np.float32(0.2) + min_max(np.float32([[[0, 5, 10]]]))
+    weight = np.float32(0.2) + min_max(np.array([[[0, 5, 10]]], np.float32))
     np.testing.assert_allclose(weight, [[[0.2, 0.7, 1.2]]], rtol=1e-6)
-    np.testing.assert_allclose(weight * np.float32([1, 0.5, 0.25]), [[[0.2, 0.35, 0.3]]], rtol=1e-6)
+    np.testing.assert_allclose(weight * np.array([1, 0.5, 0.25], np.float32), [[[0.2, 0.35, 0.3]]], rtol=1e-6)
 
 
 FUNCTIONS = [
@@ -113,7 +113,7 @@ def test_smoothing_shares_the_last_place_between_ties():
         ]
     )
     statistics = SuperpixelStatistics(
-        color, np.zeros((1, 12, 2), np.float32), np.ones((1, 12), np.int32), np.int32([12])
+        color, np.zeros((1, 12, 2), np.float32), np.ones((1, 12), np.int32), np.array([12], np.int32)
     )
     values = np.zeros((1, 12))
     values[0, :4] = [8, 4, 2, 6]  # m = 3: itself, the one at 1, and half each of the two at 2; T = 3

@@ -33,7 +33,7 @@ def test_equals_the_naive_twin(shape, radius, element):
 
 
 def test_nan_counts_as_zero():
-    maps = np.float32([[[np.nan, 2, 3, 4]]])
+    maps = np.array([[[np.nan, 2, 3, 4]]], np.float32)
     np.testing.assert_array_equal(dilate(maps), [[[2, 3, 4, 4]]])
     np.testing.assert_array_equal(erode(maps), [[[0, 0, 2, 3]]])
 

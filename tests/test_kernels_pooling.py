@@ -10,7 +10,7 @@ RNG = np.random.default_rng(2)
 
 
 def test_worked_case_cc_11():
-    mean = superpixel_mean(np.float32([[[0, 1, 2], [3, 4, 5]]]), np.array([[[0, 0, 1], [0, 1, 1]]]))
+    mean = superpixel_mean(np.array([[[0, 1, 2], [3, 4, 5]]], np.float32), np.array([[[0, 0, 1], [0, 1, 1]]]))
     np.testing.assert_allclose(mean[0], [[4 / 3, 4 / 3, 11 / 3], [4 / 3, 11 / 3, 11 / 3]], rtol=1e-6)
 
 
@@ -24,7 +24,7 @@ def test_mean_equals_the_naive_twin_and_ignores_ids(shape):
 
 
 def test_nan_counts_as_zero_and_stays_in_its_superpixel():
-    maps = np.float32([[[np.nan, 3, 5, 7]]])
+    maps = np.array([[[np.nan, 3, 5, 7]]], np.float32)
     np.testing.assert_array_equal(superpixel_mean(maps, np.array([[[0, 0, 1, 1]]])), [[[1.5, 1.5, 6, 6]]])
 
 
@@ -34,7 +34,7 @@ def test_a_constant_map_is_its_own_mean():
 
 
 def test_statistics_by_hand():
-    lab = np.float32([[[[10, 2, 0], [30, 4, 0], [50, 0, 9]], [[20, 0, 0], [np.nan, 0, 9], [70, 0, 9]]]])
+    lab = np.array([[[[10, 2, 0], [30, 4, 0], [50, 0, 9]], [[20, 0, 0], [np.nan, 0, 9], [70, 0, 9]]]], np.float32)
     statistics = superpixel_statistics(lab, np.array([[[0, 0, 2], [0, 2, 2]]]))
     np.testing.assert_allclose(statistics.color, [[[20, 2, 0], [0, 0, 0], [40, 0, 9]]])
     np.testing.assert_allclose(statistics.position, [[[1 / 9, 1 / 6], [0, 0], [5 / 9, 1 / 3]]], rtol=1e-6)

@@ -8,7 +8,7 @@ from unsee.kernels.prune import min_max, normalize, otsu_threshold, prune_hard, 
 from unsee.tests import naive
 
 RNG = np.random.default_rng(4)
-CC_03_MAP = np.float32([[[0.1628572252, 0.4885716757]]])
+CC_03_MAP = np.array([[[0.1628572252, 0.4885716757]]], np.float32)
 
 
 @pytest.mark.parametrize("mode", ["linf", "l2", "l1"])
@@ -25,7 +25,7 @@ def test_worked_case_cc_04_prose_order(mode, expected):
 
 @pytest.mark.parametrize("mode", ["linf", "l2", "l1", "minmax"])
 def test_normalization_by_hand_and_zero_maps(mode):
-    maps = np.float32([[[3, -4, 0]], [[0, 0, 0]], [[np.nan, 0, 2]]])
+    maps = np.array([[[3, -4, 0]], [[0, 0, 0]], [[np.nan, 0, 2]]], np.float32)
     expected = {"linf": [0.75, -1, 0], "l2": [0.6, -0.8, 0], "l1": [3 / 7, -4 / 7, 0], "minmax": [1, 0, 4 / 7]}[mode]
     np.testing.assert_allclose(normalize(maps, mode), [[expected], [[0, 0, 0]], [[0, 0, 1]]], rtol=1e-6)
 
@@ -42,24 +42,24 @@ def test_otsu_equals_graythresh(shape):
 
 
 def test_otsu_of_two_values_is_the_mean_of_all_levels_between():
-    two = np.float32([[[0.25, 0.25, 1, 1, 1]]])  # bins 64 and 255: levels 64..254 separate them equally well
+    two = np.array([[[0.25, 0.25, 1, 1, 1]]], np.float32)  # bins 64 and 255: levels 64..254 separate them equally well
     np.testing.assert_allclose(otsu_threshold(two), (64 + 254) / 2 / 255)
 
 
 def test_otsu_of_one_value_is_zero():
-    maps = np.float32([[[0, 0]], [[3, 3]], [[-1, -2]], [[np.nan, np.nan]]])
+    maps = np.array([[[0, 0]], [[3, 3]], [[-1, -2]], [[np.nan, np.nan]]], np.float32)
     assert otsu_threshold(maps).tolist() == [0, 0, 0, 0]
 
 
 def test_hard_pruning_keeps_values_unchanged():
-    maps = np.float32([[[0.1, 0.2, 2.0, 3.0, np.nan]], [[0, 0, 0, 0, 0]]])
+    maps = np.array([[[0.1, 0.2, 2.0, 3.0, np.nan]], [[0, 0, 0, 0, 0]]], np.float32)
     level = otsu_threshold(maps)[0]
     assert 0.2 < 1.3 * level * 3 < 2
     np.testing.assert_array_equal(prune_hard(maps), [[[0, 0, np.float32(2.0), 3, 0]], [[0, 0, 0, 0, 0]]])
 
 
 def test_soft_pruning_takes_one_theta_a_map():
-    maps = np.float32([[[1, 3, np.nan]], [[5, 2, -1]]])
+    maps = np.array([[[1, 3, np.nan]], [[5, 2, -1]]], np.float32)
     np.testing.assert_array_equal(prune_soft(maps, np.array([1, 2])), [[[0, 2, 0]], [[3, 0, 0]]])
 
 
