@@ -242,7 +242,7 @@ def nearest_members(size: np.ndarray) -> int:
     present = 0
     for pixels in size:
         present += 1 if pixels > 0 else 0
-    return min(max(int(np.rint(present / 4)), 2), present)
+    return min(max(round(present / 4), 2), present)
 
 
 @compiled

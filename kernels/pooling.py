@@ -4,6 +4,7 @@ Arrays lie in memory or on a CUDA device, and results lie where the arrays lie. 
 in raster order in float64, so that they agree to the bit.
 """
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -133,7 +134,7 @@ def _extents(labels: Any, ids: int) -> Any:
 @compiled
 def known(value: float) -> float:
     """The value, 0 for NaN."""
-    return 0.0 if np.isnan(value) else np.float64(value)
+    return 0.0 if math.isnan(value) else np.float64(value)
 
 
 @compiled

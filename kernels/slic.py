@@ -141,9 +141,9 @@ def _slic_loop(lab: np.ndarray, labels: np.ndarray, seeds: np.ndarray, step: int
 @compiled
 def fixed_colour(value: float) -> int:
     """A Lab coordinate in fixed point; 0 where it is not finite."""
-    if not np.isfinite(value):
+    if not math.isfinite(value):
         return np.int32(0)
-    return np.int32(np.rint(min(max(value, -COLOUR_LIMIT), COLOUR_LIMIT) * COLOUR_STEPS))
+    return np.int32(math.floor(min(max(value, -COLOUR_LIMIT), COLOUR_LIMIT) * COLOUR_STEPS + 0.5))
 
 
 @compiled

@@ -28,7 +28,7 @@ def rgb_to_lab(image, constants=ACHANTA):
 def slic(lab, seeds, step, compactness, smallest, iterations=10):
     """Every pixel against every centre, in integers (1/64 Lab unit, 1/16 pixel), then connectivity by flood fill."""
     height, width, _ = lab.shape
-    color = np.rint(np.where(np.isfinite(lab), lab, 0).clip(-128, 128) * 64).astype(np.int64)
+    color = np.floor(np.where(np.isfinite(lab), lab, 0).astype(float).clip(-128, 128) * 64 + 0.5).astype(np.int64)
     rows, columns = np.mgrid[:height, :width] * 16
     features = np.stack([*np.moveaxis(color, -1, 0), rows, columns])
     weight = np.float32((compactness / step * 64 / 16) ** 2)

@@ -1,0 +1,113 @@
+"""Checks of the CUDA kernels, run by test_kernels_cuda.py in a process of its own: under numba's simulator or on a GPU.
+
+Blocks of 8 threads on small, ragged images make the last block of every launch a partial one.
+"""
+
+import numpy as np
+import pytest
+from numba import cuda
+
+from unsee.kernels import device
+from unsee.kernels.color import rgb_to_lab
+from unsee.kernels.connectivity import connect_cuda
+from unsee.kernels.contrast import color_distribution, global_contrast, low_level_map, smooth_in_color_space
+from unsee.kernels.pooling import SuperpixelStatistics, paint, superpixel_mean, superpixel_statistics
+from unsee.kernels.slic import SMALLEST_SHARE, grid_seeds, slic_lab
+from unsee.tests import naive
+
+SHAPES = [(2, 11, 17), (1, 19, 1), (1, 1, 13), (2, 9, 8)]
+
+
+@pytest.fixture(autouse=True)
+def tiny_blocks(monkeypatch):
+    monkeypatch.setattr(device, "THREADS", 8)
+
+
+def on_device(array):
+    return cuda.to_device(np.ascontiguousarray(array))
+
+
+def images_of(shape, seed=0):
+    """Blocks of colour with noise; the last image is constant where there are several."""
+    rng = np.random.default_rng(seed)
+    count, height, width = shape
+    blocks = rng.integers(0, 240, (count, height // 4 + 1, width // 4 + 1, 3))
+    images = blocks.repeat(4, axis=1).repeat(4, axis=2)[:, :height, :width] + rng.integers(0, 16, (*shape, 3))
+    if count > 1:
+        images[-1] = 77
+    return images.astype(np.uint8)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_lab(shape):
+    images = images_of(shape)
+    lab = rgb_to_lab(on_device(images)).copy_to_host()
+    np.testing.assert_allclose(lab, naive.rgb_to_lab(images), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(lab, rgb_to_lab(images), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_slic(shape):
+    lab = naive.rgb_to_lab(images_of(shape)).astype(np.float32)
+    lab[0, :2, :3] = np.nan
+    labels = slic_lab(on_device(lab), segments=5).copy_to_host()
+    seeds, step = grid_seeds(*shape[1:], 5)
+    smallest = int(shape[1] * shape[2] / 5 * SMALLEST_SHARE)
+    expected = [naive.slic(image, seeds, step, 10.0, smallest) for image in lab]
+    np.testing.assert_array_equal(labels, expected)
+
+
+@pytest.mark.parametrize("smallest", [0, 2, 6, 500])
+def test_connectivity(smallest):
+    labels = np.random.default_rng(1).integers(0, 3, (2, 13, 10), dtype=np.int32)
+    connected = on_device(labels)
+    connect_cuda(connected, smallest)
+    np.testing.assert_array_equal(connected.copy_to_host(), [naive.connect(one, smallest) for one in labels])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_pooling_equals_the_cpu_to_the_bit(shape):
+    rng = np.random.default_rng(2)
+    maps, labels = rng.normal(size=shape).astype(np.float32), rng.integers(0, 5, shape, dtype=np.int32)
+    maps[0, 0, :1] = np.nan
+    mean = superpixel_mean(on_device(maps), on_device(labels)).copy_to_host()
+    np.testing.assert_array_equal(mean, superpixel_mean(maps, labels))
+    lab = rng.normal(size=(*shape, 3)).astype(np.float32)
+    found, expected = superpixel_statistics(on_device(lab), on_device(labels)), superpixel_statistics(lab, labels)
+    for name, values in vars(found).items():
+        np.testing.assert_array_equal(values.copy_to_host(), getattr(expected, name), err_msg=name)
+    painted = paint(on_device(expected.position[..., 0]), on_device(labels)).copy_to_host()
+    np.testing.assert_array_equal(painted, paint(expected.position[..., 0], labels))
+
+
+def test_contrast():
+    rng = np.random.default_rng(3)
+    color = rng.uniform(-60, 60, (3, 11, 3)).astype(np.float32)
+    color[2] = 5
+    size = np.full((3, 11), 4, np.int32)
+    size[1, [2, 10]] = 0
+    statistics = SuperpixelStatistics(color, rng.random((3, 11, 2), np.float32), size, np.full(3, 11, np.int32))
+    there = SuperpixelStatistics(*(on_device(values) for values in vars(statistics).values()))
+    values = rng.random((3, 11))
+    pairs = [
+        (global_contrast(there), global_contrast(statistics)),
+        (smooth_in_color_space(there, on_device(values)), smooth_in_color_space(statistics, values)),
+        (color_distribution(there), color_distribution(statistics)),
+        (low_level_map(there, centre_sigma=0.3), low_level_map(statistics, centre_sigma=0.3)),
+    ]
+    for found, expected in pairs:
+        np.testing.assert_allclose(found.copy_to_host(), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_empty_batches():
+    assert rgb_to_lab(on_device(np.zeros((0, 4, 5, 3), np.uint8))).shape == (0, 4, 5, 3)
+    assert slic_lab(on_device(np.zeros((0, 4, 5, 3), np.float32))).shape == (0, 4, 5)
+    maps, labels = np.zeros((0, 4, 5), np.float32), np.zeros((0, 4, 5), np.int32)
+    assert superpixel_mean(on_device(maps), on_device(labels)).shape == (0, 4, 5)
+
+
+def test_nothing_is_converted_on_the_device():
+    with pytest.raises(ValueError, match=r"images must be uint8 \[\*, \*, \*, 3\], got float64 \[1, 2, 3, 3\]"):
+        rgb_to_lab(on_device(np.zeros((1, 2, 3, 3))))
+    with pytest.raises(ValueError, match="labels must not be negative"):
+        superpixel_mean(on_device(np.zeros((1, 2, 3), np.float32)), on_device(np.full((1, 2, 3), -1, np.int32)))

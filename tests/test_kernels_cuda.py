@@ -1,0 +1,37 @@
+"""Runs tests/kernels_on_cuda.py in a process of its own: the simulator has to be chosen before numba is imported."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run_checks(environment):
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/kernels_on_cuda.py"]
+    finished = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 0, finished.stdout[-8000:] + finished.stderr[-2000:]
+
+
+def gpu_is_here():
+    try:
+        from numba import cuda
+    except ImportError:
+        return False
+    return cuda.is_available()
+
+
+def test_kernels_under_the_simulator():
+    """Without compilation: the simulator cannot pass its arrays to compiled helpers."""
+    run_checks({"NUMBA_ENABLE_CUDASIM": "1", "NUMBA_DISABLE_JIT": "1"})
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not gpu_is_here(), reason="no CUDA device here")
+def test_kernels_on_a_gpu():
+    run_checks({})
