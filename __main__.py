@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,6 +14,9 @@ from .engine.config import OutputFormat, RunConfig
 from .engine.presets import Preset
 from .errors import ExitCode, UnseeError
 from .options import with_preset
+from .train.pretrained import DEFAULT_NAME
+
+MODEL_HELP = "checkpoint directory, shipped checkpoint, or network: vgg16, squeezenet1_1, resnet18"
 
 
 class Commands(TyperGroup):
@@ -36,9 +40,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     # --batch_size and --batch-size are the same option.
-    context_settings={
-        "token_normalize_func": lambda token: token.replace("_", "-") if token.startswith("--") else token
-    },
+    context_settings={"token_normalize_func": lambda token: token.replace("_", "-")},
 )
 
 
@@ -47,8 +49,8 @@ app = typer.Typer(
 def run(
     inputs: Annotated[list[str], typer.Argument(help="files, folders, patterns, text lists of paths")],
     output_folder: Annotated[str, typer.Option(help="run directory: maps, rows and stats")],
-    model: Annotated[str, typer.Option("--model", "-m", help="checkpoint directory or network name")],
     preset: Preset,
+    model: Annotated[str, typer.Option("--model", "-m", help=MODEL_HELP)] = DEFAULT_NAME,
     weights: Annotated[
         str | None, typer.Option(help="weight file (.safetensors, .pth) of the network named by --model")
     ] = None,
@@ -87,6 +89,17 @@ def run(
     summary = run(config, overwrite=overwrite)
     if summary.error_rate > max_error_rate:
         raise typer.Exit(ExitCode.FAILED_ROWS)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="where photographs, maps and the overlay sheet go")] = Path("demo"),
+    model: Annotated[str, typer.Option("--model", "-m", help=MODEL_HELP)] = DEFAULT_NAME,
+) -> None:
+    """Run on scikit-image's photographs and leave an overlay sheet to look at."""
+    from .bench.demo import demo
+
+    demo(folder, model)
 
 
 @app.command()

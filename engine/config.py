@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from ..errors import UnseeError
+from ..train.pretrained import DEFAULT_NAME
 from .presets import PRESETS, Preset
 
 OutputFormat = Literal["files", "dummy"]
@@ -22,7 +23,7 @@ class RunConfig:
 
     inputs: tuple[str, ...]
     output_folder: str
-    model: str
+    model: str = DEFAULT_NAME
     weights: str | None = None
     preset: Preset = PRESETS["reference"]
     device: str = "auto"

@@ -145,6 +145,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
         converted = ImageCms.applyTransform(image, transform)
         assert converted is not None  # None only when working in place
         return converted
+    if image.mode == "La":  # premultiplied, as RGBa, but Pillow converts only this way
+        image = image.convert("LA")
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), layer).convert("RGB")

@@ -10,6 +10,7 @@ from PIL import Image
 
 from ..errors import UnseeError
 from ..export.sessions import open_session
+from ..train.pretrained import DEFAULT_NAME
 from .decoding import DecodedImage, DecodingConfig, DecodingError, decode, on_grid
 from .detection import DIVERGED, detections
 from .pipeline import batched
@@ -35,12 +36,12 @@ class Saliency:
 class Detector:
     """A model with a preset, loaded once.
 
-    model: a checkpoint directory or a network's name. preset: a name or a `Preset`. device: auto, cpu, cuda or cuda:N.
+    model: see `load_classifier`. preset: a name or a `Preset`. device: auto, cpu, cuda or cuda:N.
     """
 
     def __init__(
         self,
-        model: str | Path,
+        model: str | Path = DEFAULT_NAME,
         preset: str | Preset = "reference",
         device: str = "auto",
         backend: str = "auto",

@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 from ..errors import UnseeError
 from ..export.config import DescentConfig
 
-
 Pruning = Literal["otsu", "soft", "none"]
 FinalPruning = Literal["hard", "soft", "none"]
 Normalization = Literal["minmax", "linf", "l2", "l1"]
@@ -54,10 +53,10 @@ class Preset:
 PRESETS = {
     # What paper B's authors ran (spec 2.5).
     "reference": Preset("reference"),
-    # Paper B as printed: B1 to B6. The paper leaves the step size open; maps depend on it little (docs/log.md).
+    # Paper B as printed: B1 to B6. The paper leaves the step size open; how this one was chosen: docs/log.md.
     "paper": Preset(
         "paper",
-        DescentConfig(gradient="raw", step=1.0, step_decay=1.0, iterations=10),
+        DescentConfig(gradient="raw", step=0.03, step_decay=1.0, iterations=10),
         PostConfig(channel_normalization=False, prune="soft", normalization="linf", final_prune="soft"),
     ),
 }

@@ -103,7 +103,10 @@ def _load(planned: PlannedInput, config: DecodingConfig, clock: StageClock) -> L
     row = Row(planned.key, printable(planned.path), planned.output, SUCCESS)
     try:
         with clock.stage("read"):
-            data = _read(Path(planned.path))
+            path = Path(planned.path)
+            if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+                return _failed(row, "failed_to_read", "not_a_file", "neither a regular file nor a link to one")
+            data = path.read_bytes()
     except OSError as error:
         return _failed(row, "failed_to_read", type(error).__name__, error.strerror or str(error))
     row = replace(row, sha256=hashlib.sha256(data).hexdigest())
@@ -113,12 +116,6 @@ def _load(planned: PlannedInput, config: DecodingConfig, clock: StageClock) -> L
     except DecodingError as error:
         return _failed(row, "failed_to_decode", error.code, str(error))
     return Loaded(replace(row, width=image.width, height=image.height, orientation=image.orientation), image)
-
-
-def _read(path: Path) -> bytes:
-    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
-        raise IsADirectoryError(None, "neither a regular file nor a link to one")
-    return path.read_bytes()
 
 
 def _failed(row: Row, status: str, code: str, message: str) -> Loaded:

@@ -1,0 +1,29 @@
+# `make demo` and `make test` work on a fresh machine: each sets up .venv by itself.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python -m
+
+.PHONY: demo test lint bench clean
+
+$(VENV)/ready: setup.cfg constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[test,demo,cpu]'
+	touch $@
+
+demo: $(VENV)/ready
+	$(RUN) unsee demo demo
+
+test: $(VENV)/ready
+	$(RUN) pytest
+
+lint: $(VENV)/ready
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/pyright --pythonpath $(VENV)/bin/python
+
+bench: $(VENV)/ready
+	$(RUN) unsee bench kernels
+	$(RUN) unsee bench descent
+
+clean:
+	rm -rf $(VENV) build demo *.egg-info

@@ -1,0 +1,55 @@
+"""The demonstration: the main job on scikit-image's photographs, and a sheet to look at."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from PIL import Image
+from rich.console import Console
+
+from ..engine.config import RunConfig
+from ..engine.run import run
+from ..extras import require
+from ..train.pretrained import DEFAULT_NAME
+from .sheet import SheetRow, contact_sheet
+
+PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket", "motorcycle")
+SHEET = "sheet.png"
+
+
+def demo(folder: Path, model: str = DEFAULT_NAME, console: Console | None = None) -> Path:
+    """Run `unsee run` on the photographs in `folder`/photos into `folder`/maps; return the path of the overlay sheet."""
+    console = console or Console(stderr=True)
+    photographs = save_photographs(folder / "photos")
+    run(RunConfig((str(photographs),), str(folder / "maps"), model), console, overwrite=True)
+    sheet = folder / SHEET
+    contact_sheet(_rows(photographs, folder / "maps")).save(sheet)
+    console.print(f"maps in {folder / 'maps'}, overlay sheet: {sheet}")
+    return sheet
+
+
+def save_photographs(folder: Path) -> Path:
+    """Write scikit-image's photographs as PNG files and return their folder."""
+    data = require("skimage.data", "demo", "the demonstration")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in PHOTOGRAPHS:
+        path = Path(data.__file__).with_name(_file_name(name))
+        Image.open(path).convert("RGB").save(folder / f"{name}.png")
+    return folder
+
+
+def _file_name(photograph: str) -> str:
+    return {"rocket": "rocket.jpg", "motorcycle": "motorcycle_left.png"}.get(photograph, f"{photograph}.png")
+
+
+def _rows(photographs: Path, maps: Path) -> list[SheetRow]:
+    table = pq.read_table(maps / "00000.parquet").to_pylist()
+    found = {row["output"]: f"{row['label_name']} {row['score']:.2f}" for row in table}
+    return [
+        SheetRow(
+            Image.open(photographs / f"{name}.png"),
+            np.asarray(Image.open(maps / f"{name}.png")),
+            f"{name}: {found[name]}",
+        )
+        for name in PHOTOGRAPHS
+    ]

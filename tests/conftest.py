@@ -1,0 +1,70 @@
+"""Fixtures: photographs, a tiny classifier, and the data beside the project where there is any."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real models and data beside the project."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("the folder of real models and data (../shared) is not here")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def squeezenet(shared: Path) -> Path:
+    """The real SqueezeNet 1.1 checkpoint."""
+    return shared / "models/squeezenet1_1"
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of SqueezeNet's shape with random weights, 7 classes and 48x48 input."""
+    import torch
+
+    from unsee.train.checkpoints import Classifier, save_checkpoint
+    from unsee.train.metadata import InputSpec, Metadata, numbered_labels
+    from unsee.train.networks import build_network
+
+    torch.manual_seed(0)
+    directory = tmp_path_factory.mktemp("tiny")
+    metadata = Metadata("squeezenet1_1", InputSpec(size=48), 7)
+    save_checkpoint(directory, Classifier(build_network("squeezenet1_1", 7), metadata, numbered_labels(7)))
+    return directory
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 12 small pictures of different sizes, two of them in a sub-folder."""
+    folder = tmp_path_factory.mktemp("photographs")
+    (folder / "more").mkdir()
+    random = np.random.default_rng(0)
+    for number in range(12):
+        blocks = random.integers(0, 255, (4, 5, 3), np.uint8)
+        picture = Image.fromarray(blocks).resize((40 + 7 * number, 61 - 3 * number), Image.Resampling.NEAREST)
+        picture.save(folder / ("more" if number > 9 else "") / f"{number:02d}.{'png' if number % 2 else 'jpg'}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bare_venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of a new environment with the project's wheel and its `cpu` extra: no torch."""
+    folder = tmp_path_factory.mktemp("wheel")
+    quiet = {"check": True, "stdout": subprocess.DEVNULL, "env": {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}}
+    subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, ROOT], **quiet)
+    subprocess.run([sys.executable, "-m", "venv", folder / "venv"], **quiet)
+    (wheel,) = folder.glob("unsee-*.whl")
+    python = folder / "venv/bin/python"
+    install = [python, "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt", f"{wheel}[cpu]"]
+    subprocess.run(install, **quiet)
+    return python

@@ -1,0 +1,46 @@
+"""The command line's options: every constant has one, and underscores are dashes."""
+
+from dataclasses import fields
+
+import pytest
+from typer.testing import CliRunner
+
+from unsee.__main__ import app
+from unsee.engine.presets import PRESETS, PostConfig
+from unsee.errors import UnseeError
+from unsee.export.config import DescentConfig
+from unsee.options import chosen_preset
+
+RUNNER = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
+
+
+def test_every_constant_has_an_option():
+    text = RUNNER.invoke(app, ["run", "--help"]).output
+    for record in (DescentConfig, PostConfig):
+        for field in fields(record):
+            assert f"--{field.name.replace('_', '-')}" in text
+
+
+def test_overrides_replace_only_what_is_given():
+    chosen = chosen_preset("paper", {"gamma": 5.0, "step": None}, {"low_level": False})
+    assert chosen.descent.gamma == 5
+    assert chosen.descent.step == PRESETS["paper"].descent.step
+    assert chosen.post == PostConfig(
+        channel_normalization=False, prune="soft", normalization="linf", final_prune="soft", low_level=False
+    )
+
+
+def test_override_is_checked():
+    with pytest.raises(UnseeError, match="theta"):
+        chosen_preset("paper", {}, {"theta": 2.0})
+
+
+def test_doctor_names_devices_and_choice():
+    result = RUNNER.invoke(app, ["doctor"])
+    assert result.exit_code == 0
+    for word in ("python", "numba", "CUDA devices", "a run would use"):
+        assert word in result.output
+
+
+def test_missing_argument_is_a_usage_error():
+    assert RUNNER.invoke(app, ["run"]).exit_code == 2

@@ -1,0 +1,127 @@
+"""Decoding: every mode, every orientation, and files that are not what they say."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unsee.engine.decoding import ORIENTATION_TAG, DecodingConfig, DecodingError, decode, on_grid, to_rgb
+
+GRID = DecodingConfig(8)
+
+
+def encoded(image, file_format="PNG", **options):
+    buffer = io.BytesIO()
+    image.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+def decoded(image, file_format="PNG", **options):
+    return decode(encoded(image, file_format, **options), GRID)
+
+
+def corners():
+    """A picture whose four corners tell every orientation apart, and whose sides differ."""
+    grey = np.zeros((20, 40), np.uint8)
+    grey[:10, :20], grey[:10, 20:], grey[10:, :20] = 250, 150, 50
+    return Image.fromarray(grey)
+
+
+@pytest.mark.parametrize("mode", "1 L LA P PA RGB RGBA RGBX RGBa La CMYK YCbCr HSV LAB I F I;16 I;16B".split())
+@pytest.mark.parametrize("size", [(5, 3), (1, 7)])
+def test_every_mode_becomes_rgb(mode, size):
+    rgb = to_rgb(Image.new(mode, size))
+    assert rgb.mode == "RGB"
+    assert rgb.size == size
+
+
+def test_16_bit_grey_is_divided_by_257():
+    grey = np.array([[0, 257, 25700, 65535]], np.uint16)
+    np.testing.assert_array_equal(np.asarray(to_rgb(Image.fromarray(grey)))[0, :, 0], [0, 1, 100, 255])
+
+
+def test_float_and_32_bit_grey_are_stretched_and_bad_values_do_no_harm():
+    grey = np.array([[-1, 0, 1, np.nan]], np.float32)
+    np.testing.assert_array_equal(np.asarray(to_rgb(Image.fromarray(grey)))[0, :, 0], [0, 128, 255, 128])
+    whole = np.array([[-10, 0, 10]], np.int32)
+    np.testing.assert_array_equal(np.asarray(to_rgb(Image.fromarray(whole)))[0, :, 2], [0, 128, 255])
+    assert np.asarray(to_rgb(Image.fromarray(np.full((2, 2), 7, np.float32)))).max() == 0
+
+
+def test_transparency_is_laid_over_white():
+    pixels = np.array([[[10, 20, 30, 255], [10, 20, 30, 0], [0, 0, 0, 128]]], np.uint8)
+    rgb = np.asarray(to_rgb(Image.fromarray(pixels)))
+    np.testing.assert_array_equal(rgb[0], [[10, 20, 30], [255, 255, 255], [127, 127, 127]])
+    palette = Image.new("P", (1, 1))
+    palette.info["transparency"] = 0
+    assert np.asarray(to_rgb(palette)).min() == 255
+
+
+def test_lab_goes_through_its_profile():
+    grey = np.asarray(to_rgb(Image.new("LAB", (1, 1), (128, 128, 128))))[0, 0].astype(int)
+    assert abs(grey - 119).max() <= 2  # L* = 50 is sRGB 119
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_is_applied_as_displayed(orientation):
+    upright = corners()
+    stored = (
+        upright.transpose({1: 0, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}[orientation]) if orientation > 1 else upright
+    )
+    exif = Image.Exif()
+    exif[ORIENTATION_TAG] = orientation
+    shown = decoded(stored, exif=exif)
+    np.testing.assert_array_equal(shown.pixels, on_grid(upright, GRID).pixels)
+    assert (shown.width, shown.height, shown.orientation) == (40, 20, orientation)
+
+
+def test_orientation_can_be_ignored_and_nonsense_is_upright():
+    exif = Image.Exif()
+    exif[ORIENTATION_TAG] = 6
+    ignored = decode(encoded(corners(), exif=exif), DecodingConfig(8, exif=False))
+    assert (ignored.width, ignored.height, ignored.orientation) == (40, 20, 1)
+    exif[ORIENTATION_TAG] = 77
+    assert decoded(corners(), exif=exif).orientation == 1
+
+
+def test_first_frame_of_an_animation_counts():
+    frames = [Image.new("RGB", (9, 9), color) for color in ("red", "blue")]
+    first = decoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    np.testing.assert_array_equal(first.pixels[0, 0], [255, 0, 0])
+
+
+def test_one_pixel_image():
+    assert decoded(Image.new("RGB", (1, 1), "red")).pixels.shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"", "empty_file"),
+        (b"neither fish nor fowl", "not_an_image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "not_an_image"),
+        (encoded(Image.effect_noise((64, 64), 90))[:900], "damaged"),
+        (encoded(corners(), "JPEG")[:200], "damaged"),
+    ],
+)
+def test_failures_have_codes(data, code):
+    with pytest.raises(DecodingError) as error:
+        decode(data, GRID)
+    assert error.value.code == code
+
+
+def test_large_images_are_refused_before_their_pixels_are_read():
+    bomb = encoded(Image.new("1", (3000, 3000)))
+    with pytest.raises(DecodingError, match="3000x3000 is more than 1000000 pixels"):
+        decode(bomb, DecodingConfig(8, max_pixels=1_000_000))
+
+
+def test_orientation_examples_look_alike(shared):
+    files = sorted((shared / "data/hostile").glob("exif_orientation_examples__Portrait_[1-8].jpg"))
+    images = [decode(file.read_bytes(), DecodingConfig(32)) for file in files]
+    assert len(images) == 8
+    assert {image.orientation for image in images} == set(range(1, 9))
+    for image in images:
+        assert image.height > image.width
+        assert abs(image.pixels.astype(int) - images[0].pixels).mean() < 6

@@ -1,0 +1,77 @@
+"""The Python interface."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import unsee
+from unsee.engine.presets import PRESETS
+
+QUICK = replace(PRESETS["reference"], descent=replace(PRESETS["reference"].descent, iterations=2))
+
+
+@pytest.fixture(scope="module")
+def detector(tiny_model):
+    return unsee.Detector(tiny_model, preset=QUICK, device="cpu", batch_size=3)
+
+
+def test_path_picture_and_array_give_the_same(detector, photographs):
+    path = photographs / "03.png"
+    picture = Image.open(path)
+    results = [detector(path), detector(str(path)), detector(picture), detector(np.asarray(picture))]
+    for result in results:
+        assert result.map.shape == (picture.height, picture.width)
+        assert result.map.dtype == np.uint8
+        assert result.raw.shape == (48, 48)
+        np.testing.assert_array_equal(result.map, results[0].map)
+        assert (result.label, result.score) == (results[0].label, results[0].score)
+
+
+def test_batches_equal_single_images(detector, photographs):
+    paths = sorted(photographs.rglob("*.png"))
+    assert len(paths) > detector.batch_size
+    for path, result in zip(paths, detector(paths), strict=True):
+        assert (abs(result.map.astype(int) - detector(path).map) <= 1).mean() > 0.99
+
+
+def test_array_with_four_dimensions_is_a_batch(detector):
+    images = np.random.default_rng(0).integers(0, 255, (2, 20, 30, 3), np.uint8)
+    assert [result.map.shape for result in detector(images)] == [(20, 30)] * 2
+    assert detector([]) == []
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((3, 4, 3)), "an array must be uint8"),
+        (np.zeros((3, 4, 4), np.uint8), "an array must be uint8"),
+        (np.zeros((0, 4, 3), np.uint8), "an array must be uint8"),
+        ("nowhere.jpg", "nowhere.jpg: cannot be read"),
+        ([3], "expected a path, a PIL image or an array, got int"),
+    ],
+)
+def test_unusable_images_are_user_errors(detector, image, message):
+    with pytest.raises(unsee.UnseeError, match=message):
+        detector(image)
+
+
+def test_damaged_file_names_itself(detector, tmp_path):
+    (tmp_path / "bad.png").write_text("no")
+    with pytest.raises(unsee.UnseeError, match=r"bad.png: not an image"):
+        detector(tmp_path / "bad.png")
+
+
+def test_constant_image_gives_a_finite_map(detector):
+    assert detector(np.full((9, 5, 3), 80, np.uint8)).map.shape == (9, 5)
+
+
+def test_saliency_is_a_short_cut(tiny_model, photographs):
+    result = unsee.saliency(photographs / "03.png", str(tiny_model), device="cpu")
+    assert result.map.any()
+
+
+def test_unknown_names_are_attribute_errors():
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = unsee.nothing

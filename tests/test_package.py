@@ -1,0 +1,95 @@
+"""The house: which packages may import which, and what an installation without torch can do."""
+
+import ast
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from unsee.tests.conftest import ROOT
+
+ROOT_MODULES = {"errors", "extras", "files"}
+ALLOWED = {
+    "kernels": set(),
+    "train": set(),
+    "export": {"train"},
+    "engine": {"train", "export", "kernels"},
+    "bench": {"train", "export", "kernels", "engine"},
+}
+"""What each package may import of the others (design: imports point one way)."""
+
+HEAVY = {"torch", "ray", "tensorrt", "onnx", "onnxscript", "onnxruntime", "skimage", "scipy", "matplotlib", "cv2"}
+LIGHT_PACKAGES = ("kernels", "engine")
+"""Packages that run without the heavy ones: those are imported inside the functions that need them, if at all."""
+
+
+def modules(package: str) -> list[Path]:
+    return sorted((ROOT / package).glob("*.py"))
+
+
+def imported_packages(path: Path) -> set[str]:
+    """Names of the project's own packages and root modules that a module imports, at any depth."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level == 2:
+            found |= {node.module.split(".")[0]} if node.module else {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("unsee"):
+            raise AssertionError(f"{path.name}: import inside the project must be relative")
+    return found
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_imports_point_one_way(package):
+    for path in modules(package):
+        wrong = imported_packages(path) - ALLOWED[package] - ROOT_MODULES
+        assert not wrong, f"{package}/{path.name} imports {wrong}"
+
+
+@pytest.mark.parametrize("package", LIGHT_PACKAGES)
+def test_light_packages_import_heavy_ones_inside_functions_only(package):
+    for path in modules(package):
+        top = [node for node in ast.parse(path.read_text()).body if isinstance(node, (ast.Import, ast.ImportFrom))]
+        names = {alias.name.split(".")[0] for node in top if isinstance(node, ast.Import) for alias in node.names}
+        names |= {
+            (node.module or "").split(".")[0] for node in top if isinstance(node, ast.ImportFrom) and not node.level
+        }
+        assert not names & HEAVY, f"{package}/{path.name} imports {names & HEAVY} when it is imported"
+
+
+def test_every_package_is_listed_for_the_wheel():
+    listed = (ROOT / "setup.cfg").read_text().split("packages =")[1].split("install_requires")[0].split()
+    folders = {f"unsee.{path.parent.name}" for path in ROOT.glob("*/__init__.py") if path.parent.name != "tests"}
+    assert folders <= set(listed)
+
+
+def test_pyproject_is_three_lines():
+    text = (ROOT / "pyproject.toml").read_text()
+    assert len(text.splitlines()) == 3
+    assert tomllib.loads(text)["build-system"]["build-backend"] == "setuptools.build_meta"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_wheel_works_in_an_environment_without_torch(bare_venv, tmp_path):
+    code = """
+import importlib.util, pkgutil
+import numpy as np
+import unsee, unsee.kernels
+assert importlib.util.find_spec("torch") is None
+for module in pkgutil.iter_modules(unsee.kernels.__path__):
+    importlib.import_module(f"unsee.kernels.{module.name}")
+from unsee.kernels.slic import slic
+assert slic(np.zeros((1, 20, 30, 3), np.uint8), segments=4).shape == (1, 20, 30)
+"""
+    subprocess.run([bare_venv, "-c", code], check=True, cwd=tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_missing_extra_is_one_clear_line(bare_venv, tiny_model, photographs, tmp_path):
+    command = [bare_venv, "-m", "unsee", "run", photographs, "--output-folder", tmp_path / "out", "--model", tiny_model]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode == 5
+    assert "pip install 'unsee[train]'" in result.stderr
+    assert "Traceback" not in result.stderr
