@@ -1,7 +1,7 @@
 """sRGB to CIE Lab (spec 2.6, with the constants of Achanta's SLIC code)."""
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -9,8 +9,7 @@ from .checks import check_images
 from .device import empty, handed_back, is_cuda, launch, on_device, pixel_of, to_device
 from .parallel import compiled, over_images
 
-if TYPE_CHECKING:
-    from numba import cuda
+cuda: Any = None  # bound by launch: a CPU needs no CUDA
 
 RGB_TO_XYZ = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]

@@ -6,15 +6,14 @@ up, right, down to belong to a component that began earlier. Small components th
 the first large one.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from .device import empty, filled, launch, pixel_of
 from .parallel import compiled
 
-if TYPE_CHECKING:
-    from numba import cuda
+cuda: Any = None  # bound by launch: a CPU needs no CUDA
 
 
 @compiled

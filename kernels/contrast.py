@@ -6,7 +6,7 @@ ids of size 0 take no part and get 0. Nothing depends on the order of the ids.
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,8 +15,7 @@ from .device import empty, handed_back, is_cuda, launch, on_device
 from .parallel import compiled, over_images
 from .pooling import SuperpixelStatistics
 
-if TYPE_CHECKING:
-    from numba import cuda
+cuda: Any = None  # bound by launch: a CPU needs no CUDA
 
 
 def global_contrast(statistics: SuperpixelStatistics) -> np.ndarray:

@@ -7,15 +7,14 @@ the default stream.
 from collections.abc import Callable
 from functools import cache
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..errors import MissingExtraError
 from .parallel import compiled
 
-if TYPE_CHECKING:
-    from numba import cuda
+cuda: Any = None  # bound by launch: a CPU needs no CUDA
 
 THREADS = 128  # per block
 

@@ -10,18 +10,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any
 
 import numba
 import numpy as np
-
-Function = TypeVar("Function", bound=Callable)
 
 # More slices than cores even out images that take longer; fewer, larger ones save dispatches.
 SLICES_PER_THREAD = 4
 
 
-def compiled(function: Function) -> Function:
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a function with numba, without the GIL, cached on disk where the disk can be written."""
     try:
         return numba.njit(nogil=True, cache=True)(function)

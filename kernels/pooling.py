@@ -6,7 +6,7 @@ in raster order in float64, so that they agree to the bit.
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,8 +14,7 @@ from .checks import check_lab, check_labels, check_maps
 from .device import empty, filled, handed_back, is_cuda, launch, on_device, pixel_of
 from .parallel import compiled, over_images
 
-if TYPE_CHECKING:
-    from numba import cuda
+cuda: Any = None  # bound by launch: a CPU needs no CUDA
 
 OUTSIDE = 2**31 - 1
 

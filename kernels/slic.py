@@ -6,7 +6,7 @@ vectorises.
 """
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,8 +17,7 @@ from .connectivity import connect, connect_cuda
 from .device import empty, filled, handed_back, is_cuda, launch, on_device, pixel_of, to_device
 from .parallel import compiled, over_images
 
-if TYPE_CHECKING:
-    from numba import cuda
+cuda: Any = None  # bound by launch: a CPU needs no CUDA
 
 ITERATIONS = 10
 
@@ -139,7 +138,7 @@ def _slic_loop(lab: np.ndarray, labels: np.ndarray, seeds: np.ndarray, step: int
 
 
 @compiled
-def fixed_colour(value: float) -> int:
+def fixed_colour(value: float) -> np.int32:
     """A Lab coordinate in fixed point; 0 where it is not finite."""
     if not math.isfinite(value):
         return np.int32(0)
@@ -147,7 +146,7 @@ def fixed_colour(value: float) -> int:
 
 
 @compiled
-def fixed_distance(lightness: int, a: int, b: int, x: int, y: int, weight: float) -> int:
+def fixed_distance(lightness: int, a: int, b: int, x: int, y: int, weight: float) -> np.int32:
     """Squared distance in colour and place, from differences in fixed point; `weight` turns place into colour units."""
     place = min(np.float32(np.int32(x * x + y * y)) * weight, PLACE_LIMIT)
     return np.int32(np.int32(lightness * lightness + a * a + b * b) + np.int32(place))

@@ -1,0 +1,104 @@
+"""What an evaluation leaves behind: a parquet file of rows, a drawing of curves, a table on the terminal."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.table import Table
+
+from ..extras import require
+from ..files import atomic_path
+
+if TYPE_CHECKING:
+    from .evaluate import EvaluationResult
+
+ROWS_PER_GROUP = 10_000
+TEXT_COLUMNS = ("method", "dataset", "key", "prediction", "mask", "status", "error_message")
+INTEGER_COLUMNS = ("width", "height")
+
+
+class RowWriter:
+    """Writes rows to a parquet file, some thousand at a time; the file appears when the block ends well."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[dict[str, Any]] = []
+        self.writer: pq.ParquetWriter | None = None
+        self.stack = ExitStack()
+
+    def __enter__(self) -> "RowWriter":
+        self.temporary = self.stack.enter_context(atomic_path(self.path))
+        return self
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Add a row; the first successful one decides which scores are columns."""
+        self.rows.append(row)
+        if len(self.rows) >= ROWS_PER_GROUP:
+            self._flush()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._flush()
+        if self.writer:
+            self.writer.close()
+        self.stack.__exit__(kind, error, trace)
+
+    def _flush(self) -> None:
+        if self.writer is None:
+            self.writer = pq.ParquetWriter(self.temporary, _schema(self.rows))
+        self.writer.write_table(pa.Table.from_pylist(self.rows, self.writer.schema))
+        self.rows = []
+
+
+def _schema(rows: Sequence[dict[str, Any]]) -> pa.Schema:
+    known = {**dict.fromkeys(TEXT_COLUMNS, pa.string()), **dict.fromkeys(INTEGER_COLUMNS, pa.int32())}
+    known["empty_mask"] = pa.bool_()
+    scores = {name for row in rows for name in row if name not in known}
+    return pa.schema([*known.items(), *((name, pa.float64()) for name in sorted(scores))])
+
+
+def draw_curves(path: Path, results: Sequence["EvaluationResult"]) -> None:
+    """Draw precision over recall and F over the threshold, one line a result; needs the fmeasure metric."""
+    figure_module = require("matplotlib.figure", "report", "drawing curves")
+    figure = figure_module.Figure(figsize=(10, 4.5), layout="constrained")
+    precision_recall, f_measure = figure.subplots(1, 2)
+    for result in results:
+        curves, thresholds = result.metrics.curves, result.metrics.thresholds
+        if "fmeasure" not in curves:
+            continue
+        name = " ".join(filter(None, (result.method, result.dataset))) or result.metrics.protocol
+        precision_recall.plot(curves["recall"], curves["precision"], label=name)
+        f_measure.plot(thresholds / thresholds[-1], curves["fmeasure"], label=name)
+    precision_recall.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1))
+    f_measure.set(xlabel="threshold", ylabel="F-measure (β² = 0.3)", xlim=(0, 1), ylim=(0, 1))
+    f_measure.legend()
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
+
+
+def results_table(results: Sequence["EvaluationResult"]) -> Table:
+    """Scores to three decimals, one row a result, with what they depend on in the caption."""
+    first = results[0]
+    table = Table(
+        caption=f"protocol {first.metrics.protocol}, maps resized as {first.resize} does; "
+        f"its F-measure is {first.metrics.headline}"
+    )
+    names = [name for name in first.metrics.scores if not name.startswith(("bin", "imagemax"))]
+    for name in ("method", "dataset", "images", "empty masks", "missing", "unreadable", *names):
+        table.add_column(name, justify="left" if name in ("method", "dataset") else "right")
+    for result in results:
+        counts = (
+            result.metrics.images,
+            result.metrics.empty_masks,
+            len(result.missing),
+            len(result.unreadable),
+        )
+        scores = [f"{result.metrics.scores.get(name, float('nan')):.3f}" for name in names]
+        table.add_row(result.method, result.dataset, *map(str, counts), *scores)
+    return table
