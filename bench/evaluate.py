@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..errors import UnseeError
 from ..files import write_json
-from .metrics import DEFAULT_METRICS, MetricResult, MetricSums, PairScores, check_metrics, score_pair
+from .metrics import DEFAULT_METRICS, MetricResult, MetricSums, PairScores, check_metrics, number_names, score_pair
 from .pairs import FilePair, PairList, pair_folders, pair_toolkit
 from .protocols import find_protocol
 from .reports import RowWriter, draw_curves
@@ -144,7 +144,7 @@ def _evaluate_lists(
 ) -> list[EvaluationResult]:
     results = []
     with ExitStack() as stack:
-        rows = stack.enter_context(RowWriter(Path(per_image))) if per_image else None
+        rows = stack.enter_context(RowWriter(Path(per_image), number_names(config.metrics))) if per_image else None
         pool = stack.enter_context(ThreadPoolExecutor(config.workers or _cores()))
         progress = stack.enter_context(_progress(console))
         for (method, dataset), pairs in lists.items():

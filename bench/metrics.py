@@ -17,6 +17,7 @@ from ..kernels.weighted import weighted_errors
 from .protocols import Protocol, f_measure, find_protocol
 
 EPSILON = float(np.spacing(1))
+ABOVE_HALF = float(np.nextafter(0.5, 1))
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,13 @@ class Pair:
         return self._counts(self.keys, self.protocol.thresholds)
 
     @cached_property
-    def adaptive(self) -> Counts:
-        """Counts at twice the mean of the map, at most 1."""
+    def chosen(self) -> tuple[Counts, Counts]:
+        """Counts at twice the mean of the map (at most 1), and above one half."""
         mean = float(self.levels @ self.values) / max(self.pixels, 1)
-        return self._counts(self.values, np.array([min(2 * mean, 1)]))
-
-    @cached_property
-    def binary(self) -> Counts:
-        """Counts above one half."""
-        return self._counts(self.values, np.array([np.nextafter(0.5, 1)]))
+        return (
+            self._counts(self.values, np.array([min(2 * mean, 1)])),
+            self._counts(self.values, np.array([ABOVE_HALF])),
+        )
 
     def _counts(self, keys: np.ndarray, thresholds: np.ndarray) -> Counts:
         return Counts(*threshold_counts(self.histogram, keys, thresholds), self.foreground, self.background)
@@ -230,8 +229,8 @@ def score_pair(prediction: np.ndarray, mask: np.ndarray, protocol: Protocol, met
     numbers = {name: NUMBERS[name](pair) for name in metrics if name in NUMBERS}
     for name in metrics:
         if name in CURVES:
-            numbers[f"adp{name}"] = float(CURVES[name](pair.adaptive, protocol)[0])
-            numbers[f"bin{name}"] = float(CURVES[name](pair.binary, protocol)[0])
+            adaptive, binary = (float(CURVES[name](counts, protocol)[0]) for counts in pair.chosen)
+            numbers[f"adp{name}"], numbers[f"bin{name}"] = adaptive, binary
             numbers[f"imagemax{name}"] = float(curves[name].max())
     return PairScores(numbers, curves, pair.foreground == 0)
 
@@ -240,6 +239,12 @@ def _curve_names(metrics: Sequence[str]) -> tuple[str, ...]:
     """F needs precision and recall: some protocols take it from their means."""
     wanted = [name for name in metrics if name in CURVES]
     return tuple(dict.fromkeys([*wanted, "precision", "recall"])) if "fmeasure" in wanted else tuple(wanted)
+
+
+def number_names(metrics: Sequence[str]) -> list[str]:
+    """Names of the numbers that `score_pair` gives for these metrics."""
+    curves = [f"{kind}{name}" for name in metrics if name in CURVES for kind in ("adp", "bin", "imagemax")]
+    return [name for name in metrics if name in NUMBERS] + curves
 
 
 @dataclass(frozen=True)

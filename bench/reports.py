@@ -18,24 +18,30 @@ if TYPE_CHECKING:
 
 ROWS_PER_GROUP = 10_000
 TEXT_COLUMNS = ("method", "dataset", "key", "prediction", "mask", "status", "error_message")
-INTEGER_COLUMNS = ("width", "height")
+COLUMNS = (
+    *((name, pa.string()) for name in TEXT_COLUMNS),
+    ("width", pa.int32()),
+    ("height", pa.int32()),
+    ("empty_mask", pa.bool_()),
+)
 
 
 class RowWriter:
     """Writes rows to a parquet file, some thousand at a time; the file appears when the block ends well."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, numbers: Sequence[str]) -> None:
         self.path = path
+        self.schema = pa.schema([*COLUMNS, *((name, pa.float64()) for name in numbers)])
         self.rows: list[dict[str, Any]] = []
-        self.writer: pq.ParquetWriter | None = None
         self.stack = ExitStack()
 
     def __enter__(self) -> "RowWriter":
-        self.temporary = self.stack.enter_context(atomic_path(self.path))
+        temporary = self.stack.enter_context(atomic_path(self.path))
+        self.writer = self.stack.enter_context(pq.ParquetWriter(temporary, self.schema))
         return self
 
     def write(self, row: dict[str, Any]) -> None:
-        """Add a row; the first successful one decides which scores are columns."""
+        """Add a row; columns that it does not name are null."""
         self.rows.append(row)
         if len(self.rows) >= ROWS_PER_GROUP:
             self._flush()
@@ -45,22 +51,11 @@ class RowWriter:
     ) -> None:
         if kind is None:
             self._flush()
-        if self.writer:
-            self.writer.close()
         self.stack.__exit__(kind, error, trace)
 
     def _flush(self) -> None:
-        if self.writer is None:
-            self.writer = pq.ParquetWriter(self.temporary, _schema(self.rows))
-        self.writer.write_table(pa.Table.from_pylist(self.rows, self.writer.schema))
+        self.writer.write_table(pa.Table.from_pylist(self.rows, self.schema))
         self.rows = []
-
-
-def _schema(rows: Sequence[dict[str, Any]]) -> pa.Schema:
-    known = {**dict.fromkeys(TEXT_COLUMNS, pa.string()), **dict.fromkeys(INTEGER_COLUMNS, pa.int32())}
-    known["empty_mask"] = pa.bool_()
-    scores = {name for row in rows for name in row if name not in known}
-    return pa.schema([*known.items(), *((name, pa.float64()) for name in sorted(scores))])
 
 
 def draw_curves(path: Path, results: Sequence["EvaluationResult"]) -> None:

@@ -35,13 +35,24 @@ def joint_histogram(maps: np.ndarray, masks: np.ndarray, foreground_above: int =
 def threshold_counts(histogram: np.ndarray, keys: np.ndarray, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """True and false positives of `key >= threshold`, for each threshold.
 
-    histogram: int64 [2, 256]. keys: [256], not decreasing: what each level becomes under the protocol. Returns two
-    int64 [T].
+    histogram: int64 [2, 256]. keys: [256], not decreasing: what each level becomes under the protocol. thresholds: [T],
+    not decreasing. Returns two int64 [T].
     """
-    first_level = np.searchsorted(keys, thresholds, side="left")
-    above = np.zeros((2, LEVELS + 1), np.int64)
-    above[:, :LEVELS] = histogram[:, ::-1].cumsum(axis=1)[:, ::-1]
-    return above[1, first_level], above[0, first_level]
+    counts = np.empty((2, len(thresholds)), np.int64)
+    _count_above(histogram, np.asarray(keys, np.float64), np.asarray(thresholds, np.float64), counts)
+    return counts[1], counts[0]
+
+
+@compiled
+def _count_above(histogram: np.ndarray, keys: np.ndarray, thresholds: np.ndarray, counts: np.ndarray) -> None:
+    above = np.zeros(2, np.int64)
+    level = LEVELS
+    for index in range(len(thresholds) - 1, -1, -1):
+        while level > 0 and keys[level - 1] >= thresholds[index]:
+            level -= 1
+            above[0] += histogram[0, level]
+            above[1] += histogram[1, level]
+        counts[0, index], counts[1, index] = above[0], above[1]
 
 
 def quadrant_histograms(
@@ -86,7 +97,7 @@ def _joint_histogram_cuda(source: Any, masks: Any, foreground_above: int) -> Any
 @compiled
 def histogram_bin(level: int, mask: int, foreground_above: int) -> int:
     """Place in a joint histogram laid out flat: background levels, then foreground levels."""
-    return level + (LEVELS if mask > foreground_above else 0)
+    return (LEVELS if mask > foreground_above else 0) + int(level)
 
 
 @compiled

@@ -53,13 +53,26 @@ def _weighted_loop(
     nearest_row = np.empty((height, width), np.int32)
     for image in range(count):
         inside = masks[image] > foreground_above
-        if not inside.any():
-            continue
-        _errors(maps[image], inside, values[image], errors)
-        _nearest_in_columns(inside, nearest_row)
-        sums[image, 1] = _carry_errors(inside, nearest_row, errors, importance, carried)
-        _blur_rows(carried, taps, blurred)
-        _sum_inside(inside, errors, blurred, taps, sums[image])
+        if inside.any():
+            _errors(maps[image], inside, values[image], errors)
+            _nearest_in_columns(inside, nearest_row)
+            sums[image, 1] = _carry_errors(inside, nearest_row, errors, importance, carried)
+            top, bottom, left, right = _bounds(inside)
+            _blur_rows(carried[max(top - REACH, 0) : bottom + REACH], left, right, taps, blurred)
+            _sum_inside(inside, errors, blurred, top, bottom, left, right, taps, sums[image])
+
+
+@compiled
+def _bounds(inside: np.ndarray) -> tuple[int, int, int, int]:
+    """First row, end row, first column and end column of the mask."""
+    height, width = inside.shape
+    top, bottom, left, right = height, 0, width, 0
+    for row in range(height):
+        for column in range(width):
+            if inside[row, column]:
+                top, bottom = min(top, row), row + 1
+                left, right = min(left, column), max(right, column + 1)
+    return top, bottom, left, right
 
 
 @compiled
@@ -91,44 +104,51 @@ def _carry_errors(
     inside: np.ndarray, nearest_row: np.ndarray, errors: np.ndarray, importance: np.ndarray, carried: np.ndarray
 ) -> float:
     """Carry errors of the mask to the pixels it is nearest to; returns the weighted sum of the errors outside."""
-    hull = np.empty(inside.shape[1], np.int64)
+    hull, steps = np.empty(inside.shape[1], np.int64), np.empty(inside.shape[1], np.int64)
     outside = 0.0
     for row in range(len(inside)):
         last = _hull_of_row(nearest_row[row], row, hull)
-        outside += _carry_row(row, hull[: last + 1], nearest_row[row], inside[row], errors, importance, carried[row])
+        for place in range(last + 1):
+            steps[place] = (row - nearest_row[row, hull[place]]) ** 2
+        outside += _carry_row(
+            hull[: last + 1],
+            steps,
+            nearest_row[row],
+            inside[row],
+            errors,
+            errors[row],
+            importance,
+            carried[row],
+        )
     return outside
 
 
 @compiled
 def _carry_row(
-    row: int,
     hull: np.ndarray,
+    steps: np.ndarray,
     nearest_row: np.ndarray,
     inside: np.ndarray,
     errors: np.ndarray,
+    own_errors: np.ndarray,
     importance: np.ndarray,
     carried: np.ndarray,
 ) -> float:
+    """hull: columns; steps: squared distances along them from the row to their nearest mask pixels."""
     outside = 0.0
     place = 0
     for column in range(len(inside)):
-        here = squared_distance(row, column, nearest_row[hull[place]], hull[place])
+        here = (column - hull[place]) ** 2 + steps[place]
         while place + 1 < len(hull):
-            following = squared_distance(row, column, nearest_row[hull[place + 1]], hull[place + 1])
+            following = (column - hull[place + 1]) ** 2 + steps[place + 1]
             if here <= following:
                 break
             here = following
             place += 1
         carried[column] = errors[nearest_row[hull[place]], hull[place]]
         if not inside[column]:
-            outside += errors[row, column] * importance[min(here, FARTHEST - 1)]
+            outside += own_errors[column] * importance[min(here, FARTHEST - 1)]
     return outside
-
-
-@compiled
-def squared_distance(row: int, column: int, other_row: int, other_column: int) -> int:
-    """Squared distance of two pixels."""
-    return (row - other_row) * (row - other_row) + (column - other_column) * (column - other_column)
 
 
 @compiled
@@ -155,26 +175,37 @@ def _hidden(nearest_row: np.ndarray, row: int, left: int, middle: int, right: in
 
 
 @compiled
-def _blur_rows(values: np.ndarray, taps: np.ndarray, blurred: np.ndarray) -> None:
-    height, width = values.shape
-    for row in range(height):
-        blurred[row] = 0.0
+def _blur_rows(values: np.ndarray, left: int, right: int, taps: np.ndarray, blurred: np.ndarray) -> None:
+    """Blur rows along themselves, for the columns from left to right."""
+    width = values.shape[1]
+    for row in range(len(values)):
+        blurred[row, left:right] = 0.0
         for tap in range(-REACH, REACH + 1):
-            for column in range(max(-tap, 0), width - max(tap, 0)):
+            for column in range(max(-tap, left), min(width - tap, right)):
                 blurred[row, column] += taps[tap + REACH] * values[row, column + tap]
 
 
 @compiled
 def _sum_inside(
-    inside: np.ndarray, errors: np.ndarray, blurred: np.ndarray, taps: np.ndarray, sums: np.ndarray
+    inside: np.ndarray,
+    errors: np.ndarray,
+    blurred: np.ndarray,
+    top: int,
+    bottom: int,
+    left: int,
+    right: int,
+    taps: np.ndarray,
+    sums: np.ndarray,
 ) -> None:
-    """Blur along columns where the mask is, and add the smaller of the error and its blur to the sums."""
-    height, width = inside.shape
-    for row in range(height):
-        for column in range(width):
+    """Blur along columns and add the smaller of each error and its blur; row 0 of `blurred` is max(top - REACH, 0)."""
+    mean = np.empty(inside.shape[1])
+    first = max(top - REACH, 0)
+    for row in range(top, bottom):
+        mean[left:right] = 0.0
+        for source in range(max(row - REACH, 0), min(row + REACH + 1, len(inside))):
+            for column in range(left, right):
+                mean[column] += taps[source - row + REACH] * blurred[source - first, column]
+        for column in range(left, right):
             if inside[row, column]:
-                mean = 0.0
-                for source in range(max(row - REACH, 0), min(row + REACH + 1, height)):
-                    mean += taps[source - row + REACH] * blurred[source, column]
-                sums[0] += min(errors[row, column], mean)
+                sums[0] += min(errors[row, column], mean[column])
                 sums[2] += 1

@@ -13,6 +13,7 @@ from unsee.kernels.connectivity import connect_cuda
 from unsee.kernels.contrast import color_distribution, global_contrast, low_level_map, smooth_in_color_space
 from unsee.kernels.pooling import SuperpixelStatistics, paint, superpixel_mean, superpixel_statistics
 from unsee.kernels.slic import SMALLEST_SHARE, grid_seeds, slic_lab
+from unsee.kernels.sweep import joint_histogram
 from unsee.tests import naive
 
 SHAPES = [(2, 11, 17), (1, 19, 1), (1, 1, 13), (2, 9, 8)]
@@ -97,6 +98,14 @@ def test_contrast():
     ]
     for found, expected in pairs:
         np.testing.assert_allclose(found.copy_to_host(), expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (2, 23, 31)])
+def test_histograms_are_equal_to_the_bit(shape):
+    rng = np.random.default_rng(4)
+    maps, masks = rng.integers(0, 256, (2, *shape), dtype=np.uint8)
+    found = joint_histogram(on_device(maps), on_device(masks), 25).copy_to_host()
+    np.testing.assert_array_equal(found, joint_histogram(maps, masks, 25))
 
 
 def test_empty_batches():

@@ -161,3 +161,44 @@ def disk(radius):
 def square(radius):
     reach = range(-radius, radius + 1)
     return [(y, x) for y in reach for x in reach]
+
+
+def joint_histogram(saliency, mask, foreground_above=128):
+    """Levels outside and inside of a mask, counted one by one."""
+    counts = np.zeros((2, 256), int)
+    for level, inside in zip(saliency.ravel(), mask.ravel() > foreground_above, strict=True):
+        counts[int(inside), level] += 1
+    return counts
+
+
+def threshold_curves(saliency, mask, thresholds):
+    """Precision, recall and F (b2 = 0.3) of `saliency >= t`, one threshold at a time; 0 for 0 / 0."""
+    precision, recall, f_measure = [], [], []
+    for threshold in thresholds:
+        chosen = saliency >= threshold
+        hits = (chosen & mask).sum()
+        precision.append(hits / chosen.sum() if chosen.any() else 0.0)
+        recall.append(hits / mask.sum() if mask.any() else 0.0)
+        both = 0.3 * precision[-1] + recall[-1]
+        f_measure.append(1.3 * precision[-1] * recall[-1] / both if both else 0.0)
+    return np.array(precision), np.array(recall), np.array(f_measure)
+
+
+def weighted_errors(values, mask):
+    """Sums of weighted errors inside and outside of a mask; every pixel against every mask pixel."""
+    rows, columns = np.nonzero(mask)
+    errors = abs(values - mask)
+    carried, importance = errors.copy(), np.ones(mask.shape)
+    for row, column in np.argwhere(~mask):
+        distance = (rows - row) ** 2 + (columns - column) ** 2
+        ties = np.flatnonzero(distance == distance.min())
+        nearest = min(ties, key=lambda index: (columns[index], rows[index]))
+        carried[row, column] = errors[rows[nearest], columns[nearest]]
+        importance[row, column] = 2 - math.exp(math.log(0.5) / 5 * math.sqrt(distance[nearest]))
+    offsets = np.arange(-3, 4)
+    taps = np.exp(-(offsets[:, None] ** 2 + offsets**2) / 50)
+    taps /= taps.sum()
+    padded = np.pad(carried, 3)
+    blurred = sum(taps[y, x] * padded[y : y + mask.shape[0], x : x + mask.shape[1]] for y in range(7) for x in range(7))
+    inside = np.minimum(errors, blurred)[mask].sum()
+    return inside, (errors * importance)[~mask].sum(), mask.sum()
