@@ -48,18 +48,38 @@ def _weighted_loop(
     importance: np.ndarray,
     taps: np.ndarray,
 ) -> None:
-    count, height, width = maps.shape
-    errors, carried, blurred = np.empty((height, width)), np.empty((height, width)), np.empty((height, width))
-    nearest_row = np.empty((height, width), np.int32)
-    for image in range(count):
+    nearest_row = np.empty(maps.shape[1:], np.int32)
+    for image in range(len(maps)):
         inside = masks[image] > foreground_above
         if inside.any():
-            _errors(maps[image], inside, values[image], errors)
             _nearest_in_columns(inside, nearest_row)
-            sums[image, 1] = _carry_errors(inside, nearest_row, errors, importance, carried)
-            top, bottom, left, right = _bounds(inside)
-            _blur_rows(carried[max(top - REACH, 0) : bottom + REACH], left, right, taps, blurred)
-            _sum_inside(inside, errors, blurred, top, bottom, left, right, taps, sums[image])
+            _sum_image(maps[image], inside, nearest_row, values[image], importance, taps, sums[image])
+
+
+@compiled
+def _sum_image(
+    levels: np.ndarray,
+    inside: np.ndarray,
+    nearest_row: np.ndarray,
+    values: np.ndarray,
+    importance: np.ndarray,
+    taps: np.ndarray,
+    sums: np.ndarray,
+) -> None:
+    """Row by row; the last rows, blurred along themselves, wait in a ring for the blur along columns."""
+    height, width = inside.shape
+    top, bottom, left, right = _bounds(inside)
+    hull, steps = np.empty(width, np.int64), np.empty(width, np.int64)
+    carried, ring = np.empty(width), np.empty((len(taps), width))
+    for row in range(height + REACH):
+        if row < height:
+            last = _hull_of_row(nearest_row[row], row, hull, steps)
+            sums[1] += _carry_row(
+                hull[: last + 1], steps, nearest_row[row], inside[row], levels, levels[row], values, importance, carried
+            )
+            _blur_row(carried, left, right, taps, ring[row % len(taps)])
+        if top <= row - REACH < bottom:
+            _sum_row(inside, levels, values, ring, row - REACH, left, right, taps, sums)
 
 
 @compiled
@@ -73,14 +93,6 @@ def _bounds(inside: np.ndarray) -> tuple[int, int, int, int]:
                 top, bottom = min(top, row), row + 1
                 left, right = min(left, column), max(right, column + 1)
     return top, bottom, left, right
-
-
-@compiled
-def _errors(levels: np.ndarray, inside: np.ndarray, values: np.ndarray, errors: np.ndarray) -> None:
-    for row in range(levels.shape[0]):
-        for column in range(levels.shape[1]):
-            value = values[levels[row, column]]
-            errors[row, column] = abs(value - 1.0) if inside[row, column] else abs(value)
 
 
 @compiled
@@ -100,41 +112,21 @@ def _nearest_in_columns(inside: np.ndarray, nearest_row: np.ndarray) -> None:
 
 
 @compiled
-def _carry_errors(
-    inside: np.ndarray, nearest_row: np.ndarray, errors: np.ndarray, importance: np.ndarray, carried: np.ndarray
-) -> float:
-    """Carry errors of the mask to the pixels it is nearest to; returns the weighted sum of the errors outside."""
-    hull, steps = np.empty(inside.shape[1], np.int64), np.empty(inside.shape[1], np.int64)
-    outside = 0.0
-    for row in range(len(inside)):
-        last = _hull_of_row(nearest_row[row], row, hull)
-        for place in range(last + 1):
-            steps[place] = (row - nearest_row[row, hull[place]]) ** 2
-        outside += _carry_row(
-            hull[: last + 1],
-            steps,
-            nearest_row[row],
-            inside[row],
-            errors,
-            errors[row],
-            importance,
-            carried[row],
-        )
-    return outside
-
-
-@compiled
 def _carry_row(
     hull: np.ndarray,
     steps: np.ndarray,
     nearest_row: np.ndarray,
     inside: np.ndarray,
-    errors: np.ndarray,
-    own_errors: np.ndarray,
+    levels: np.ndarray,
+    own_levels: np.ndarray,
+    values: np.ndarray,
     importance: np.ndarray,
     carried: np.ndarray,
 ) -> float:
-    """hull: columns; steps: squared distances along them from the row to their nearest mask pixels."""
+    """Carry errors of the mask to the pixels of a row they are nearest to; returns the weighted sum of those outside.
+
+    hull: columns; steps: squared distances along them from the row to their nearest mask pixels.
+    """
     outside = 0.0
     place = 0
     for column in range(len(inside)):
@@ -145,67 +137,62 @@ def _carry_row(
                 break
             here = following
             place += 1
-        carried[column] = errors[nearest_row[hull[place]], hull[place]]
+        carried[column] = abs(values[levels[nearest_row[hull[place]], hull[place]]] - 1.0)
         if not inside[column]:
-            outside += own_errors[column] * importance[min(here, FARTHEST - 1)]
+            outside += values[own_levels[column]] * importance[min(here, FARTHEST - 1)]
     return outside
 
 
 @compiled
-def _hull_of_row(nearest_row: np.ndarray, row: int, hull: np.ndarray) -> int:
+def _hull_of_row(nearest_row: np.ndarray, row: int, hull: np.ndarray, steps: np.ndarray) -> int:
     """Columns whose nearest mask pixels are nearest to some pixel of this row, in order; returns the last's place."""
     last = -1
     for column in range(len(nearest_row)):
         if nearest_row[column] == NOWHERE:
             continue
-        while last >= 1 and _hidden(nearest_row, row, hull[last - 1], hull[last], column):
+        step = (row - nearest_row[column]) ** 2
+        while last >= 1 and _hidden(hull[last - 1], steps[last - 1], hull[last], steps[last], column, step):
             last -= 1
         last += 1
-        hull[last] = column
+        hull[last], steps[last] = column, step
     return last
 
 
 @compiled
-def _hidden(nearest_row: np.ndarray, row: int, left: int, middle: int, right: int) -> bool:
+def _hidden(left: int, left_step: int, middle: int, middle_step: int, right: int, right_step: int) -> bool:
     """Whether nowhere on the row the middle one of three columns is as near as the others."""
-    up_left, up_middle, up_right = row - nearest_row[left], row - nearest_row[middle], row - nearest_row[right]
     before, after = middle - left, right - middle
-    bend = (before + after) * up_middle * up_middle - after * up_left * up_left - before * up_right * up_right
+    bend = (before + after) * middle_step - after * left_step - before * right_step
     return bend > before * after * (before + after)
 
 
 @compiled
-def _blur_rows(values: np.ndarray, left: int, right: int, taps: np.ndarray, blurred: np.ndarray) -> None:
-    """Blur rows along themselves, for the columns from left to right."""
-    width = values.shape[1]
-    for row in range(len(values)):
-        blurred[row, left:right] = 0.0
-        for tap in range(-REACH, REACH + 1):
-            for column in range(max(-tap, left), min(width - tap, right)):
-                blurred[row, column] += taps[tap + REACH] * values[row, column + tap]
+def _blur_row(values: np.ndarray, left: int, right: int, taps: np.ndarray, blurred: np.ndarray) -> None:
+    blurred[left:right] = 0.0
+    for tap in range(-REACH, REACH + 1):
+        for column in range(max(-tap, left), min(len(values) - tap, right)):
+            blurred[column] += taps[tap + REACH] * values[column + tap]
 
 
 @compiled
-def _sum_inside(
+def _sum_row(
     inside: np.ndarray,
-    errors: np.ndarray,
-    blurred: np.ndarray,
-    top: int,
-    bottom: int,
+    levels: np.ndarray,
+    values: np.ndarray,
+    ring: np.ndarray,
+    row: int,
     left: int,
     right: int,
     taps: np.ndarray,
     sums: np.ndarray,
 ) -> None:
-    """Blur along columns and add the smaller of each error and its blur; row 0 of `blurred` is max(top - REACH, 0)."""
-    mean = np.empty(inside.shape[1])
-    first = max(top - REACH, 0)
-    for row in range(top, bottom):
-        mean[left:right] = 0.0
-        for source in range(max(row - REACH, 0), min(row + REACH + 1, len(inside))):
-            for column in range(left, right):
-                mean[column] += taps[source - row + REACH] * blurred[source - first, column]
+    """Blur along columns and add the smaller of each error and its blur."""
+    mean = np.zeros(inside.shape[1])
+    for source in range(max(row - REACH, 0), min(row + REACH + 1, len(inside))):
+        blurred, tap = ring[source % len(taps)], taps[source - row + REACH]
         for column in range(left, right):
-            if inside[row, column]:
-                sums[0] += min(errors[row, column], mean[column])
-                sums[2] += 1
+            mean[column] += tap * blurred[column]
+    for column in range(left, right):
+        if inside[row, column]:
+            sums[0] += min(abs(values[levels[row, column]] - 1.0), mean[column])
+            sums[2] += 1
