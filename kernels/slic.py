@@ -21,14 +21,15 @@ cuda: Any = None  # bound by launch: a CPU needs no CUDA
 
 ITERATIONS = 10
 
-# Fixed point: squared distances must fit 31 bits.
+# Fixed point: squared distances fit 31 bits, those of pixels outside a window included.
 COLOUR_STEPS = 64  # to 1/64 Lab unit
-COLOUR_LIMIT = 128.0  # no Lab coordinate of an sRGB colour is larger
+COLOUR_LIMIT = np.float32(110)  # no Lab coordinate of an sRGB colour is larger
+COLOUR_SHIFT = 8192  # makes colours positive, so that truncation rounds
 PLACE_STEPS = 16  # to 1/16 pixel
-PLACE_LIMIT = np.float32(1.3e9)
+PLACE_LIMIT = np.float32(2e8)  # along one axis; reached from a compactness of about 200 on
+OUTSIDE = np.int32(1_000_000_000)  # the place of pixels outside a window, and the distance where there is no centre yet
 LARGEST_STEP = 2000
-FAR = np.int32(2**31 - 1)
-
+VECTOR = 16  # rows of windows are computed in whole vectors
 RUN = 32  # pixels of a row that one CUDA thread sums before it touches shared sums
 
 # Components up to this share of the mean superpixel join a neighbour. Achanta's code takes 1/4, which leaves 100
@@ -58,7 +59,7 @@ def slic_lab(
     if is_cuda(lab):
         return _slic_cuda(lab, segments, compactness, smallest_share)
     lab = check_lab(lab)
-    labels = np.zeros(lab.shape[:3], np.int32)
+    labels = np.empty(lab.shape[:3], np.int32)
     if labels.size:
         over_images(_slic_loop, lab, labels, constants=_plan(labels.shape, segments, compactness, smallest_share))
     return labels
@@ -78,7 +79,7 @@ def _plan(
 
 def _slic_cuda(source: Any, segments: int, compactness: float, smallest_share: float) -> Any:
     lab = on_device("Lab images", source, np.float32, (None, None, None, 3))
-    labels = filled(lab.shape[:3], np.int32, 0)
+    labels = empty(lab.shape[:3], np.int32)
     if labels.size:
         seeds, step, weight, smallest = _plan(labels.shape, segments, compactness, smallest_share)
         _cluster_cuda(lab, labels, to_device(seeds), step, weight)
@@ -126,30 +127,34 @@ def _slic_loop(lab: np.ndarray, labels: np.ndarray, seeds: np.ndarray, step: int
     count, height, width = labels.shape
     planes = np.empty((3, height, width), np.int32)
     distances = np.empty((height, width), np.int32)
-    centers, sums = np.empty((len(seeds), 5), np.int32), np.empty((len(seeds), 6), np.int64)
+    centers = np.empty((len(seeds), 5), np.int32)
     parents, finals = np.empty(height * width, np.int32), np.empty(height * width, np.int32)
     for image in range(count):
         _fix_colours(lab[image], planes)
         _place_centers(planes, seeds, centers)
         for _ in range(ITERATIONS):
             _assign(planes, centers, step, weight, distances, labels[image])
-            _update(planes, labels[image], sums, centers)
+            _update(planes, labels[image], step, centers)
         connect(labels[image], smallest, parents, finals)
 
 
 @compiled
-def fixed_colour(value: float) -> np.int32:
-    """A Lab coordinate in fixed point; 0 where it is not finite."""
-    if not math.isfinite(value):
-        return np.int32(0)
-    return np.int32(math.floor(min(max(value, -COLOUR_LIMIT), COLOUR_LIMIT) * COLOUR_STEPS + 0.5))
+def fixed_colour(value: np.float32) -> np.int32:
+    """A Lab coordinate in fixed point; 0 where it is not a number or larger than any."""
+    known = value if abs(value) <= COLOUR_LIMIT else np.float32(0)
+    return np.int32(known * np.float32(COLOUR_STEPS) + np.float32(COLOUR_SHIFT + 0.5)) - np.int32(COLOUR_SHIFT)
 
 
 @compiled
-def fixed_distance(lightness: int, a: int, b: int, x: int, y: int, weight: float) -> np.int32:
-    """Squared distance in colour and place, from differences in fixed point; `weight` turns place into colour units."""
-    place = min(np.float32(np.int32(x * x + y * y)) * weight, PLACE_LIMIT)
-    return np.int32(np.int32(lightness * lightness + a * a + b * b) + np.int32(place))
+def fixed_place(distance: int, weight: np.float32) -> np.int32:
+    """Squared distance along one axis, in fixed point, in units of squared colour distances."""
+    return np.int32(min(np.float32(distance * distance) * weight, PLACE_LIMIT))
+
+
+@compiled
+def fixed_distance(lightness: int, a: int, b: int, place: int) -> np.int32:
+    """Squared distance from the differences in colour and the sum of both axes' `fixed_place`."""
+    return np.int32(lightness * lightness + a * a + b * b + place)
 
 
 @compiled
@@ -187,40 +192,48 @@ def _place_centers(planes: np.ndarray, seeds: np.ndarray, centers: np.ndarray) -
 def _assign(
     planes: np.ndarray, centers: np.ndarray, step: int, weight: float, distances: np.ndarray, labels: np.ndarray
 ) -> None:
-    """Give each pixel the nearest centre whose window holds it; of equally near ones the first."""
-    columns = np.arange(0, labels.shape[1] * PLACE_STEPS, PLACE_STEPS).astype(np.int32)
-    distances[:] = FAR
+    """Give each pixel the nearest centre whose window holds it, of equally near ones the first; -1 where there is none."""
+    places = np.empty(2 * (step + VECTOR), np.int32)
+    distances[:] = OUTSIDE
+    labels[:] = -1
     for index in range(len(centers)):
-        _offer_center(planes, columns, centers[index], np.int32(index), step, weight, distances, labels)
+        _offer_center(planes, centers[index], np.int32(index), step, weight, places, distances, labels)
+
+
+@compiled
+def whole_vectors(left: int, right: int, width: int) -> tuple[int, int]:
+    """A span of columns widened to whole vectors."""
+    return left // VECTOR * VECTOR, min((right + VECTOR - 1) // VECTOR * VECTOR, width)
 
 
 @compiled
 def _offer_center(
     planes: np.ndarray,
-    columns: np.ndarray,
     center: np.ndarray,
     index: int,
     step: int,
     weight: float,
+    places: np.ndarray,
     distances: np.ndarray,
     labels: np.ndarray,
 ) -> None:
-    lightness, a, b, center_y, center_x = center[0], center[1], center[2], center[3], center[4]
-    top, bottom = window(center_y, step, labels.shape[0])
-    left, right = window(center_x, step, labels.shape[1])
-    row_x = columns[left:right]
+    lightness, a, b = center[0], center[1], center[2]
+    top, bottom = window(center[3], step, labels.shape[0])
+    left, right = window(center[4], step, labels.shape[1])
+    first, end = whole_vectors(left, right, labels.shape[1])
+    for column in range(first, end):
+        inside = left <= column < right
+        places[column - first] = fixed_place(column * PLACE_STEPS - center[4], weight) if inside else OUTSIDE
     for row in range(top, bottom):
-        row_l, row_a, row_b = planes[0, row, left:right], planes[1, row, left:right], planes[2, row, left:right]
-        nearest, chosen = distances[row, left:right], labels[row, left:right]
-        y = np.int32(row * PLACE_STEPS - center_y)
-        for column in range(len(row_x)):  # selects, not branches, so that this loop vectorises
+        row_l, row_a, row_b = planes[0, row, first:end], planes[1, row, first:end], planes[2, row, first:end]
+        nearest, chosen = distances[row, first:end], labels[row, first:end]
+        row_place = fixed_place(row * PLACE_STEPS - center[3], weight)
+        for column in range(end - first):  # 32-bit selects, not branches, so that this loop vectorises
             distance = fixed_distance(
                 np.int32(row_l[column] - lightness),
                 np.int32(row_a[column] - a),
                 np.int32(row_b[column] - b),
-                np.int32(row_x[column] - center_x),
-                y,
-                weight,
+                np.int32(row_place + places[column]),
             )
             nearer = distance < nearest[column]
             nearest[column] = distance if nearer else nearest[column]
@@ -228,38 +241,44 @@ def _offer_center(
 
 
 @compiled
-def _update(planes: np.ndarray, labels: np.ndarray, sums: np.ndarray, centers: np.ndarray) -> None:
+def _update(planes: np.ndarray, labels: np.ndarray, step: int, centers: np.ndarray) -> None:
     """Move each centre to the mean of its pixels; a centre without pixels stays."""
-    sums[:] = 0
-    for row in range(labels.shape[0]):
-        start = 0
-        while start < labels.shape[1]:
-            start = _add_run(planes, labels, row, start, sums)
+    sums = np.empty(6, np.int64)
     for index in range(len(centers)):
-        if sums[index, 5] > 0:
+        sums[:] = 0
+        _add_window(planes, labels, np.int32(index), step, centers[index], sums)
+        if sums[5] > 0:
             for feature in range(5):
-                centers[index, feature] = fixed_mean(sums[index, feature], sums[index, 5])
+                centers[index, feature] = fixed_mean(sums[feature], sums[5])
 
 
 @compiled
-def _add_run(planes: np.ndarray, labels: np.ndarray, row: int, start: int, sums: np.ndarray) -> int:
-    """Add the pixels from `start` on that share its label to the sums (L, a, b, row, column, count); returns the end."""
-    label = labels[row, start]
-    lightness = a = b = 0
-    end = start
-    while end < labels.shape[1] and labels[row, end] == label:
-        lightness += planes[0, row, end]
-        a += planes[1, row, end]
-        b += planes[2, row, end]
-        end += 1
-    length = end - start
-    sums[label, 0] += lightness
-    sums[label, 1] += a
-    sums[label, 2] += b
-    sums[label, 3] += PLACE_STEPS * row * length
-    sums[label, 4] += PLACE_STEPS * (start + end - 1) * length // 2
-    sums[label, 5] += length
-    return end
+def _add_window(
+    planes: np.ndarray, labels: np.ndarray, index: int, step: int, center: np.ndarray, sums: np.ndarray
+) -> None:
+    """Add a centre's pixels, all of which lie in its window, to the sums of L, a, b, row, column and count.
+
+    Reading a whole window without branches is faster than following runs of labels, whose ends cannot be predicted.
+    """
+    top, bottom = window(center[3], step, labels.shape[0])
+    first, end = whole_vectors(*window(center[4], step, labels.shape[1]), labels.shape[1])
+    for row in range(top, bottom):
+        row_l, row_a, row_b = planes[0, row, first:end], planes[1, row, first:end], planes[2, row, first:end]
+        chosen = labels[row, first:end]
+        lightness = a = b = columns = count = np.int32(0)
+        for column in range(end - first):
+            own = np.int32(-1) if chosen[column] == index else np.int32(0)
+            lightness = np.int32(lightness + (row_l[column] & own))
+            a = np.int32(a + (row_a[column] & own))
+            b = np.int32(b + (row_b[column] & own))
+            columns = np.int32(columns + (np.int32(column) & own))
+            count = np.int32(count - own)
+        sums[0] += lightness
+        sums[1] += a
+        sums[2] += b
+        sums[3] += PLACE_STEPS * row * np.int64(count)
+        sums[4] += PLACE_STEPS * (columns + first * np.int64(count))
+        sums[5] += count
 
 
 def _fix_kernel(lab: Any, planes: Any) -> None:
@@ -289,23 +308,22 @@ def _assign_kernel(planes: Any, centers: Any, step: int, weight: np.float32, lab
         return
     image, row, column = pixel_of(index, height, width)
     lightness, a, b = planes[image, 0, row, column], planes[image, 1, row, column], planes[image, 2, row, column]
-    nearest = FAR
+    nearest, chosen = OUTSIDE, -1
     for cluster in range(centers.shape[1]):
         center_y, center_x = centers[image, cluster, 3], centers[image, cluster, 4]
         top, bottom = window(center_y, step, height)
         left, right = window(center_x, step, width)
         if top <= row < bottom and left <= column < right:
+            place = fixed_place(column * PLACE_STEPS - center_x, weight)
             distance = fixed_distance(
                 np.int32(lightness - centers[image, cluster, 0]),
                 np.int32(a - centers[image, cluster, 1]),
                 np.int32(b - centers[image, cluster, 2]),
-                np.int32(column * PLACE_STEPS - center_x),
-                np.int32(row * PLACE_STEPS - center_y),
-                weight,
+                np.int32(place + fixed_place(row * PLACE_STEPS - center_y, weight)),
             )
             if distance < nearest:
-                nearest = distance
-                labels[image, row, column] = cluster
+                nearest, chosen = distance, cluster
+    labels[image, row, column] = chosen
 
 
 def _sum_kernel(planes: Any, labels: Any, sums: Any) -> None:
@@ -326,12 +344,13 @@ def _sum_kernel(planes: Any, labels: Any, sums: Any) -> None:
         columns += column
         pixels += 1
         if column + 1 == end or labels[image, row, column + 1] != label:
-            cuda.atomic.add(sums, (image, label, 0), lightness)
-            cuda.atomic.add(sums, (image, label, 1), a)
-            cuda.atomic.add(sums, (image, label, 2), b)
-            cuda.atomic.add(sums, (image, label, 3), PLACE_STEPS * row * pixels)
-            cuda.atomic.add(sums, (image, label, 4), PLACE_STEPS * columns)
-            cuda.atomic.add(sums, (image, label, 5), pixels)
+            if label >= 0:
+                cuda.atomic.add(sums, (image, label, 0), lightness)
+                cuda.atomic.add(sums, (image, label, 1), a)
+                cuda.atomic.add(sums, (image, label, 2), b)
+                cuda.atomic.add(sums, (image, label, 3), PLACE_STEPS * row * pixels)
+                cuda.atomic.add(sums, (image, label, 4), PLACE_STEPS * columns)
+                cuda.atomic.add(sums, (image, label, 5), pixels)
             lightness = a = b = columns = pixels = 0
 
 

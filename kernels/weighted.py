@@ -140,7 +140,7 @@ def _carry_row(
         carried[column] = abs(values[levels[nearest_row[hull[place]], hull[place]]] - 1.0)
         if not inside[column]:
             outside += values[own_levels[column]] * importance[min(here, FARTHEST - 1)]
-    return outside
+    return float(outside)
 
 
 @compiled

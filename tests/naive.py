@@ -28,18 +28,18 @@ def rgb_to_lab(image, constants=ACHANTA):
 def slic(lab, seeds, step, compactness, smallest, iterations=10):
     """Every pixel against every centre, in integers (1/64 Lab unit, 1/16 pixel), then connectivity by flood fill."""
     height, width, _ = lab.shape
-    color = np.floor(np.where(np.isfinite(lab), lab, 0).astype(float).clip(-128, 128) * 64 + 0.5).astype(np.int64)
+    known = np.where(abs(lab) <= 110, lab, 0).astype(np.float32)
+    color = (known * np.float32(64) + np.float32(8192.5)).astype(np.int64) - 8192
     rows, columns = np.mgrid[:height, :width] * 16
     features = np.stack([*np.moveaxis(color, -1, 0), rows, columns])
     weight = np.float32((compactness / step * 64 / 16) ** 2)
     centers = np.array([features[:, row, column] for row, column in seeds])
-    labels = np.zeros((height, width), int)
     for _ in range(iterations):
-        nearest = np.full((height, width), 2**31 - 1)
+        nearest, labels = np.full((height, width), 10**9), np.full((height, width), -1)
         for index, center in enumerate(centers):
             away = features - center[:, None, None]
-            place = (away[3:] ** 2).sum(0).astype(np.float32) * weight
-            distance = (away[:3] ** 2).sum(0) + place.clip(max=1.3e9).astype(int)
+            places = ((away[3:] ** 2).astype(np.float32) * weight).clip(max=2e8).astype(int)
+            distance = (away[:3] ** 2).sum(0) + places.sum(0)
             inside = (abs(rows // 16 - (center[3] + 8) // 16) <= step) & (
                 abs(columns // 16 - (center[4] + 8) // 16) <= step
             )
