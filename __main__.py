@@ -10,9 +10,11 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
-from .engine.config import OutputFormat, RunConfig
+from .engine.config import Distributor, OnError, OutputFormat, RunConfig
 from .engine.presets import Preset
-from .errors import ExitCode, UnseeError
+from .engine.sharding import OutputNames, Sharding
+from .engine.sources import InputFormat, Sources
+from .errors import ExitCode, UnseeError, VerificationError
 from .options import with_preset
 from .train.pretrained import DEFAULT_NAME
 
@@ -47,31 +49,49 @@ app = typer.Typer(
 @app.command()
 @with_preset
 def run(
-    inputs: Annotated[list[str], typer.Argument(help="files, folders, patterns, text lists of paths")],
+    inputs: Annotated[list[str], typer.Argument(help="files, folders, patterns, lists, archives; paths or URLs")],
     output_folder: Annotated[str, typer.Option(help="run directory: maps, rows and stats")],
     preset: Preset,
     model: Annotated[str, typer.Option("--model", "-m", help=MODEL_HELP)] = DEFAULT_NAME,
-    weights: Annotated[
-        str | None, typer.Option(help="weight file (.safetensors, .pth) of the network named by --model")
-    ] = None,
+    weights: Annotated[str | None, typer.Option(help="weight file of the network that --model names")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")] = "auto",
-    backend: Annotated[str, typer.Option(help="auto or torch")] = "auto",
-    batch_size: Annotated[int, typer.Option(min=1)] = 16,
+    backend: Annotated[str, typer.Option(help="auto or the name of a runtime (unsee doctor)")] = "auto",
+    batch_size: Annotated[int | None, typer.Option(help="images descended on together [default: automatic]")] = None,
     number_sample_per_shard: Annotated[int, typer.Option(help="inputs that are finished and resumed together")] = 1000,
+    input_format: Annotated[InputFormat, typer.Option(help="what the inputs are; auto goes by name")] = "auto",
+    path_column: Annotated[
+        str | None, typer.Option("--path-column", "--url-col", help="column of a list that holds paths or URLs")
+    ] = None,
     output_format: Annotated[OutputFormat, typer.Option(help="dummy writes rows but no maps")] = "files",
+    output_names: Annotated[OutputNames, typer.Option(help="maps mirror their inputs' paths, or bear keys")] = "mirror",
     exif: Annotated[bool, typer.Option(help="turn images as their EXIF orientation says")] = True,
+    exact_decoding: Annotated[bool, typer.Option(help="decode large JPEGs at full size")] = False,
     max_pixels: Annotated[int, typer.Option(help="larger images become failed rows")] = 100_000_000,
+    timeout: Annotated[float, typer.Option(help="seconds in which an image must be read and decoded")] = 60.0,
+    on_error: Annotated[OnError, typer.Option(help="a failed image becomes a row, or ends the run")] = "record",
     max_error_rate: Annotated[
         float, typer.Option(help="share of failed images that still ends with exit code 0")
     ] = 0.0,
     workers: Annotated[int | None, typer.Option(help="threads that decode, and that encode [default: by CPU]")] = None,
-    overwrite: Annotated[bool, typer.Option(help="start anew in a folder that holds another run")] = False,
+    distributor: Annotated[Distributor, typer.Option(help="this machine, or a Ray cluster")] = "local",
+    processes: Annotated[
+        int, typer.Option("--processes", "--processes-count", help="processes or Ray actors, each with its own model")
+    ] = 1,
+    max_shard_retry: Annotated[int, typer.Option(help="how often a shard is tried again after a crash")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan and write nothing")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="start anew in a folder that holds another run")
+    ] = False,
+    extend: Annotated[bool, typer.Option("--extend", help="add inputs that are new since the run was planned")] = False,
+    retry_errors: Annotated[
+        str | None, typer.Option(help="try failed images of finished shards again: error codes with commas, or all")
+    ] = None,
 ) -> None:
     """Make saliency maps of images, in bulk; the same command again goes on where it stopped."""
-    from .engine.run import run
+    from .engine import run as engine
 
     config = RunConfig(
-        inputs=tuple(inputs),
+        sources=Sources(tuple(inputs), input_format, path_column),
         output_folder=output_folder,
         model=model,
         weights=weights,
@@ -79,16 +99,56 @@ def run(
         device=device,
         backend=backend,
         batch_size=batch_size,
-        samples_per_shard=number_sample_per_shard,
+        shards=Sharding(number_sample_per_shard, output_names),
         output_format=output_format,
         exif=exif,
         max_pixels=max_pixels,
+        exact_decoding=exact_decoding,
+        on_error=on_error,
         max_error_rate=max_error_rate,
+        timeout=timeout,
         workers=workers or min(4, len(os.sched_getaffinity(0))),
+        distributor=distributor,
+        processes=processes,
+        max_shard_retry=max_shard_retry,
     )
-    summary = run(config, overwrite=overwrite)
+    if dry_run:
+        engine.dry_run(config, Console())
+        return
+    codes = None if retry_errors is None else [code for code in retry_errors.split(",") if code not in ("", "all")]
+    summary = engine.run(config, overwrite=overwrite, extend=extend, retry_errors=codes)
     if summary.error_rate > max_error_rate:
         raise typer.Exit(ExitCode.FAILED_ROWS)
+
+
+@app.command()
+def status(folder: Annotated[Path, typer.Argument(help="run directory")]) -> None:
+    """Show how far a run has come: shards and images done, rate, failures, time left."""
+    from .engine.status import summarize
+
+    summary = summarize(folder)
+    table = Table(show_header=False, box=None)
+    table.add_row("shards", f"{summary.shards} of {summary.planned_shards} done")
+    table.add_row("images", f"{summary.count} of {summary.planned} done, {summary.failed} failed")
+    table.add_row("rate", f"{summary.rate:.1f} images/s")
+    if summary.seconds_left is not None:
+        table.add_row("time left", f"{summary.seconds_left:.0f} s at that rate, one shard after the other")
+    for reason, count in summary.statuses.most_common():
+        table.add_row(f"  {reason}", str(count))
+    Console().print(table)
+
+
+@app.command()
+def verify(folder: Annotated[Path, typer.Argument(help="run directory")]) -> None:
+    """Check that rows in = rows out and that every map is there and whole; exit code 4 where not."""
+    from .engine.verify import faults
+
+    count = 0
+    for count, fault in enumerate(faults(folder), 1):
+        Console(stderr=True).print(fault, markup=False, soft_wrap=True)
+    if count:
+        raise VerificationError(f"{folder}: {count} faults")
+    Console().print(f"{folder}: every row and map is there")
 
 
 @app.command()

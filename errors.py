@@ -32,9 +32,6 @@ class MissingExtraError(UnseeError):
 
     exit_code = ExitCode.UNAVAILABLE
 
-    def __init__(self, package: str, extra: str, purpose: str) -> None:
-        super().__init__(f"{purpose} needs {package}, which is not installed: pip install 'unsee[{extra}]'")
-
 
 class VerificationError(UnseeError):
     """Two results that must agree do not."""
@@ -42,13 +39,19 @@ class VerificationError(UnseeError):
     exit_code = ExitCode.MISMATCH
 
 
-class FailedRowsError(UnseeError):
-    """A run ended, but more images failed than its error rate allows."""
+class OutputError(UnseeError):
+    """Results cannot be written: full disk, missing rights."""
+
+    exit_code = ExitCode.CRASH
+
+
+class BadImageError(UnseeError):
+    """An image failed in a run that was told to stop at the first failure."""
 
     exit_code = ExitCode.FAILED_ROWS
 
 
-class OutputError(UnseeError):
-    """Results cannot be written: full disk, missing rights."""
+class FailedShardsError(UnseeError):
+    """A run ended, but some of its shards could not be finished."""
 
     exit_code = ExitCode.CRASH

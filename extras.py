@@ -13,4 +13,5 @@ def require(package: str, extra: str, purpose: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] != package.split(".")[0]:
             raise
-        raise MissingExtraError(package, extra, purpose) from None
+        message = f"{purpose} needs {package}, which is not installed: pip install 'unsee[{extra}]'"
+        raise MissingExtraError(message) from None

@@ -9,15 +9,34 @@ from pathlib import Path
 from typing import Any
 
 
+def temporary_of(path: Path) -> Path:
+    """Return the name a file has until it is whole; it is fixed, so that the next try replaces what a killed one left."""
+    return path.with_name(f".{path.name}.tmp")
+
+
+def flush_and_rename(path: Path) -> None:
+    """Force the temporary file of `path` to disk and give it its final name."""
+    temporary = temporary_of(path)
+    fsync(temporary)
+    temporary.replace(path)
+
+
+def fsync(path: Path) -> None:
+    """Force a file or a folder to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`: flushed and renamed when the block ends, removed when it fails."""
-    temporary = path.with_name(f".{path.name}.tmp")  # fixed: the next try replaces what a killed one left
+    temporary = temporary_of(path)
     try:
         yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
+        flush_and_rename(path)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from ..engine.config import RunConfig
 from ..engine.run import run
+from ..engine.sources import Sources
 from ..extras import require
 from ..train.pretrained import DEFAULT_NAME
 from .sheet import SheetRow, contact_sheet
@@ -21,7 +22,7 @@ def demo(folder: Path, model: str = DEFAULT_NAME, console: Console | None = None
     """Run `unsee run` on the photographs in `folder`/photos into `folder`/maps; return the path of the overlay sheet."""
     console = console or Console(stderr=True)
     photographs = save_photographs(folder / "photos")
-    run(RunConfig((str(photographs),), str(folder / "maps"), model), console, overwrite=True)
+    run(RunConfig(Sources((str(photographs),)), str(folder / "maps"), model), console, overwrite=True)
     sheet = folder / SHEET
     contact_sheet(_rows(photographs, folder / "maps")).save(sheet)
     console.print(f"maps in {folder / 'maps'}, overlay sheet: {sheet}")

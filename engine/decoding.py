@@ -49,12 +49,14 @@ class DecodingError(Exception):
 class DecodingConfig:
     """size: side of the network's grid in pixels. exif: turn the image as its EXIF orientation says.
 
-    max_pixels: larger images are refused before their pixels are read.
+    max_pixels: larger images are refused before their pixels are read. exact: decode JPEGs at full size; otherwise at
+    the smallest of the scales 1, 1/2, 1/4 and 1/8 that still has twice the grid's resolution.
     """
 
     size: int
     exif: bool = True
     max_pixels: int = 100_000_000
+    exact: bool = True
 
     def __post_init__(self) -> None:
         if self.max_pixels < 1:
@@ -124,6 +126,8 @@ def on_grid(image: Image.Image, config: DecodingConfig) -> DecodedImage:
     """Convert an image to RGB, resize it (bilinear, aspect ratio not kept) and turn it as its EXIF orientation says."""
     orientation = _orientation(image) if config.exif else 1
     width, height = image.size
+    if not config.exact:
+        image.draft(None, (2 * config.size, 2 * config.size))  # does nothing for other formats than JPEG
     small = to_rgb(image).resize((config.size, config.size), Image.Resampling.BILINEAR)
     if orientation in TURNS:
         # Turning the square grid costs little; the resampling is the same along both axes.

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TypeVar
 
+from .workers import Workers
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -36,16 +38,36 @@ def ordered_map(pool: Executor, function: Callable[[T], R], items: Iterable[T], 
 
     Pulling one result keeps the pool filled, so a chain of these overlaps its stages while memory stays bounded.
     """
-    waiting: deque[Future[R]] = deque()
+    return (future.result() for _, future in _in_flight(pool, function, items, ahead))
+
+
+def ordered_map_within(
+    pool: Workers, function: Callable[[T], R], items: Iterable[T], ahead: int, seconds: float, late: Callable[[T], R]
+) -> Iterator[R]:
+    """As `ordered_map`, but an item that keeps everybody waiting for `seconds` becomes late(item)."""
+    for item, future in _in_flight(pool, function, items, ahead):
+        try:
+            yield future.result(seconds)
+        except TimeoutError:
+            if future.done():  # the call itself raised it
+                raise
+            pool.replace_stuck()
+            yield late(item)
+
+
+def _in_flight(
+    pool: Executor, function: Callable[[T], R], items: Iterable[T], ahead: int
+) -> "Iterator[tuple[T, Future[R]]]":
+    waiting: deque[tuple[T, Future[R]]] = deque()
     try:
         for item in items:
-            waiting.append(pool.submit(function, item))
+            waiting.append((item, pool.submit(function, item)))
             if len(waiting) >= ahead:
-                yield waiting.popleft().result()
+                yield waiting.popleft()
         while waiting:
-            yield waiting.popleft().result()
+            yield waiting.popleft()
     finally:
-        for future in waiting:
+        for _, future in waiting:
             future.cancel()
 
 

@@ -1,6 +1,5 @@
 """The plan of a run, frozen before the first image: every input, its key, its output and its shard."""
 
-import hashlib
 import json
 import os
 from array import array
@@ -15,28 +14,44 @@ import pyarrow.parquet as pq
 
 from ..errors import UnseeError
 from ..files import atomic_path, write_json
+from .fingerprint import Fingerprint, changed_inputs, output_hash
+from .inputs import Input, is_url
 from .pipeline import batched
-from .sources import Input, inputs_of
+from .sharding import OutputNames, Sharding
+from .sources import Sources
 
 PLAN_VERSION = 1
 PLAN_FILE = "plan.json"
 ROWS_FILE = "plan.parquet"
-SCHEMA = pa.schema([("key", pa.string()), ("path", pa.binary()), ("output", pa.binary())])
-"""Paths are bytes, as the file system has them: a name need not be valid UTF-8."""
+SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("path", pa.binary()),
+        ("output", pa.binary()),
+        ("offset", pa.int64()),
+        ("size", pa.int64()),
+        ("row", pa.int64()),
+        ("problem", pa.string()),
+        ("bytes", pa.int64()),
+    ]
+)
+"""Paths are bytes, as the file system has them: a name need not be valid UTF-8. `bytes` is the file's size when planned."""
 
 
 @dataclass(frozen=True)
 class PlannedInput:
-    """One row of the plan. key: shard (5 digits) and place in it (4). output: see `Input`."""
+    """One row of the plan. key: shard (5 digits) and place in it (4)."""
 
     key: str
-    path: str
-    output: str
+    input: Input
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A frozen run: the number of inputs and shards, what decides the output's bytes, and a digest of the inputs."""
+    """A frozen run.
+
+    count, shards: of inputs and of shards. identity: what decides the output's bytes. fingerprint: of the inputs.
+    """
 
     folder: Path
     count: int
@@ -49,48 +64,45 @@ class Plan:
         table = pq.ParquetFile(self.folder / ROWS_FILE).read_row_group(shard)
         return [_planned(row) for row in table.to_pylist()]
 
+    def inputs(self) -> Iterator[tuple[Input, int]]:
+        """Yield every planned input with the size its file had."""
+        return _planned_inputs(self.folder / ROWS_FILE)
 
-def make_plan(folder: Path, sources: tuple[str, ...], identity: dict[str, Any], samples_per_shard: int) -> Plan:
-    """Freeze a plan in `folder`, or check that the one which is there is the same.
+
+def make_plan(folder: Path, sources: Sources, identity: dict[str, Any], shards: Sharding, extend: bool = False) -> Plan:
+    """Freeze a plan in `folder`, or check that the one which is there is the same; `extend` adds inputs that are new.
 
     Raises `UnseeError` naming the difference when the configuration or the inputs have changed, when two inputs would
-    write one output, when there is no input, and when the output folder and an input folder are the same or nested.
+    write one output, when there is no input, and when the output folder lies in an input folder.
     """
-    _refuse_nesting(folder, sources)
-    if (folder / PLAN_FILE).exists():
-        return _resumed(folder, sources, identity)
-    folder.mkdir(parents=True, exist_ok=True)
-    with atomic_path(folder / ROWS_FILE) as temporary:
-        count, fingerprint = _write_rows(temporary, inputs_of(sources), samples_per_shard)
-    plan = Plan(folder, count, -(-count // samples_per_shard), identity, fingerprint)
-    value = {"version": PLAN_VERSION, "count": count, "shards": plan.shards, "fingerprint": fingerprint}
-    write_json(folder / PLAN_FILE, {**value, "identity": identity})
-    return plan
-
-
-def _refuse_nesting(folder: Path, sources: tuple[str, ...]) -> None:
-    output = folder.resolve()
-    for source in sources:
-        path = Path(source).resolve()
-        if path.is_dir() and (output.is_relative_to(path)):
-            raise UnseeError(f"the output folder {folder} lies in the input folder {source}: choose one outside it")
-
-
-def _resumed(folder: Path, sources: tuple[str, ...], identity: dict[str, Any]) -> Plan:
+    refuse_nesting(folder, sources)
+    if not (folder / PLAN_FILE).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        return _frozen(folder, _tables(sources.stream(), shards, 0), identity)
     plan = read_plan(folder)
-    changes = _differences(plan.identity, identity)
-    if changes:
-        raise UnseeError(
-            f"{folder} holds a run with another configuration ({'; '.join(changes)}): "
-            "use the same options, another output folder, or --overwrite"
-        )
-    count, fingerprint = _fingerprint(inputs_of(sources))
-    if fingerprint != plan.fingerprint:
-        raise UnseeError(
-            f"{folder} was planned for other inputs ({plan.count} then, {count} now): "
-            "restore them, or use another output folder, or --overwrite"
-        )
+    _refuse_other_identity(plan, identity)
+    if extend:
+        return _extended(plan, sources, shards)
+    _refuse_other_inputs(plan, sources)
     return plan
+
+
+def preview(sources: Sources, samples_per_shard: int, most: int = 5) -> tuple[int, int, list[Input]]:
+    """Return the number of inputs and shards of a plan and its first inputs, without writing anything."""
+    count, first = 0, []
+    for member in sources.stream():
+        count += 1
+        if len(first) < most:
+            first.append(member)
+    return count, -(-count // samples_per_shard), first
+
+
+def refuse_nesting(folder: Path, sources: Sources) -> None:
+    """Raise `UnseeError` if the output folder is an input folder or lies in one."""
+    output = folder.resolve()
+    for source in sources.inputs:
+        if not is_url(source) and Path(source).is_dir() and output.is_relative_to(Path(source).resolve()):
+            raise UnseeError(f"the output folder {folder} lies in the input folder {source}: choose one outside it")
 
 
 def read_plan(folder: Path) -> Plan:
@@ -106,72 +118,106 @@ def read_plan(folder: Path) -> Plan:
         raise UnseeError(f"{folder / PLAN_FILE}: damaged ({type(error).__name__}: {error})") from None
 
 
-def _write_rows(path: Path, inputs: Iterable[Input], samples_per_shard: int) -> tuple[int, str]:
-    """Stream the inputs into a parquet file, a row group a shard; return their count and fingerprint."""
-    digest = hashlib.sha256()
-    outputs = array("Q")  # 8 bytes an input are all that planning keeps of it
-    count = 0
-    with pq.ParquetWriter(path, SCHEMA) as writer:
-        for shard, members in enumerate(batched(inputs, samples_per_shard)):
-            writer.write_table(_table(shard, members), row_group_size=samples_per_shard)
-            for member in members:
-                digest.update(_identity_of(member))
-                outputs.append(_hash_of(member.output))
-            count += len(members)
-    if count == 0:
-        raise UnseeError("no images among the inputs")
-    _refuse_collisions(np.frombuffer(outputs, np.uint64), path)
-    return count, digest.hexdigest()
+def _frozen(folder: Path, tables: Iterable[pa.Table], identity: dict[str, Any]) -> Plan:
+    """Stream the tables, one a shard, into the plan's files."""
+    fingerprint, outputs = Fingerprint(), array("Q")  # 8 bytes an input are all that planning keeps of it
+    shards = 0
+    with atomic_path(folder / ROWS_FILE) as temporary:
+        with pq.ParquetWriter(temporary, SCHEMA) as writer:
+            for table in tables:
+                writer.write_table(table, row_group_size=max(1, len(table)))
+                shards += 1
+                for row in table.to_pylist():
+                    member = _planned(row).input
+                    fingerprint.add(member, row["bytes"])
+                    outputs.append(output_hash(member))
+        if not outputs:
+            raise UnseeError("no images among the inputs")
+        _refuse_collisions(np.frombuffer(outputs, np.uint64), temporary)
+    plan = Plan(folder, len(outputs), shards, identity, fingerprint.hexdigest())
+    value = {"version": PLAN_VERSION, "count": plan.count, "shards": shards, "fingerprint": plan.fingerprint}
+    write_json(folder / PLAN_FILE, {**value, "identity": identity})
+    return plan
 
 
-def _table(shard: int, members: list[Input]) -> pa.Table:
-    keys = [f"{shard:05d}{place:04d}" for place in range(len(members))]
-    paths = [os.fsencode(member.path) for member in members]
-    outputs = [os.fsencode(member.output) for member in members]
-    return pa.table([keys, paths, outputs], SCHEMA)
+def _extended(plan: Plan, sources: Sources, shards: Sharding) -> Plan:
+    """Add shards for the inputs that the plan lacks; those it holds must all be there, unchanged."""
+    changed = changed_inputs(plan.inputs, sources.stream)
+    if changed.gone:
+        raise UnseeError(f"{plan.folder} cannot be extended: {changed.describe(gone_only=True)}")
+    if not changed.new:
+        return plan
+    old = pq.ParquetFile(plan.folder / ROWS_FILE)
+    kept = (old.read_row_group(shard) for shard in range(plan.shards))
+    added = _tables(changed.only_new(sources.stream()), shards, plan.shards)
+    return _frozen(plan.folder, (table for tables in (kept, added) for table in tables), plan.identity)
+
+
+def _refuse_other_identity(plan: Plan, identity: dict[str, Any]) -> None:
+    changes = _differences(plan.identity, identity)
+    if changes:
+        raise UnseeError(
+            f"{plan.folder} holds a run with another configuration ({'; '.join(changes)}): "
+            "use the same options, another output folder, or --overwrite"
+        )
+
+
+def _refuse_other_inputs(plan: Plan, sources: Sources) -> None:
+    fingerprint = Fingerprint()
+    for member in sources.stream():
+        fingerprint.add_now(member)
+    if fingerprint.hexdigest() != plan.fingerprint:
+        changed = changed_inputs(plan.inputs, sources.stream)
+        raise UnseeError(
+            f"{plan.folder} was planned for other inputs ({changed.describe()}): "
+            "restore them, use another output folder, --extend for new ones, or --overwrite"
+        )
+
+
+def _tables(inputs: Iterable[Input], shards: Sharding, first_shard: int) -> Iterator[pa.Table]:
+    for shard, members in enumerate(batched(inputs, shards.samples), first_shard):
+        rows = [_row(shard, place, member, shards.output_names) for place, member in enumerate(members)]
+        yield pa.Table.from_pylist(rows, SCHEMA)
+
+
+def _row(shard: int, place: int, member: Input, output_names: OutputNames) -> dict[str, Any]:
+    key = f"{shard:05d}{place:04d}"
+    output = member.output if output_names == "mirror" else f"{shard:05d}/{key}"
+    return {
+        "key": key,
+        "path": os.fsencode(member.path),
+        "output": os.fsencode(output),
+        "offset": member.offset,
+        "size": member.size,
+        "row": member.row,
+        "problem": member.problem,
+        "bytes": Fingerprint.size_now(member),
+    }
 
 
 def _planned(row: dict[str, Any]) -> PlannedInput:
-    return PlannedInput(row["key"], os.fsdecode(row["path"]), os.fsdecode(row["output"]))
+    place = {name: row[name] for name in ("offset", "size", "row", "problem")}
+    return PlannedInput(row["key"], Input(os.fsdecode(row["path"]), os.fsdecode(row["output"]), **place))
 
 
-def _fingerprint(inputs: Iterable[Input]) -> tuple[int, str]:
-    digest = hashlib.sha256()
-    count = 0
-    for count, member in enumerate(inputs, 1):
-        digest.update(_identity_of(member))
-    return count, digest.hexdigest()
-
-
-def _identity_of(member: Input) -> bytes:
-    """Return path and size: a changed file is noticed without reading it."""
-    try:
-        size = Path(member.path).stat().st_size
-    except OSError:
-        size = -1
-    return os.fsencode(f"{member.path}\0{size}\n")
-
-
-def _hash_of(output: str) -> int:
-    return int.from_bytes(hashlib.blake2b(os.fsencode(output), digest_size=8).digest(), "little")
+def _planned_inputs(path: Path) -> Iterator[tuple[Input, int]]:
+    """Yield every planned input with the size its file had."""
+    for batch in pq.ParquetFile(path).iter_batches(batch_size=4096):
+        for row in batch.to_pylist():
+            yield _planned(row).input, row["bytes"]
 
 
 def _refuse_collisions(outputs: np.ndarray, path: Path) -> None:
     values, counts = np.unique(outputs, return_counts=True)
-    shared = set(values[counts > 1].tolist())
-    if not shared:
+    shared = values[counts > 1]
+    if len(shared) == 0:
         return
-    one = min(shared)
-    paths = [row.path for row in _all_rows(path) if _hash_of(row.output) == one]
+    one = int(shared[0])
+    places = [member.place for member, _ in _planned_inputs(path) if output_hash(member) == one]
     raise UnseeError(
-        f"{len(shared)} outputs would be written more than once, such as the map of both {paths[0]} and {paths[1]}: "
-        "run them into separate output folders"
+        f"{len(shared)} outputs would be written more than once, such as the map of both {places[0]} and {places[1]}: "
+        "run them into separate output folders, or use --output-names key"
     )
-
-
-def _all_rows(path: Path) -> Iterator[PlannedInput]:
-    for batch in pq.ParquetFile(path).iter_batches():
-        yield from map(_planned, batch.to_pylist())
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:

@@ -1,14 +1,17 @@
 """One row per input: what became of it."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..files import atomic_path
+from ..files import flush_and_rename, temporary_of
 
 SUCCESS = "success"
+MAP_COLUMN = "png"
+ROWS_AT_ONCE = 256
 
 SCHEMA = pa.schema(
     [
@@ -24,9 +27,10 @@ SCHEMA = pa.schema(
         ("sha256", pa.string()),
         ("label", pa.int32()),
         ("label_name", pa.string()),
-        ("score", pa.float32()),
-        ("raw_max", pa.float32()),
-        ("map_mean", pa.float32()),
+        ("score", pa.float64()),
+        ("raw_max", pa.float64()),
+        ("map_mean", pa.float64()),
+        ("map_sha256", pa.string()),
     ]
 )
 
@@ -38,13 +42,13 @@ class Row:
     status: `success` or the stage that failed (`failed_to_read`, `failed_to_decode`, `failed_to_descend`). width,
     height: pixels as displayed. sha256: of the input's bytes. label, score: the class that was unseen and its
     probability in the original image. raw_max: largest mean change of a pixel in grey levels, 0 for a flat map.
-    map_mean: mean of the finished map, 0 to 1.
+    map_mean: mean of the finished map, 0 to 1. map_sha256: of the map as it is stored.
     """
 
     key: str
     path: str
     output: str
-    status: str
+    status: str = SUCCESS
     error_code: str | None = None
     error_message: str | None = None
     width: int | None = None
@@ -56,12 +60,46 @@ class Row:
     score: float | None = None
     raw_max: float | None = None
     map_mean: float | None = None
+    map_sha256: str | None = None
 
 
-def write_rows(path: Path, rows: list[Row]) -> None:
-    """Write the rows of a shard, atomically."""
-    with atomic_path(path) as temporary:
-        pq.write_table(pa.Table.from_pylist([asdict(row) for row in rows], SCHEMA), temporary)
+class RowsWriter:
+    """Streams rows into a parquet file, a few hundred in memory at a time; `close` gives it its final name."""
+
+    def __init__(self, path: Path, with_maps: bool = False) -> None:
+        self.path = path
+        self.schema = SCHEMA.append(pa.field(MAP_COLUMN, pa.binary())) if with_maps else SCHEMA
+        self._writer = pq.ParquetWriter(temporary_of(path), self.schema)
+        self._pending: list[dict[str, Any]] = []
+
+    def add(self, row: Row, data: bytes | None = None) -> None:
+        """Append a row, with its map where maps are stored in the rows."""
+        names = {"path": printable(row.path), "output": printable(row.output)}
+        self._pending.append({**asdict(row), **names, MAP_COLUMN: data})
+        if len(self._pending) == ROWS_AT_ONCE:
+            self._write()
+
+    def close(self) -> None:
+        """Write what is pending, flush and rename."""
+        self._write()
+        self._writer.close()
+        flush_and_rename(self.path)
+
+    def abort(self) -> None:
+        """Drop everything."""
+        self._writer.close()
+        temporary_of(self.path).unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        if self._pending:
+            self._writer.write_table(pa.Table.from_pylist(self._pending, self.schema))
+            self._pending.clear()
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read the rows of a shard."""
+    table = pq.read_table(path, columns=[field.name for field in fields(Row)])
+    return [Row(**row) for row in table.to_pylist()]
 
 
 def printable(path: str) -> str:

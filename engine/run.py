@@ -1,81 +1,111 @@
 """A whole run: open the model, freeze or check the plan, finish every shard that is not done, say what happened."""
 
-import json
-import time
-from collections import Counter
-from dataclasses import dataclass, field
+import threading
+from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 
+import pyarrow.parquet as pq
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from ..errors import OutputError
-from ..export.sessions import open_session
+from ..errors import FailedShardsError, OutputError, UnseeError
 from .config import RunConfig
-from .plan import PLAN_FILE, Plan, make_plan, read_plan
-from .rows import SUCCESS, Row
-from .shard import DONE_MARK, ROWS_FILE, is_done, run_shard
+from .executors import ShardJob, open_slots, schedule
+from .interruption import interruptible, locked
+from .plan import PLAN_FILE, Plan, make_plan, preview, read_plan
+from .plan import ROWS_FILE as PLAN_ROWS_FILE
+from .progress import RunProgress
+from .rows import SUCCESS
+from .shard import done_mark, is_done
+from .sinks import ROWS_FILE
+from .status import Summary, summarize
 
 
-@dataclass
-class Summary:
-    """Totals of a run directory: shards done, inputs, failures, statuses and stage seconds."""
-
-    shards: int = 0
-    count: int = 0
-    failed: int = 0
-    statuses: Counter[str] = field(default_factory=Counter)
-    stage_seconds: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def error_rate(self) -> float:
-        """Share of the inputs that failed."""
-        return self.failed / self.count if self.count else 0.0
-
-
-def run(config: RunConfig, console: Console | None = None, overwrite: bool = False) -> Summary:
+def run(
+    config: RunConfig,
+    console: Console | None = None,
+    overwrite: bool = False,
+    extend: bool = False,
+    retry_errors: Iterable[str] | None = None,
+) -> Summary:
     """Process every input of a configuration into its output folder, going on where an earlier run stopped.
 
-    Raises `UnseeError` on unusable input, model, device or folder; failed images become rows and are counted.
+    overwrite: forget an earlier run of the folder. extend: add inputs that are new. retry_errors: also try again the
+    failed images of finished shards, those with the given error codes or, where empty, all. Raises `UnseeError` on
+    unusable input, model, device or folder, `FailedShardsError` after all others are done; failed images become rows.
     """
     console = console or Console(stderr=True)
-    session = open_session(config.model, config.preset.descent, config.device, config.backend, config.weights)
-    info = session.info
-    console.print(f"model {info.model_id} on {info.device} ({info.backend}), preset {config.preset.name}")
     folder = Path(config.output_folder)
+    in_main_thread = threading.current_thread() is threading.main_thread()
     try:
-        if overwrite:
-            _forget(folder)
-        plan = make_plan(
-            folder, config.inputs, config.identity(info.model_id, info.backend, info.device), config.samples_per_shard
-        )
-        remaining = [shard for shard in range(plan.shards) if not is_done(folder, shard)]
-        if len(remaining) < plan.shards:
-            console.print(f"resuming: {plan.shards - len(remaining)} of {plan.shards} shards are done")
-        started = time.monotonic()
-        with _ProgressBar(plan, remaining, config.samples_per_shard, console) as bar:
-            for shard in remaining:
-                run_shard(plan, shard, session, config, bar.count)
+        with interruptible() if in_main_thread else nullcontext(), locked(folder):
+            return _run(config, folder, console, overwrite, extend, retry_errors)
     except OSError as error:
         raise OutputError(f"{error.filename or folder}: {error.strerror or error}") from error
+
+
+def dry_run(config: RunConfig, console: Console) -> None:
+    """Print what a run would do, without writing anything."""
+    count, shards, first = preview(config.sources, config.shards.samples)
+    console.print(f"{count} inputs in {shards} shards of up to {config.shards.samples}, preset {config.preset.name}")
+    for member in first:
+        console.print(f"  {member.place} -> {member.output}", markup=False, soft_wrap=True)
+    if count > len(first):
+        console.print(f"  ... and {count - len(first)} more")
+
+
+def _run(
+    config: RunConfig,
+    folder: Path,
+    console: Console,
+    overwrite: bool,
+    extend: bool,
+    retry_errors: Iterable[str] | None,
+) -> Summary:
+    progress = RunProgress(console)
+    slots = open_slots(config, progress.count_row)
+    try:
+        info = slots[0].info()
+        console.print(f"model {info.model_id} on {info.device} ({info.backend}), preset {config.preset.name}")
+        if overwrite:
+            _forget(folder)
+        identity = config.identity(info.model_id, info.backend, info.device)
+        plan = make_plan(folder, config.sources, identity, config.shards, extend)
+        jobs = _jobs(plan, retry_errors)
+        if len(jobs) < plan.shards:
+            console.print(f"resuming: {plan.shards - len(jobs)} of {plan.shards} shards are done")
+        with progress.shown(_size(plan, jobs)):
+            failed = schedule(slots, jobs, config.max_shard_retry, progress.count_shard)
+    finally:
+        for slot in slots:
+            slot.stop()
     summary = summarize(folder)
-    _report(console, summary, bar.done, time.monotonic() - started)
+    _report(console, summary, progress)
+    if failed:
+        raise _shards_error(failed)
     return summary
 
 
-def summarize(folder: Path) -> Summary:
-    """Add up the done-marks of a run directory."""
-    plan = read_plan(folder)
-    summary = Summary()
-    for shard in range(plan.shards):
-        if is_done(folder, shard):
-            stats = json.loads((folder / DONE_MARK.format(shard=shard)).read_text())
-            summary.shards += 1
-            summary.count += stats["count"]
-            summary.failed += stats["failed"]
-            summary.statuses.update(stats["status_dict"])
-            summary.stage_seconds.update(stats["stage_seconds"])
-    return summary
+def _jobs(plan: Plan, retry_errors: Iterable[str] | None) -> list[ShardJob]:
+    """Return the shards that are not done, and those with failures to try again."""
+    jobs = [ShardJob(shard) for shard in range(plan.shards) if not is_done(plan.folder, shard)]
+    if retry_errors is not None:
+        codes = frozenset(retry_errors)
+        done = (shard for shard in range(plan.shards) if is_done(plan.folder, shard))
+        jobs += [ShardJob(shard, codes) for shard in done if _has_failures(plan.folder, shard, codes)]
+    return jobs
+
+
+def _has_failures(folder: Path, shard: int, codes: frozenset[str]) -> bool:
+    table = pq.read_table(folder / ROWS_FILE.format(shard=shard), columns=["status", "error_code"])
+    failures = [row["error_code"] for row in table.to_pylist() if row["status"] != SUCCESS]
+    return any(not codes or code in codes for code in failures)
+
+
+def _size(plan: Plan, jobs: list[ShardJob]) -> int:
+    """Return the number of inputs in the shards to run."""
+    metadata = pq.ParquetFile(plan.folder / PLAN_ROWS_FILE).metadata
+    return sum(metadata.row_group(job.shard).num_rows for job in jobs)
 
 
 def _forget(folder: Path) -> None:
@@ -84,47 +114,22 @@ def _forget(folder: Path) -> None:
         return
     plan = read_plan(folder)
     for shard in range(plan.shards):
-        (folder / DONE_MARK.format(shard=shard)).unlink(missing_ok=True)
+        done_mark(folder, shard).unlink(missing_ok=True)
         (folder / ROWS_FILE.format(shard=shard)).unlink(missing_ok=True)
     (folder / PLAN_FILE).unlink()
 
 
-class _ProgressBar:
-    """Shows images a second, failures and the time left; counts the rows of this run."""
-
-    def __init__(self, plan: Plan, remaining: list[int], samples_per_shard: int, console: Console) -> None:
-        self.done = 0
-        self.failed = 0
-        last = plan.shards - 1
-        short = plan.shards * samples_per_shard - plan.count if last in remaining else 0
-        self.total = len(remaining) * samples_per_shard - short
-        self.started = time.monotonic()
-        self.progress = Progress(
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[speed]}"),
-            TimeRemainingColumn(),
-            console=console,
-        )
-        self.task: TaskID = self.progress.add_task("images", total=self.total, speed="")
-
-    def __enter__(self) -> "_ProgressBar":
-        self.progress.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.progress.stop()
-
-    def count(self, row: Row) -> None:
-        """Count one finished input."""
-        self.done += 1
-        self.failed += row.status != SUCCESS
-        speed = self.done / (time.monotonic() - self.started)
-        self.progress.update(self.task, completed=self.done, speed=f"{speed:.1f} images/s, {self.failed} failed")
+def _shards_error(failed: dict[int, Exception]) -> UnseeError:
+    listed = [f"{shard:05d}: {type(error).__name__}: {error}"[:200] for shard, error in sorted(failed.items())[:5]]
+    return FailedShardsError(
+        f"{len(failed)} shards failed, all others are done; the same command tries them again ({'; '.join(listed)})"
+    )
 
 
-def _report(console: Console, summary: Summary, done: int, seconds: float) -> None:
-    speed = f" ({done} in this run, {done / seconds:.1f} images/s)" if done else " (nothing left to do)"
+def _report(console: Console, summary: Summary, progress: RunProgress) -> None:
+    speed = (
+        f" ({progress.done} in this run, {progress.rate:.1f} images/s)" if progress.done else " (nothing left to do)"
+    )
     console.print(f"{summary.count} images, {summary.failed} failed{speed}")
     stages = ", ".join(f"{name} {spent:.1f}" for name, spent in summary.stage_seconds.items())
     console.print(f"seconds by stage, all threads: {stages}")

@@ -1,6 +1,7 @@
 """One shard from start to done-mark: read, decode, descend, post-process, encode, write, overlapped."""
 
 import hashlib
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -8,156 +9,233 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ..errors import BadImageError, OutputError
 from ..export.sessions import Descent, Session
 from ..files import write_json
+from .batching import Batcher
 from .config import RunConfig
 from .decoding import DecodedImage, DecodingConfig, DecodingError, decode
 from .detection import DIVERGED, Detection, detections
-from .pipeline import StageClock, batched, ordered_map
+from .inputs import ReadingError, read
+from .pipeline import StageClock, batched, ordered_map, ordered_map_within
 from .plan import Plan, PlannedInput
-from .rows import SUCCESS, Row, printable, write_rows
-from .sinks import Sink, open_sink
+from .rows import SUCCESS, Row
+from .sinks import SINKS, Sink
+from .stored import MapReader, map_reader, stored_rows
+from .workers import Workers
 
 DONE_MARK = "{shard:05d}_stats.json"
-ROWS_FILE = "{shard:05d}.parquet"
+MOST_REASONS = 100
+"""Different failure reasons that a done-mark counts apart; the rest are `other`."""
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """An input that was read: its row so far, and its pixels unless it failed."""
+class Work:
+    """An input on its way through the stages: its row so far, and what the last stage made of it.
 
+    carried: it succeeded in an earlier run and its map is taken over.
+    """
+
+    planned: PlannedInput
     row: Row
-    image: DecodedImage | None
+    image: DecodedImage | None = None
+    detection: Detection | None = None
+    carried: bool = False
 
 
 @dataclass(frozen=True)
-class Finished:
-    """An input that went through the network: its row, and what was found unless it failed."""
+class Earlier:
+    """What an earlier run of a shard left, by key, and which error codes are tried again (all where empty)."""
 
-    row: Row
-    detection: Detection | None
+    rows: dict[str, Row]
+    maps: MapReader
+    codes: frozenset[str]
+
+    def keeps(self, key: str) -> Row | None:
+        """Return the row that an input keeps, None if it is to be tried again."""
+        row = self.rows.get(key)
+        if row is None or row.status == SUCCESS:
+            return row
+        return row if self.codes and row.error_code not in self.codes else None
 
 
 def is_done(folder: Path, shard: int) -> bool:
     """Tell whether a shard's done-mark is there."""
-    return (folder / DONE_MARK.format(shard=shard)).exists()
+    return done_mark(folder, shard).exists()
 
 
-def run_shard(
-    plan: Plan, shard: int, session: Session, config: RunConfig, on_row: Callable[[Row], None] | None = None
-) -> None:
-    """Process one shard of a plan; write its maps, then its rows, then its done-mark.
-
-    on_row is called with each row as its image is finished, in the order of the plan.
-    """
-    clock = StageClock()
-    started = time.time()
-    sink = open_sink(config.output_format, plan.folder)
-    rows: list[Row] = []
-    for row in _finished_rows(plan.rows(shard), session, config, sink, clock):
-        rows.append(row)
-        if on_row:
-            on_row(row)
-    with clock.stage("write"):
-        sink.flush()
-        write_rows(plan.folder / ROWS_FILE.format(shard=shard), rows)
-    write_json(plan.folder / DONE_MARK.format(shard=shard), shard_stats(rows, started, time.time(), clock.seconds))
+def done_mark(folder: Path, shard: int) -> Path:
+    """Return the path of a shard's done-mark."""
+    return folder / DONE_MARK.format(shard=shard)
 
 
-def shard_stats(rows: list[Row], started: float, ended: float, stages: dict[str, float]) -> dict[str, object]:
+def read_stats(folder: Path, shard: int) -> dict[str, Any]:
+    """Read a shard's done-mark."""
+    return json.loads(done_mark(folder, shard).read_text())
+
+
+def earlier_shard(plan: Plan, shard: int, config: RunConfig, codes: frozenset[str]) -> Earlier:
+    """Open what an earlier run of a shard left."""
+    rows = {row.key: row for row in stored_rows(plan.folder, shard)}
+    return Earlier(rows, map_reader(plan.folder, shard, config.output_format), codes)
+
+
+class ShardRunner:
+    """Runs shards with one loaded session."""
+
+    def __init__(self, session: Session, config: RunConfig) -> None:
+        info = session.info
+        self.session = session
+        self.config = config
+        self.decoding = DecodingConfig(info.input_size, config.exif, config.max_pixels, config.exact_decoding)
+        self.batcher = Batcher(session, config.batch_size)
+        self.clock = StageClock()
+
+    def run(
+        self, plan: Plan, shard: int, earlier: Earlier | None = None, on_row: Callable[[Row], None] | None = None
+    ) -> dict[str, Any]:
+        """Process one shard of a plan: its maps, its rows, and last its done-mark, whose contents are returned.
+
+        on_row is called with each row as its image is finished, in the order of the plan. Raises `OutputError` where
+        the results cannot be written, `BadImageError` on a failed image where the configuration says so.
+        """
+        self.clock = StageClock()
+        started = time.time()
+        counts: Counter[str] = Counter()
+        sink = _writing(SINKS[self.config.output_format], plan.folder, shard, self.decoding.size)
+        try:
+            for row in self._rows(plan.rows(shard), sink, earlier):
+                counts[row.error_code or row.status] += 1
+                if on_row:
+                    on_row(row)
+                self._stop_at_failure(row)
+            with self.clock.stage("write"):
+                _writing(sink.close)
+        except BaseException:
+            sink.abort()
+            raise
+        stats = shard_stats(counts, started, time.time(), self.clock.seconds)
+        _writing(write_json, done_mark(plan.folder, shard), stats)
+        return stats
+
+    def _stop_at_failure(self, row: Row) -> None:
+        if self.config.on_error == "raise" and row.status != SUCCESS:
+            raise BadImageError(f"{row.path}: {row.status}: {row.error_message}")
+
+    def _rows(self, inputs: list[PlannedInput], sink: Sink, earlier: Earlier | None) -> Iterator[Row]:
+        """Chain the stages; the descent runs in the calling thread, the others ahead of and behind it in pools."""
+        batch_size, config = self.batcher.size, self.config
+        with (
+            Workers(config.workers, "decode") as decoders,
+            ThreadPoolExecutor(1, "post") as finishers,
+            ThreadPoolExecutor(config.workers, "encode") as encoders,
+            ThreadPoolExecutor(1, "write") as writers,
+        ):
+            load = partial(self._load, earlier=earlier)
+            loaded = ordered_map_within(decoders, load, inputs, 2 * batch_size, config.timeout, self._late)
+            descended = (self._descend(batch) for batch in batched(loaded, batch_size))
+            finished = ordered_map(finishers, self._finish, descended, 2)
+            work = (item for batch in finished for item in batch)
+            encoded = ordered_map(encoders, partial(self._encode, sink=sink, earlier=earlier), work, 2 * batch_size)
+            yield from ordered_map(writers, partial(self._store, sink=sink), encoded, 2 * batch_size)
+
+    def _load(self, planned: PlannedInput, earlier: Earlier | None) -> Work:
+        kept = earlier.keeps(planned.key) if earlier else None
+        if kept:
+            return Work(planned, kept, carried=True)
+        row = Row(planned.key, planned.input.place, planned.input.output)
+        try:
+            with self.clock.stage("read"):
+                data = read(planned.input)
+        except ReadingError as error:
+            return _failed(Work(planned, row), "failed_to_read", error.code, str(error))
+        row = replace(row, sha256=hashlib.sha256(data).hexdigest())
+        try:
+            with self.clock.stage("decode"):
+                image = decode(data, self.decoding)
+        except DecodingError as error:
+            return _failed(Work(planned, row), "failed_to_decode", error.code, str(error))
+        row = replace(row, width=image.width, height=image.height, orientation=image.orientation)
+        return Work(planned, row, image)
+
+    def _late(self, planned: PlannedInput) -> Work:
+        row = Row(planned.key, planned.input.place, planned.input.output)
+        message = f"not read and decoded within {self.config.timeout:g} seconds"
+        return _failed(Work(planned, row), "failed_to_decode", "timeout", message)
+
+    def _descend(self, batch: list[Work]) -> tuple[list[Work], np.ndarray, Descent]:
+        pixels = [work.image.pixels for work in batch if work.image]
+        size = self.decoding.size
+        images = np.stack(pixels) if pixels else np.zeros((0, size, size, 3), np.uint8)
+        with self.clock.stage("descent"):
+            return batch, images, self.batcher.descend(images)
+
+    def _finish(self, descended: tuple[list[Work], np.ndarray, Descent]) -> list[Work]:
+        batch, images, descent = descended
+        with self.clock.stage("post"):
+            found = iter(detections(descent, images, self.config.preset.post, self.session.info.labels))
+        return [_found(work, next(found)) if work.image else work for work in batch]
+
+    def _encode(self, work: Work, sink: Sink, earlier: Earlier | None) -> tuple[Row, bytes | None]:
+        row, detection = work.row, work.detection
+        if work.carried and earlier:
+            return row, earlier.maps(work.planned)
+        if detection is None or not row.width or not row.height:
+            return row, None
+        with self.clock.stage("encode"):
+            data = sink.encode(detection, row.width, row.height)
+        return replace(row, map_sha256=hashlib.sha256(data).hexdigest()), data
+
+    def _store(self, encoded: tuple[Row, bytes | None], sink: Sink) -> Row:
+        with self.clock.stage("write"):
+            _writing(sink.add, *encoded)
+        return encoded[0]
+
+
+def shard_stats(counts: Counter[str], started: float, ended: float, stages: dict[str, float]) -> dict[str, Any]:
     """Return the contents of a shard's done-mark; stage seconds are summed over threads."""
-    statuses = Counter(row.error_code or row.status for row in rows)
+    total = counts.total()
+    reasons = dict(counts.most_common(MOST_REASONS))
+    if len(counts) > MOST_REASONS:
+        reasons["other"] = total - sum(reasons.values())
     return {
-        "count": len(rows),
-        "successes": statuses[SUCCESS],
-        "failed": len(rows) - statuses[SUCCESS],
+        "count": total,
+        "successes": counts[SUCCESS],
+        "failed": total - counts[SUCCESS],
         "duration": ended - started,
         "start_time": started,
         "end_time": ended,
-        "status_dict": dict(statuses.most_common()),
+        "status_dict": reasons,
         "stage_seconds": stages,
     }
 
 
-def _finished_rows(
-    inputs: list[PlannedInput], session: Session, config: RunConfig, sink: Sink, clock: StageClock
-) -> Iterator[Row]:
-    """Chain the stages; the descent runs in the calling thread, the others ahead of and behind it in pools."""
-    decoding = DecodingConfig(session.info.input_size, config.exif, config.max_pixels)
-    with (
-        ThreadPoolExecutor(config.workers, "decode") as decoders,
-        ThreadPoolExecutor(1, "post") as finishers,
-        ThreadPoolExecutor(config.workers, "encode") as encoders,
-    ):
-        loaded = ordered_map(decoders, partial(_load, config=decoding, clock=clock), inputs, 2 * config.batch_size)
-        descended = (_descend(batch, session, clock) for batch in batched(loaded, config.batch_size))
-        finished = ordered_map(finishers, partial(_finish, session=session, config=config, clock=clock), descended, 2)
-        images = (image for batch in finished for image in batch)
-        yield from ordered_map(encoders, partial(_store, sink=sink, clock=clock), images, 2 * config.batch_size)
-
-
-def _load(planned: PlannedInput, config: DecodingConfig, clock: StageClock) -> Loaded:
-    row = Row(planned.key, printable(planned.path), planned.output, SUCCESS)
-    try:
-        with clock.stage("read"):
-            path = Path(planned.path)
-            if path.exists() and not path.is_file():  # opening a pipe would wait for ever
-                return _failed(row, "failed_to_read", "not_a_file", "neither a regular file nor a link to one")
-            data = path.read_bytes()
-    except OSError as error:
-        return _failed(row, "failed_to_read", type(error).__name__, error.strerror or str(error))
-    row = replace(row, sha256=hashlib.sha256(data).hexdigest())
-    try:
-        with clock.stage("decode"):
-            image = decode(data, config)
-    except DecodingError as error:
-        return _failed(row, "failed_to_decode", error.code, str(error))
-    return Loaded(replace(row, width=image.width, height=image.height, orientation=image.orientation), image)
-
-
-def _failed(row: Row, status: str, code: str, message: str) -> Loaded:
-    return Loaded(replace(row, status=status, error_code=code, error_message=printable(message)), None)
-
-
-def _descend(batch: list[Loaded], session: Session, clock: StageClock) -> tuple[list[Loaded], np.ndarray, Descent]:
-    pixels = [loaded.image.pixels for loaded in batch if loaded.image]
-    size = session.info.input_size
-    images = np.stack(pixels) if pixels else np.zeros((0, size, size, 3), np.uint8)
-    with clock.stage("descent"):
-        return batch, images, session.descend(images)
-
-
-def _finish(
-    descended: tuple[list[Loaded], np.ndarray, Descent], session: Session, config: RunConfig, clock: StageClock
-) -> list[Finished]:
-    batch, images, descent = descended
-    with clock.stage("post"):
-        found = iter(detections(descent, images, config.preset.post, session.info.labels))
-    return [_finished(loaded.row, next(found)) if loaded.image else Finished(loaded.row, None) for loaded in batch]
-
-
-def _finished(row: Row, detection: Detection | None) -> Finished:
+def _found(work: Work, detection: Detection | None) -> Work:
     if detection is None:
-        return Finished(_failed(row, "failed_to_descend", "diverged", DIVERGED).row, None)
-    done = replace(
-        row,
+        return _failed(work, "failed_to_descend", "diverged", DIVERGED)
+    row = replace(
+        work.row,
         label=detection.target,
         label_name=detection.label,
         score=detection.score,
         raw_max=detection.magnitude,
         map_mean=float(detection.saliency.mean() / 255),
     )
-    return Finished(done, detection)
+    return replace(work, row=row, image=None, detection=detection)
 
 
-def _store(finished: Finished, sink: Sink, clock: StageClock) -> Row:
-    row, detection = finished.row, finished.detection
-    if detection and row.width and row.height:
-        with clock.stage("encode"):
-            data = sink.encode(detection.resized(row.width, row.height))
-        with clock.stage("write"):
-            sink.write(row.key, row.output, data)
-    return replace(row, output=printable(row.output))
+def _failed(work: Work, status: str, code: str, message: str) -> Work:
+    row = replace(work.row, status=status, error_code=code, error_message=message)
+    return replace(work, row=row, image=None)
+
+
+def _writing(action: Callable[..., Any], *arguments: Any) -> Any:
+    """Call what writes results; what the disk says against it becomes an `OutputError`."""
+    try:
+        return action(*arguments)
+    except OSError as error:
+        raise OutputError(f"results cannot be written: {error}") from error

@@ -1,87 +1,143 @@
-"""Where images come from: files, folders, globs and text lists, as a stream of inputs in a fixed order."""
+"""Which images a user's words stand for: files, folders, patterns, lists and archives, as a stream in a fixed order."""
 
 import glob
 import itertools
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Literal
+from urllib.parse import urlsplit
+
+import fsspec
 
 from ..errors import UnseeError
+from .archives import parquet_inputs, tar_inputs
 from .decoding import EXTENSIONS
+from .inputs import Input, is_url
+from .listings import LIST_SUFFIXES, listed_paths, suffix_of
 
-LIST_EXTENSIONS = frozenset((".txt", ".lst", ".list"))
+InputFormat = Literal["auto", "files", "webdataset", "parquet", "txt", "csv", "tsv", "json", "jsonl"]
 
 
 @dataclass(frozen=True)
-class Input:
-    """One image to process. path: the file. output: relative path of its map, without the map's extension."""
+class Sources:
+    """What a run reads.
 
-    path: str
-    output: str
-
-
-def inputs_of(sources: Iterable[str]) -> Iterator[Input]:
-    """Stream the inputs of every source in order.
-
-    A folder gives the images below it, sorted, under their relative paths; a text list one path a line; a pattern with
-    *, ? or [ the files that match, relative to its fixed part; any other path is one file. Files of one folder that
-    differ in their extension only keep it in their output's name. Raises `UnseeError` on a source that does not exist.
+    inputs: files, folders, patterns, lists, archives, local or as fsspec URLs. format: what they are, `auto` going by
+    name. path_column: column of a list that holds the path, None for the usual names.
     """
-    for source in sources:
-        path = Path(source)
-        if path.is_dir():
-            yield from _folder_inputs(path)
-        elif path.suffix.lower() in LIST_EXTENSIONS and path.is_file():
-            yield from _list_inputs(path)
-        elif os.path.lexists(path):
-            yield Input(str(path), path.stem)
-        elif glob.has_magic(source):
-            yield from _glob_inputs(source)
-        else:
-            raise UnseeError(f"{source}: no such file, folder or pattern")
+
+    inputs: tuple[str, ...]
+    format: InputFormat = "auto"
+    path_column: str | None = None
+
+    def stream(self) -> Iterator[Input]:
+        """Yield every input in order; raise `UnseeError` on a source that does not exist or holds no image."""
+        for source in self.inputs:
+            for path, relative in self._files(source):
+                yield from self._members(path, relative)
+
+    def _files(self, source: str) -> Iterator[tuple[str, str]]:
+        """Yield (path, relative output without extension) of the files a source stands for."""
+        if is_url(source):
+            return self._remote_files(source)
+        if Path(source).is_dir():
+            return self._folder(Path(source))
+        if os.path.lexists(source):
+            return iter([(source, stem_of(Path(source).name))])
+        if glob.has_magic(source):
+            return self._pattern(source)
+        raise UnseeError(f"{source}: no such file, folder or pattern")
+
+    def _folder(self, root: Path) -> Iterator[tuple[str, str]]:
+        for directory, folders, names in os.walk(root):
+            folders.sort()
+            wanted = sorted(name for name in names if self._is_wanted(name))
+            yield from siblings(directory, wanted, str(Path(directory).relative_to(root)))
+
+    def _pattern(self, pattern: str) -> Iterator[tuple[str, str]]:
+        fixed = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts))
+        matches = sorted(Path(match) for match in glob.iglob(pattern, recursive=True))
+        wanted = [match for match in matches if self._is_wanted(match.name)]
+        if not wanted:
+            raise UnseeError(f"{pattern}: nothing that unsee reads matches")
+        for directory, files in itertools.groupby(wanted, key=lambda path: path.parent):
+            yield from siblings(str(directory), [file.name for file in files], str(directory.relative_to(fixed)))
+
+    def _remote_files(self, source: str) -> Iterator[tuple[str, str]]:
+        try:
+            system, root = fsspec.core.url_to_fs(source)
+            if glob.has_magic(root) and not source.startswith("http"):  # a web address may hold a question mark
+                fixed = "/".join(itertools.takewhile(lambda part: not glob.has_magic(part), root.split("/")))
+                matches = sorted(str(path) for path in system.glob(root))
+                folders = itertools.groupby(matches, key=lambda path: path.rpartition("/")[0])
+                listing = ((folder, [path.rpartition("/")[2] for path in paths]) for folder, paths in folders)
+            elif system.isdir(root):
+                fixed, listing = root, ((folder, sorted(names)) for folder, _, names in system.walk(root))
+            else:
+                yield source, stem_of(PurePosixPath(root).name)
+                return
+            for folder, names in listing:
+                wanted = [name for name in names if self._is_wanted(name)]
+                relative = str(folder)[len(fixed.rstrip("/")) :].strip("/")
+                for path, output in siblings(str(folder), wanted, relative):
+                    yield str(system.unstrip_protocol(path)), output
+        except (OSError, ImportError, ValueError) as error:
+            raise UnseeError(f"{source}: cannot be listed ({type(error).__name__}: {error})") from None
+
+    def _is_wanted(self, name: str) -> bool:
+        """Tell whether a file found in a folder or by a pattern belongs to the run."""
+        suffix = suffix_of(name)
+        if name.startswith("."):
+            return False
+        if self.format in ("auto", "files"):
+            return suffix in EXTENSIONS or (self.format == "auto" and suffix == ".tar")
+        return suffix == {"webdataset": ".tar"}.get(self.format, f".{self.format}")
+
+    def _members(self, path: str, relative: str) -> Iterator[Input]:
+        """Yield the images of one file: its own, those of an archive, or those that a list names."""
+        kind = self._kind(path)
+        if kind == "webdataset":
+            return tar_inputs(path, relative)
+        if kind == "parquet" and (embedded := parquet_inputs(path, relative)) is not None:
+            return embedded
+        if kind == "files":
+            return iter([Input(path, relative)])
+        entries = listed_paths(path, kind, self.path_column)
+        return (Input(_located(entry, path), _listed_output(entry)) for entry in entries)
+
+    def _kind(self, path: str) -> str:
+        if self.format != "auto":
+            return self.format
+        suffix = suffix_of(path)
+        return "webdataset" if suffix == ".tar" else LIST_SUFFIXES.get(suffix, "files")
 
 
-def _folder_inputs(root: Path) -> Iterator[Input]:
-    for directory, folders, names in os.walk(root):
-        folders.sort()
-        images = sorted(name for name in names if _is_image(name))
-        yield from _siblings(Path(directory), images, Path(directory).relative_to(root))
-
-
-def _siblings(directory: Path, names: list[str], relative: Path) -> Iterator[Input]:
-    """Yield the images of one folder; a stem that occurs twice keeps its extension, so that no map overwrites another."""
-    stems = Counter(PurePosixPath(name).stem for name in names)
+def siblings(directory: str, names: list[str], relative: str) -> Iterator[tuple[str, str]]:
+    """Yield (path, output) for files of one folder; a stem that occurs twice keeps its extension: no map is overwritten."""
+    stems = Counter(stem_of(name) for name in names)
     for name in names:
-        stem = PurePosixPath(name).stem
-        yield Input(str(directory / name), str(relative / (stem if stems[stem] == 1 else name)))
+        stem = stem_of(name)
+        yield f"{directory}/{name}", str(PurePosixPath(relative) / (stem if stems[stem] == 1 else name))
 
 
-def _is_image(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in EXTENSIONS and not name.startswith(".")
+def stem_of(name: str) -> str:
+    """Return a path without its last extension."""
+    return str(PurePosixPath(name).with_suffix("")) if PurePosixPath(name).suffix else name
 
 
-def _glob_inputs(pattern: str) -> Iterator[Input]:
-    parts = Path(pattern).parts
-    fixed = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), parts))
-    matches = sorted(Path(match) for match in glob.iglob(pattern, recursive=True) if _is_image(Path(match).name))
-    if not matches:
-        raise UnseeError(f"{pattern}: no image matches")
-    for directory, files in itertools.groupby(matches, key=lambda path: path.parent):
-        yield from _siblings(directory, [file.name for file in files], directory.relative_to(fixed))
+def _located(entry: str, listing: str) -> str:
+    """Return where a listed path is: relative ones are seen from the list's folder."""
+    if is_url(entry) or entry.startswith("/"):
+        return entry
+    return f"{listing.rpartition('/')[0]}/{entry}" if "/" in listing else entry
 
 
-def _list_inputs(path: Path) -> Iterator[Input]:
-    """Yield the paths of a text list, relative ones as seen from the list's folder; empty lines and # lines are skipped."""
-    with path.open(encoding="utf-8", errors="surrogateescape") as lines:
-        for line in lines:
-            entry = line.strip()
-            if entry and not entry.startswith("#"):
-                yield Input(str(path.parent / entry), _list_output(Path(entry)))
-
-
-def _list_output(entry: Path) -> str:
+def _listed_output(entry: str) -> str:
     """Return the output of a listed path: mirrored, without root and without ways up, so that it stays in its folder."""
-    parts = [part for part in entry.parts if part not in (entry.anchor, "..")]
-    return str(Path(*parts).with_suffix(""))
+    if is_url(entry):
+        parts = urlsplit(entry)
+        entry = f"{parts.netloc}/{parts.path}"
+    return stem_of("/".join(part for part in PurePosixPath(entry).parts if part not in ("/", "..")))

@@ -1,6 +1,7 @@
 """Fixtures: photographs, a tiny classifier, and the data beside the project where there is any."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -61,7 +62,11 @@ def bare_venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of a new environment with the project's wheel and its `cpu` extra: no torch."""
     folder = tmp_path_factory.mktemp("wheel")
     quiet = {"check": True, "stdout": subprocess.DEVNULL, "env": {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}}
-    subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, ROOT], **quiet)
+    # A copy, so that no earlier build's files get into the wheel.
+    source = shutil.copytree(
+        ROOT, folder / "source", ignore=shutil.ignore_patterns(".*", "build", "demo", "*.egg-info")
+    )
+    subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, source], **quiet)
     subprocess.run([sys.executable, "-m", "venv", folder / "venv"], **quiet)
     (wheel,) = folder.glob("unsee-*.whl")
     python = folder / "venv/bin/python"

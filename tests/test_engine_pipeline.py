@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from unsee.engine.pipeline import StageClock, batched, ordered_map
+from unsee.engine.pipeline import StageClock, batched, ordered_map, ordered_map_within
+from unsee.engine.workers import Workers
 
 
 def test_results_keep_their_order_while_calls_overlap():
@@ -59,3 +60,33 @@ def test_clock_adds_up_over_threads():
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(4)))
     assert clock.seconds["work"] >= 0.08
+
+
+def test_a_call_that_hangs_becomes_what_late_returns():
+    gate = threading.Event()
+
+    def work(item):
+        if item in (1, 4):
+            gate.wait(20)
+        return item
+
+    with Workers(1, "test") as pool:
+        results = list(ordered_map_within(pool, work, range(7), 3, 0.1, lambda item: f"late {item}"))
+    gate.set()
+    assert results == [0, "late 1", 2, 3, "late 4", 5, 6]
+
+
+def test_a_timeout_that_the_call_itself_raises_is_an_error():
+    def work(item):
+        raise TimeoutError("its own")
+
+    with Workers(1, "test") as pool, pytest.raises(TimeoutError, match="its own"):
+        list(ordered_map_within(pool, work, range(3), 2, 5, lambda item: item))
+
+
+def test_workers_run_everything_before_they_end():
+    done = []
+    with Workers(3, "test") as pool:
+        for item in range(50):
+            pool.submit(done.append, item)
+    assert sorted(done) == list(range(50))

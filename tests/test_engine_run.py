@@ -34,8 +34,10 @@ def rows_of(folder):
 
 
 def contents(folder):
-    """Every file but the stats, which hold times."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and "_stats" not in path.name)
+    """Every file but the stats, which hold times, and the lock."""
+    files = sorted(
+        path for path in folder.rglob("*") if path.is_file() and "_stats" not in path.name and path.name != ".lock"
+    )
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
@@ -84,11 +86,15 @@ def test_batch_size_moves_no_pixel_by_more_than_a_level(finished, tiny_model, ph
         assert (abs(one - other) <= 1).mean() > 0.99
 
 
+def written(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.name != ".lock"}
+
+
 def test_finished_run_is_not_done_again(finished, tiny_model, photographs):
-    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
+    before = written(finished)
     message = unsee("run", photographs, "--output-folder", finished, "--model", tiny_model, *FAST)
     assert "3 of 3 shards are done" in message
-    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
+    assert written(finished) == before
 
 
 def test_changed_option_is_refused_and_overwrite_starts_anew(tiny_model, photographs, tmp_path):
@@ -105,7 +111,7 @@ def test_killed_run_goes_on_and_ends_with_the_same_bytes(finished, tiny_model, p
     arguments = ("run", photographs, "--output-folder", tmp_path, "--model", tiny_model, *FAST)
     process = subprocess.Popen(command(*arguments), stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while not (tmp_path / "00000_stats.json").exists() and time.monotonic() < deadline:
+    while not (tmp_path / "00000_stats.json").exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     process.wait()

@@ -1,0 +1,62 @@
+"""Checking a run directory: rows in = rows out, and every map is there, whole, and the one its row speaks of."""
+
+import hashlib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+from PIL import Image
+
+from .config import OutputFormat
+from .plan import Plan, PlannedInput, read_plan
+from .rows import SUCCESS, Row, printable
+from .shard import is_done, read_stats
+from .stored import map_reader, stored_rows
+
+
+def faults(folder: Path) -> Iterator[str]:
+    """Yield what is wrong with a run directory, a line each; nothing where all is well."""
+    plan = read_plan(folder)
+    for shard in range(plan.shards):
+        if not is_done(folder, shard):
+            yield f"shard {shard:05d}: not done"
+            continue
+        try:
+            yield from (f"shard {shard:05d}: {fault}" for fault in _shard_faults(plan, shard))
+        except (OSError, ValueError, pa.ArrowException) as error:
+            yield f"shard {shard:05d}: unreadable ({type(error).__name__}: {error})"
+
+
+def _shard_faults(plan: Plan, shard: int) -> Iterator[str]:
+    planned, rows, stats = plan.rows(shard), stored_rows(plan.folder, shard), read_stats(plan.folder, shard)
+    if [row.key for row in rows] != [member.key for member in planned]:
+        yield f"{len(rows)} rows for {len(planned)} inputs, or other keys"
+        return
+    if (stats["count"], stats["successes"]) != (len(rows), sum(row.status == SUCCESS for row in rows)):
+        yield "the counts of the done-mark are not those of the rows"
+    output_format: OutputFormat = plan.identity["output_format"]
+    read_map = map_reader(plan.folder, shard, output_format)
+    for member, row in zip(planned, rows, strict=True):
+        if row.path != printable(member.input.place):
+            yield f"{row.key}: row of {row.path}, planned {printable(member.input.place)}"
+        if row.status == SUCCESS and output_format != "dummy":
+            yield from _map_faults(member, row, read_map(member), output_format)
+
+
+def _map_faults(member: PlannedInput, row: Row, data: bytes | None, output_format: OutputFormat) -> Iterator[str]:
+    if data is None:
+        yield f"{member.key}: the map of {row.path} is missing"
+    elif hashlib.sha256(data).hexdigest() != row.map_sha256:
+        yield f"{member.key}: the map of {row.path} is not the one that was written"
+    elif output_format != "npy" and _png_size(data) != (row.width, row.height):
+        yield f"{member.key}: the map of {row.path} has another size than the image"
+
+
+def _png_size(data: bytes) -> tuple[int, int] | None:
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            image.load()
+            return image.size
+    except (OSError, SyntaxError):
+        return None
