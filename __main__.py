@@ -148,7 +148,7 @@ def verify(folder: Annotated[Path, typer.Argument(help="run directory")]) -> Non
         Console(stderr=True).print(fault, markup=False, soft_wrap=True)
     if count:
         raise VerificationError(f"{folder}: {count} faults")
-    Console().print(f"{folder}: every row and map is there")
+    Console().print(f"{folder}: every row and map is there", soft_wrap=True)
 
 
 @app.command()

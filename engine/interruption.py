@@ -30,8 +30,9 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in zip(handled, before, strict=True):
-            signal.signal(number, handler)
+        if not seen:  # otherwise the process is on its way out, and a further signal still ends it at once
+            for number, handler in zip(handled, before, strict=True):
+                signal.signal(number, handler)
 
 
 @contextmanager

@@ -1,0 +1,76 @@
+"""A large corpus made on the fly, and a session that costs nothing, for tests of the engine alone."""
+
+import io
+import resource
+import tarfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from unsee.engine import executors
+from unsee.engine.config import RunConfig
+from unsee.engine.run import run
+from unsee.engine.sharding import Sharding
+from unsee.engine.sources import Sources
+from unsee.engine.verify import faults
+from unsee.export.config import DescentConfig
+from unsee.export.sessions import Descent, Session, SessionInfo
+from unsee.train.metadata import numbered_labels
+
+SIZE = 16
+IN_A_TAR = 1000
+DAMAGED = 50  # every fiftieth file: 2 %
+
+
+def write_corpus(folder: Path, count: int) -> None:
+    """Write tars of small JPEG files of which every fiftieth is damaged."""
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(0)
+    pictures = [_jpeg(random.integers(0, 256, (24, 20 + place, 3), np.uint8)) for place in range(20)]
+    for first in range(0, count, IN_A_TAR):
+        with tarfile.open(folder / f"{first // IN_A_TAR:05d}.tar", "w") as archive:
+            for number in range(first, min(first + IN_A_TAR, count)):
+                data = pictures[number % 20]
+                _append(archive, f"{number:09d}.jpg", data[:40] if number % DAMAGED == 0 else data)
+
+
+class IdleSession(Session):
+    """The difference is the image itself."""
+
+    def __init__(self) -> None:
+        super().__init__(SessionInfo("idle", numbered_labels(3), SIZE, "idle", "cpu"), DescentConfig(iterations=1))
+
+    def _descend(self, images: np.ndarray, iterations: int, targets: np.ndarray) -> Descent:
+        delta = np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32)
+        return Descent(delta, np.zeros((len(images), 3), np.float32), np.maximum(targets, 0))
+
+
+def run_idle(folder: Path, count: int) -> None:
+    """Run a corpus of `count` images through the engine, verify it, and print the peak memory in KiB."""
+    write_corpus(folder / "in", count)
+    executors.open_session = lambda *_: IdleSession()
+    config = RunConfig(
+        Sources((str(folder / "in"),)),
+        str(folder / "out"),
+        output_format="webdataset",
+        shards=Sharding(1000),
+        batch_size=32,
+    )
+    summary = run(config)
+    assert (summary.count, summary.failed) == (count, -(-count // DAMAGED)), summary
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert not list(faults(folder / "out"))
+    print(peak)
+
+
+def _jpeg(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def _append(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    archive.addfile(info, io.BytesIO(data))

@@ -1,0 +1,302 @@
+"""Executors: processes and Ray give the same bytes, crashes are survived, failures are listed."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import Future
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from unsee.engine.batching import Batcher
+from unsee.engine.config import RunConfig
+from unsee.engine.executors import ShardJob, Slot, schedule, spread
+from unsee.engine.interruption import locked
+from unsee.engine.presets import PRESETS, Preset
+from unsee.engine.run import run
+from unsee.engine.sharding import Sharding
+from unsee.engine.sources import Sources
+from unsee.engine.status import summarize
+from unsee.engine.verify import faults
+from unsee.errors import BadImageError, ExitCode, OutputError, UnseeError
+from unsee.export.config import DescentConfig
+from unsee.export.sessions import Descent, SessionInfo
+from unsee.tests.test_engine_run import command, contents, unsee
+
+QUICK = Preset("reference", DescentConfig(iterations=2), PRESETS["reference"].post)
+
+
+def configured(photographs, folder, model, **options):
+    return RunConfig(
+        Sources((str(photographs),)), str(folder), str(model), preset=QUICK, device="cpu", batch_size=2,
+        shards=Sharding(3), **options,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def local(photographs, tiny_model, tmp_path_factory):
+    """A run in one process."""
+    folder = tmp_path_factory.mktemp("local")
+    run(configured(photographs, folder, tiny_model))
+    return folder
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_same_bytes(local, photographs, tiny_model, tmp_path):
+    summary = run(configured(photographs, tmp_path, tiny_model, processes=2))
+    assert (summary.shards, summary.count, summary.failed) == (4, 12, 0)
+    assert contents(tmp_path) == contents(local)
+
+
+@pytest.mark.slow
+def test_ray_gives_the_same_bytes(local, photographs, tiny_model, tmp_path):
+    ray = pytest.importorskip("ray", reason="ray is not installed (the ray extra)")
+    try:
+        run(configured(photographs, tmp_path, tiny_model, distributor="ray"))
+    finally:
+        ray.shutdown()
+    assert contents(tmp_path) == contents(local)
+
+
+def test_gpus_are_taken_in_turn():
+    assert spread("cuda", 3) == ["cuda:0", "cuda:1", "cuda:2"]
+    assert spread("cpu", 2) == ["cpu", "cpu"]
+    assert spread("cuda:1", 2) == ["cuda:1", "cuda:1"]
+
+
+class FakeSlot(Slot):
+    """Fails each shard as often as a table says."""
+
+    def __init__(self, failures, error=RuntimeError("crash")):
+        self.failures, self.error, self.restarts = failures, error, 0
+
+    def info(self):
+        raise NotImplementedError
+
+    def submit(self, job):
+        future = Future()
+        if self.failures.get(job.shard, 0) > 0:
+            self.failures[job.shard] -= 1
+            future.set_exception(self.error)
+        else:
+            future.set_result({"shard": job.shard})
+        return future
+
+    def restart(self):
+        self.restarts += 1
+
+    def stop(self):
+        pass
+
+
+def test_crashed_shards_are_tried_again_and_the_rest_is_finished():
+    slots, done = [FakeSlot({1: 1, 2: 5}), FakeSlot({1: 1})], []
+    failed = schedule(slots, [ShardJob(shard) for shard in range(5)], 2, lambda stats: done.append(stats["shard"]))
+    assert sorted(done) == [0, 1, 3, 4] or sorted(done) == [0, 1, 2, 3, 4]
+    assert set(failed) <= {2}
+    assert sum(slot.restarts for slot in slots) >= 1
+
+
+def test_a_shard_that_always_fails_is_listed():
+    done = []
+    failed = schedule([FakeSlot({1: 99})], [ShardJob(shard) for shard in range(3)], 2, done.append)
+    assert [*failed] == [1]
+    assert str(failed[1]) == "crash"
+    assert len(done) == 2
+
+
+@pytest.mark.parametrize("error", [UnseeError("mistake"), OutputError("disk full")])
+def test_what_no_other_try_mends_ends_everything(error):
+    with pytest.raises(type(error), match=str(error)):
+        schedule([FakeSlot({0: 1}, error)], [ShardJob(0), ShardJob(1)], 5, lambda stats: None)
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_replaced_and_its_shard_done(local, photographs, tiny_model, tmp_path):
+    def kill_one():
+        while not list(tmp_path.glob("*_stats.json")):
+            time.sleep(0.005)
+        me = os.getpid()
+        children = subprocess.run(["ps", "-o", "pid,args", "--ppid", str(me)], capture_output=True, text=True).stdout
+        workers = [int(line.split()[0]) for line in children.splitlines() if "spawn_main" in line]
+        os.kill(workers[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    run(configured(photographs, tmp_path, tiny_model, processes=2, max_shard_retry=3))
+    killer.join()
+    assert contents(tmp_path) == contents(local)
+
+
+def test_a_shard_that_fails_is_an_error_after_the_others_are_done(photographs, tiny_model, tmp_path, monkeypatch):
+    from unsee.engine.shard import ShardRunner
+
+    original = ShardRunner.run
+
+    def failing(self, plan, shard, *rest):
+        if shard == 1:
+            raise RuntimeError("bad memory")
+        return original(self, plan, shard, *rest)
+
+    monkeypatch.setattr(ShardRunner, "run", failing)
+    with pytest.raises(
+        UnseeError, match="1 shards failed, all others are done.*00001: RuntimeError: bad memory"
+    ) as error:
+        run(configured(photographs, tmp_path, tiny_model))
+    assert error.value.exit_code == ExitCode.CRASH
+    assert summarize(tmp_path).shards == 3
+    monkeypatch.undo()
+    assert run(configured(photographs, tmp_path, tiny_model)).shards == 4
+
+
+def test_first_bad_image_can_end_the_run(photographs, tiny_model, tmp_path):
+    (tmp_path / "bad.jpg").touch()
+    config = configured(tmp_path / "bad.jpg", tmp_path / "out", tiny_model, on_error="raise")
+    with pytest.raises(BadImageError, match="bad.jpg: failed_to_decode: the file is empty"):
+        run(config)
+    assert not list((tmp_path / "out").glob("*.parquet.tmp"))
+
+
+def test_a_hanging_image_becomes_a_row(photographs, tiny_model, tmp_path, monkeypatch):
+    from unsee.engine import shard
+
+    gate, original = threading.Event(), shard.read
+
+    def slow(member):
+        if member.output == "04":
+            gate.wait(30)
+        return original(member)
+
+    monkeypatch.setattr(shard, "read", slow)
+    summary = run(configured(photographs, tmp_path, tiny_model, timeout=0.5, workers=1))
+    gate.set()
+    assert summary.statuses == {"success": 11, "timeout": 1}
+    assert list(faults(tmp_path)) == []
+
+
+def test_status_of_a_run_half_way(local):
+    (local / "00003_stats.json").rename(local / "hidden")
+    try:
+        summary = summarize(local)
+        assert (summary.shards, summary.planned_shards, summary.count, summary.planned) == (3, 4, 9, 12)
+        assert summary.seconds_left == pytest.approx(summary.seconds / 3)
+    finally:
+        (local / "hidden").rename(local / "00003_stats.json")
+
+
+def test_two_runs_cannot_share_a_folder(photographs, tiny_model, tmp_path):
+    with locked(tmp_path), pytest.raises(UnseeError, match="another run is writing"):
+        run(configured(photographs, tmp_path, tiny_model))
+    run(configured(photographs, tmp_path, tiny_model))
+
+
+class SmallMemory:
+    """A session in whose memory only a few images fit."""
+
+    info = SessionInfo("m", (), 4, "fake", "cpu")
+
+    def __init__(self, room, error):
+        self.room, self.error, self.seen = room, error, []
+
+    def descend(self, images):
+        self.seen.append(len(images))
+        if len(images) > self.room:
+            raise self.error
+        values = images.reshape(len(images), -1)[:, 0]
+        return Descent(values[:, None].astype(np.float32), values[:, None].astype(np.float32), values.astype(np.int64))
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA error: out of memory")])
+def test_batches_shrink_when_memory_runs_out_and_results_stay(error):
+    images = np.arange(11, dtype=np.uint8).reshape(11, 1, 1, 1).repeat(4, 1).repeat(4, 2).repeat(3, 3)
+    session = SmallMemory(3, error)
+    batcher = Batcher(session, 8)
+    np.testing.assert_array_equal(batcher.descend(images).targets, np.arange(11))
+    assert session.seen == [8, 4, 2, 2, 2, 2, 2, 1]
+    assert batcher.size == 2
+    with pytest.raises(UnseeError, match="out of memory with a single image"):
+        Batcher(SmallMemory(0, error), 4).descend(images)
+    with pytest.raises(ValueError, match="other"):
+        Batcher(SmallMemory(0, ValueError("other")), 4).descend(images)
+
+
+@pytest.mark.slow
+def test_dry_run_extend_retry_status_and_verify_from_the_command_line(photographs, tiny_model, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for path in photographs.glob("*.png"):
+        (folder / path.name).write_bytes(path.read_bytes())
+    base = ["run", folder, "--output-folder", tmp_path / "out", "--model", tiny_model, "--iterations", 1]
+    shown = subprocess.run(command(*base, "--dry-run"), capture_output=True, text=True)
+    assert "5 inputs in 1 shards of up to 1000" in shown.stdout
+    assert not (tmp_path / "out").exists()
+    unsee(*base)
+    (folder / "new.png").write_bytes((photographs / "01.png").read_bytes())
+    assert "1 new" in unsee(*base, expect=ExitCode.USAGE)
+    assert "6 images, 0 failed" in unsee(*base, "--extend")
+    assert "nothing left to do" in unsee(*base, "--retry-errors", "all")
+    assert (
+        "every row and map is there"
+        in subprocess.run(command("verify", tmp_path / "out"), capture_output=True, text=True).stdout
+    )
+    assert "2 of 2 done" in subprocess.run(command("status", tmp_path / "out"), capture_output=True, text=True).stdout
+    (tmp_path / "out/new.png").unlink()
+    assert "new.png is missing" in unsee("verify", tmp_path / "out", expect=ExitCode.MISMATCH)
+
+
+@pytest.mark.slow
+def test_full_disk_is_one_line_and_leaves_nothing_half(photographs, tiny_model, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24k", "none", disk], capture_output=True).returncode:
+        pytest.skip("mounting a small file system needs rights that are not here")
+    try:
+        base = ["run", photographs, "--output-folder", disk / "out", "--model", tiny_model, "--iterations", 1]
+        message = unsee(*base, "--number-sample-per-shard", 4, expect=ExitCode.CRASH)
+        assert "No space left on device" in message
+        assert not list(disk.rglob("*_stats.json"))
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.slow
+def test_second_interruption_ends_at_once(tiny_model, photographs, tmp_path):
+    endless = ["run", photographs, "--output-folder", tmp_path, "--model", tiny_model, "--iterations", 10**6]
+    process = subprocess.Popen(command(*endless), stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "plan.json").exists() and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == ExitCode.INTERRUPTED
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_corpus(tmp_path):
+    """Rows through the whole engine with a session that does nothing: 2,000 against 20,000 inputs."""
+    pytest.importorskip("resource", reason="needs a Unix system")
+    script = (
+        "import sys; from pathlib import Path; from unsee.tests.corpus import run_idle; "
+        "run_idle(Path(sys.argv[1]), int(sys.argv[2]))"
+    )
+    peaks = []
+    for count in (2000, 20_000):
+        result = subprocess.run(
+            [sys.executable, "-c", script, tmp_path / str(count), str(count)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        peaks.append(int(result.stdout.split()[-1]))
+    assert peaks[1] < 1.1 * peaks[0], peaks
+
+
+def test_replace_keeps_configurations_checked(photographs, tiny_model, tmp_path):
+    with pytest.raises(UnseeError, match="processes"):
+        replace(configured(photographs, tmp_path, tiny_model), processes=0)
