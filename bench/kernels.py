@@ -87,7 +87,10 @@ def _compare_post_processing(pictures: np.ndarray, rounds: int) -> list[Comparis
         return superpixel_mean(saliency, labels) * weight
 
     def peer() -> list[np.ndarray]:
-        return [finished_map(*pair, SEGMENTS, COMPACTNESS) for pair in zip(pictures, saliency, strict=True)]
+        return [
+            finished_map(picture, noise, SEGMENTS, COMPACTNESS)
+            for picture, noise in zip(pictures, saliency, strict=True)
+        ]
 
     def peer_slic() -> list[np.ndarray]:
         return [superpixels(picture, SEGMENTS, COMPACTNESS) for picture in pictures]
@@ -127,7 +130,7 @@ def _score(pairs: list[tuple[np.ndarray, np.ndarray]], metrics: tuple[str, ...],
             sums.update(prediction, mask)
         return sums.result()
     with ThreadPoolExecutor(threads) as pool:
-        for scores in pool.map(lambda pair: score_pair(*pair, protocol, metrics), pairs):
+        for scores in pool.map(lambda pair: score_pair(pair[0], pair[1], protocol, metrics), pairs):
             sums.add(scores)
     return sums.result()
 

@@ -10,28 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from .device import empty, filled, launch, pixel_of
-from .parallel import compiled
+from .device import empty, filled, is_cuda, launch, pixel_of
+from .parallel import compiled, over_images
 
 cuda: Any = None  # bound by launch: a CPU needs no CUDA
 
 
-@compiled
-def connect(labels: np.ndarray, smallest: int, parents: np.ndarray, finals: np.ndarray) -> None:
-    """Relabel one image in place: labels int32 [H, W]; parents and finals are int32 [H * W] scratch."""
-    _join_equal_neighbours(labels, parents)
-    finals[:] = 0
-    for pixel in range(len(parents)):  # a parent comes before its children: one pass finds every root
-        parents[pixel] = parents[parents[pixel]]
-        finals[parents[pixel]] += 1
-    _number_components(parents, finals, labels.shape[1], smallest)
-    flat = labels.reshape(-1)
-    for pixel in range(len(parents)):
-        flat[pixel] = finals[parents[pixel]]
+def enforce_connectivity(labels: Any, smallest: int) -> None:
+    """Relabel a batch in place: labels int32 [B, H, W] in memory (contiguous) or on a CUDA device."""
+    if is_cuda(labels):
+        _connect_cuda(labels, smallest)
+    else:
+        over_images(_connect_loop, labels, constants=(smallest,))
 
 
-def connect_cuda(labels: Any, smallest: int) -> None:
-    """Relabel a batch on the device in place: labels int32 [B, H, W]."""
+def _connect_cuda(labels: Any, smallest: int) -> None:
     count, height, width = labels.shape
     pixels, shape = count * height * width, (count, height * width)
     parents, sizes, targets = empty(shape, np.int32), filled(shape, np.int32, 0), empty(shape, np.int32)
@@ -47,7 +40,28 @@ def connect_cuda(labels: Any, smallest: int) -> None:
 
 
 @compiled
-def earlier_neighbour(parents: np.ndarray, pixel: int, width: int) -> int:
+def _connect_loop(labels: np.ndarray, smallest: int) -> None:
+    pixels = labels.shape[1] * labels.shape[2]
+    parents, finals = np.empty(pixels, np.int32), np.empty(pixels, np.int32)
+    for image in range(len(labels)):
+        _connect(labels[image], smallest, parents, finals)
+
+
+@compiled
+def _connect(labels: np.ndarray, smallest: int, parents: np.ndarray, finals: np.ndarray) -> None:
+    _join_equal_neighbours(labels, parents)
+    finals[:] = 0
+    for pixel in range(len(parents)):  # a parent comes before its children: one pass finds every root
+        parents[pixel] = parents[parents[pixel]]
+        finals[parents[pixel]] += 1
+    _number_components(parents, finals, labels.shape[1], smallest)
+    flat = labels.reshape(-1)
+    for pixel in range(len(parents)):
+        flat[pixel] = finals[parents[pixel]]
+
+
+@compiled
+def _earlier_neighbour(parents: np.ndarray, pixel: int, width: int) -> int:
     """Of a component's first pixel, the neighbouring component that it joins; itself for the first pixel of all."""
     column = pixel % width
     if pixel + width < len(parents) and parents[pixel + width] < pixel:
@@ -109,7 +123,7 @@ def _number_components(parents: np.ndarray, finals: np.ndarray, width: int, smal
             large += 1
             finals[pixel] = large - 1
         else:
-            neighbour = earlier_neighbour(parents, pixel, width)
+            neighbour = _earlier_neighbour(parents, pixel, width)
             finals[pixel] = finals[neighbour] if neighbour != pixel else 0
 
 
@@ -160,7 +174,7 @@ def _target_kernel(parents: Any, sizes: Any, targets: Any, smallest: int, width:
         image, pixel = index // pixels, index % pixels
         targets[image, pixel] = pixel
         if parents[image, pixel] == pixel and sizes[image, pixel] <= smallest:
-            targets[image, pixel] = earlier_neighbour(parents[image], pixel, width)
+            targets[image, pixel] = _earlier_neighbour(parents[image], pixel, width)
 
 
 def _count_large_kernel(parents: Any, sizes: Any, smallest: int, firsts: Any) -> None:

@@ -20,7 +20,11 @@ SLICES_PER_THREAD = 4
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function with numba, without the GIL, cached on disk where the disk can be written."""
+    """Compile a function with numba, without the GIL, cached on disk where the disk can be written.
+
+    Kernels that run on a CPU call compiled helpers of their own module only: a change in another module would not
+    outdate their cache.
+    """
     try:
         return numba.njit(nogil=True, cache=True)(function)
     except RuntimeError:  # neither the package's folder nor the user's cache folder can be written

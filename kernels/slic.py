@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import UnseeError
 from .checks import check_lab
 from .color import rgb_to_lab
-from .connectivity import connect, connect_cuda
+from .connectivity import enforce_connectivity
 from .device import empty, filled, handed_back, is_cuda, launch, on_device, pixel_of, to_device
 from .parallel import compiled, over_images
 
@@ -61,7 +61,9 @@ def slic_lab(
     lab = check_lab(lab)
     labels = np.empty(lab.shape[:3], np.int32)
     if labels.size:
-        over_images(_slic_loop, lab, labels, constants=_plan(labels.shape, segments, compactness, smallest_share))
+        seeds, step, weight, smallest = _plan(labels.shape, segments, compactness, smallest_share)
+        over_images(_cluster_loop, lab, labels, constants=(seeds, step, weight))
+        enforce_connectivity(labels, smallest)
     return labels
 
 
@@ -83,7 +85,7 @@ def _slic_cuda(source: Any, segments: int, compactness: float, smallest_share: f
     if labels.size:
         seeds, step, weight, smallest = _plan(labels.shape, segments, compactness, smallest_share)
         _cluster_cuda(lab, labels, to_device(seeds), step, weight)
-        connect_cuda(labels, smallest)
+        enforce_connectivity(labels, smallest)
     return handed_back(labels, source)
 
 
@@ -123,19 +125,17 @@ def grid_seeds(height: int, width: int, segments: int) -> tuple[np.ndarray, int]
 
 
 @compiled
-def _slic_loop(lab: np.ndarray, labels: np.ndarray, seeds: np.ndarray, step: int, weight: float, smallest: int) -> None:
+def _cluster_loop(lab: np.ndarray, labels: np.ndarray, seeds: np.ndarray, step: int, weight: np.float32) -> None:
     count, height, width = labels.shape
     planes = np.empty((3, height, width), np.int32)
     distances = np.empty((height, width), np.int32)
     centers = np.empty((len(seeds), 5), np.int32)
-    parents, finals = np.empty(height * width, np.int32), np.empty(height * width, np.int32)
     for image in range(count):
         _fix_colours(lab[image], planes)
         _place_centers(planes, seeds, centers)
         for _ in range(ITERATIONS):
             _assign(planes, centers, step, weight, distances, labels[image])
             _update(planes, labels[image], step, centers)
-        connect(labels[image], smallest, parents, finals)
 
 
 @compiled

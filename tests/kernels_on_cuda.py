@@ -9,7 +9,7 @@ from numba import cuda
 
 from unsee.kernels import device
 from unsee.kernels.color import rgb_to_lab
-from unsee.kernels.connectivity import connect_cuda
+from unsee.kernels.connectivity import enforce_connectivity
 from unsee.kernels.contrast import color_distribution, global_contrast, low_level_map, smooth_in_color_space
 from unsee.kernels.pooling import SuperpixelStatistics, paint, superpixel_mean, superpixel_statistics
 from unsee.kernels.slic import SMALLEST_SHARE, grid_seeds, slic_lab
@@ -62,7 +62,7 @@ def test_slic(shape):
 def test_connectivity(smallest):
     labels = np.random.default_rng(1).integers(0, 3, (2, 13, 10), dtype=np.int32)
     connected = on_device(labels)
-    connect_cuda(connected, smallest)
+    enforce_connectivity(connected, smallest)
     np.testing.assert_array_equal(connected.copy_to_host(), [naive.connect(one, smallest) for one in labels])
 
 

@@ -12,7 +12,7 @@ from skimage.segmentation import slic as reference_slic
 
 from unsee.errors import UnseeError
 from unsee.kernels.color import rgb_to_lab
-from unsee.kernels.connectivity import connect
+from unsee.kernels.connectivity import enforce_connectivity
 from unsee.kernels.slic import SMALLEST_SHARE, grid_seeds, slic, slic_lab
 from unsee.tests import naive
 
@@ -43,7 +43,7 @@ def test_connectivity_equals_the_flood_fill():
     for smallest in (0, 1, 3, 8, 1000):
         labels = rng.integers(0, 3, (23, 17), dtype=np.int32)
         expected = naive.connect(labels, smallest)
-        connect(labels, smallest, np.empty(labels.size, np.int32), np.empty(labels.size, np.int32))
+        enforce_connectivity(labels[None], smallest)
         np.testing.assert_array_equal(labels, expected)
 
 
