@@ -22,11 +22,14 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from ..errors import MissingExtraError
 from ..extras import require
 from ..kernels.color import rgb_to_lab
 from ..kernels.contrast import low_level_map
+from ..kernels.device import load_cuda
 from ..kernels.pooling import paint, superpixel_mean, superpixel_statistics
 from ..kernels.slic import slic, slic_lab
+from .cuda_kernels import cuda_speeds
 from .metrics import DEFAULT_METRICS, MetricSums, score_pair
 from .peers import finished_map, superpixels
 from .protocols import find_protocol
@@ -72,9 +75,17 @@ def bench_kernels(
         "rounds": rounds,
         **_environment(),
         "results": [asdict(comparison) for comparison in comparisons],
+        "cuda": [asdict(speed) for speed in cuda_speeds(pictures, rounds)] if _gpu_is_here() else [],
     }
     console.print(json.dumps(report), soft_wrap=True, markup=False, highlight=False)
     return report
+
+
+def _gpu_is_here() -> bool:
+    try:
+        return load_cuda().is_available()
+    except MissingExtraError:
+        return False
 
 
 def _compare_post_processing(pictures: np.ndarray, rounds: int) -> list[Comparison]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numba import cuda
 
+from unsee.bench.cuda_kernels import cuda_speeds
 from unsee.kernels import device
 from unsee.kernels.color import rgb_to_lab
 from unsee.kernels.connectivity import enforce_connectivity
@@ -120,3 +121,9 @@ def test_nothing_is_converted_on_the_device():
         rgb_to_lab(on_device(np.zeros((1, 2, 3, 3))))
     with pytest.raises(ValueError, match="labels must not be negative"):
         superpixel_mean(on_device(np.zeros((1, 2, 3), np.float32)), on_device(np.full((1, 2, 3), -1, np.int32)))
+
+
+def test_the_benchmark_times_every_kernel():
+    speeds = cuda_speeds(images_of((1, 6, 7)), rounds=1, copy_bytes=1000)
+    assert [speed.name for speed in speeds][:2] == ["Lab", "SLIC"]
+    assert all(speed.images_per_second > 0 and speed.bandwidth_share >= 0 for speed in speeds)
