@@ -1,8 +1,8 @@
 """Train the small classifier from random weights by distillation: predictions, object maps and input gradients.
 
-Stage 1 trains the network with batch normalisation: its class probabilities follow the teachers' and the energy of its
-last feature maps follows the teachers' object maps (attention transfer). Stage 2 folds the normalisation away and also
-makes the positive input gradient of the descent's cost follow the object maps (Jacobian matching).
+Stage 1 trains the network with batch normalisation: its class probabilities follow the teachers' and its attention
+follows the teachers' object maps. Stage 2 folds the normalisation away and
+also makes the positive input gradient of the descent's cost follow the object maps (Jacobian matching).
 """
 
 import math
@@ -17,14 +17,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Generator, Tensor
 
 from ..errors import UnseeError
-from ..files import digest_of
 from .checkpoints import Classifier, load_checkpoint, save_checkpoint
 from .distillation_data import (
     CELL,
     MAP_STEP,
     Batch,
     Lessons,
-    distribution,
     draw_batch,
     is_held_out,
     list_photographs,
@@ -33,7 +31,7 @@ from .distillation_data import (
 from .input_gradient import clamped_cost, descend, on_pixels, positive_gradient, preprocess
 from .metadata import InputSpec, Metadata
 from .small import UnseeSmall, folded
-from .training_state import load_state, save_state
+from .training_state import digest_of, load_state, save_state
 
 STATE_FILE = "training.pt"
 STUDENT_INPUT = InputSpec()
@@ -43,7 +41,7 @@ FLOOR = 1e-4
 """Added to shares of a map before their logarithm; an even share of 16x16 cells is 4e-3."""
 State = dict[str, Any]
 WINDOWS = 2
-"""Crops are kept this many cells larger than the student's input, so that its window can move."""
+"""Batches are up to this many cells smaller or larger than the configured side."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class DistillConfig:
     """What one distillation does.
 
     images: directories of photographs. teachers: checkpoints. output: the directory of the student's checkpoint.
-    side: of the training crops in pixels, a multiple of the cell. input_size: of the finished network's input in pixels.
+    side: of the training crops on average, in pixels, a multiple of the cell. input_size: of the finished network.
     crops: fixed crops of each photograph. held_out: part of the photographs never trained on.
     epochs, gradient_epochs: passes over the photographs in stages 1 and 2. save_every: epochs between saved states.
     precision: of the convolutions; `bfloat16` wants a processor with such instructions.
@@ -79,7 +77,7 @@ class DistillConfig:
     gradient_epochs: int = 200
     learning_rate: float = 2e-3
     gradient_learning_rate: float = 5e-4
-    attention_weight: float = 1.0
+    attention_weight: float = 20.0
     gradient_weight: float = 1.0
     weight_decay: float = 0.02
     seed: int = 0
@@ -157,11 +155,12 @@ def _run_stage(
     task = bars.add_task(f"stage {stage.number}", total=stage.epochs, completed=first)
     for epoch in range(first, stage.epochs):
         losses = _run_epoch(config, stage, epoch, network, optimizer, lessons)
-        bars.update(task, advance=1, description=f"stage {stage.number} {losses}")
+        bars.advance(task)
         if (epoch + 1) % config.save_every == 0 or epoch + 1 == stage.epochs:
             state = {"config": config.digest(), "stage": stage.number, "epoch": epoch + 1}
             state |= {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
             save_state(config.output / STATE_FILE, state)
+            bars.console.print(f"stage {stage.number}, epoch {epoch + 1} of {stage.epochs}: {losses}")
 
 
 def _run_epoch(
@@ -179,7 +178,7 @@ def _run_epoch(
     for number, photographs in enumerate(order):
         for group in optimizer.param_groups:
             group["lr"] = stage.learning_rate * schedule((epoch + number / len(order)) / stage.epochs)
-        batch = draw_batch(lessons, photographs, config.side, generator)
+        batch = draw_batch(lessons, photographs, _some_side(config, generator), generator)
         losses = lesson_losses(network, batch, config, stage.gradient, generator)
         optimizer.zero_grad()
         (losses * torch.tensor([1.0, config.attention_weight, config.gradient_weight])).sum().backward()
@@ -187,6 +186,11 @@ def _run_epoch(
         optimizer.step()
         total += losses.detach() / len(order)
     return "predictions {:.3f}, attention {:.3f}, gradient {:.3f}".format(*total.tolist())
+
+
+def _some_side(config: DistillConfig, generator: Generator) -> int:
+    """Return the side of a batch in pixels, so that objects come in more sizes."""
+    return config.side + CELL * int(torch.randint(-WINDOWS, WINDOWS + 1, (), generator=generator))
 
 
 def digest_seed(*numbers: int) -> int:
@@ -202,20 +206,21 @@ def schedule(position: float) -> float:
 def lesson_losses(
     network: UnseeSmall, batch: Batch, config: DistillConfig, gradient: bool, generator: Generator
 ) -> Tensor:
-    """Return three divergences from the teachers: of class probabilities, of attention and (or 0) of the input gradient."""
+    """Return what the student misses of the teachers: the divergence of its class probabilities, the mean square error
+    of its attention and, or 0, the divergence of its input gradient's shares of the cells.
+    """
     with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16"):
-        features = network.features(preprocess(batch.pixels, STUDENT_INPUT))
-        logits = network.classify(features).float()
+        logits, attention = network.attend(preprocess(batch.pixels, STUDENT_INPUT))
         slope = _slope_on_descent(network, batch.pixels, generator) if gradient else None
-    energy = features.float().mean(1)
-    object_cells = torch.nn.functional.adaptive_avg_pool2d(batch.maps, energy.shape[1:])
-    predictions = divergence(batch.predictions, torch.log_softmax(logits, 1))
-    attention = divergence(distribution(object_cells), (distribution(energy) + FLOOR).log())
+    predictions = divergence(batch.predictions, torch.log_softmax(logits.float(), 1))
+    wanted = torch.nn.functional.adaptive_avg_pool2d(batch.maps, (attention.shape[2], attention.shape[3]))
+    misplaced = (attention[:, 0].float() - wanted).square().mean()
     if slope is None:
-        return torch.stack([predictions, attention, torch.zeros(())])
+        return torch.stack([predictions, misplaced, torch.zeros(())])
     cells = torch.nn.functional.avg_pool2d(slope.float(), CELL)
     share = (cells / cells.sum((2, 3), keepdim=True).clamp(min=1e-20)).mean(1)
-    return torch.stack([predictions, attention, divergence(batch.maps, (share + FLOOR).log())])
+    wanted_share = batch.maps / batch.maps.sum((1, 2), keepdim=True).clamp(min=1e-3)
+    return torch.stack([predictions, misplaced, divergence(wanted_share, (share + FLOOR).log())])
 
 
 def _slope_on_descent(network: UnseeSmall, pixels: Tensor, generator: Generator) -> Tensor:

@@ -11,11 +11,11 @@ from PIL import Image, UnidentifiedImageError
 from torch import Generator, Tensor
 
 from ..errors import UnseeError
-from ..files import digest_of
 from .background import object_map
 from .checkpoints import Classifier
 from .input_gradient import change_map, descend, on_pixels
 from .metadata import Label
+from .training_state import digest_of
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm"}
 CELL = 8
@@ -49,7 +49,7 @@ class Lessons:
 
 @dataclass(frozen=True)
 class Batch:
-    """pixels: float [B,3,s,s], 0..255. predictions: float [B,N]. maps: float [B,s/CELL,s/CELL], each of sum 1 or 0."""
+    """pixels: float [B,3,s,s], 0..255. predictions: float [B,N]. maps: float [B,s/CELL,s/CELL], 0..1."""
 
     pixels: Tensor
     predictions: Tensor
@@ -214,12 +214,7 @@ def draw_batch(lessons: Lessons, photographs: Tensor, side: int, generator: Gene
     image_BCHW = torch.where(mirrored[..., None], image_BCHW.flip(3), image_BCHW)
     map_Bhw = torch.where(mirrored, map_Bhw.flip(2), map_Bhw)
     predictions = torch.from_numpy(lessons.predictions[photographs.numpy(), choice.numpy()]).float()
-    return Batch(vary_colors(image_BCHW, generator), predictions, distribution(map_Bhw))
-
-
-def distribution(maps: Tensor) -> Tensor:
-    """Scale maps [B,h,w] to a sum of 1; a map without any object stays 0."""
-    return maps / maps.sum((1, 2), keepdim=True).clamp(min=1e-3)
+    return Batch(vary_colors(image_BCHW, generator), predictions, map_Bhw)
 
 
 def vary_colors(pixels: Tensor, generator: Generator) -> Tensor:

@@ -40,8 +40,9 @@ class FireModule(nn.Module):
 class UnseeSmall(nn.Module):
     """Fire modules behind one 8x8 convolution of stride 4, whose windows cover every pixel equally often.
 
-    `batch_norm` adds normalisation for training; the shipped network has none. An average pool joins the features of
-    the last grid (stride 16), so a class's gradient reaches a place only through the ReLUs that are open there.
+    A last channel, the attention, says where the object is on a grid of stride 16 and weighs the detectors of the
+    classes there, so that the gradient of every class is scaled by it and vanishes where it is 0. `batch_norm` adds
+    normalisation for training; the shipped network has none.
     """
 
     def __init__(self, classes: int = 1000, batch_norm: bool = False) -> None:
@@ -53,19 +54,25 @@ class UnseeSmall(nn.Module):
             FireModule(192, 64, 160, batch_norm), FireModule(320, 80, 160, batch_norm),
             FireModule(320, 80, 192, batch_norm),
         )  # fmt: skip
+        self.attention = nn.Conv2d(384, 1, 1)
+        self.detectors = Convolution(384, 512, 1, batch_norm=batch_norm)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.classifier = nn.Linear(384, classes)
+        self.classifier = nn.Linear(512, classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        nn.init.constant_(self.attention.weight, 0)  # open everywhere at first, so that no ReLU starts closed
+        nn.init.constant_(self.attention.bias, 0.5)  # pyright: ignore[reportArgumentType]
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits [B,N] of a preprocessed image [B,3,H,W]."""
-        return self.classify(self.features(image))
+        return self.attend(image)[0]
 
-    def classify(self, features: Tensor) -> Tensor:
-        """Return logits [B,N] of the last feature maps [B,384,h,w]."""
-        return self.classifier(torch.flatten(self.avgpool(features), 1))
+    def attend(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits [B,N] and attention [B,1,H/16,W/16] of a preprocessed image [B,3,H,W]."""
+        features = self.features(image)
+        attention = torch.relu(self.attention(features))
+        return self.classifier(torch.flatten(self.avgpool(self.detectors(features) * attention), 1)), attention
 
 
 def folded(network: UnseeSmall) -> UnseeSmall:
