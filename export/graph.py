@@ -20,6 +20,7 @@ from .adjoints import decompositions
 from .config import DescentConfig
 from .descent import FROM_LOGITS, build_step
 from .operators import unsupported
+from .rewrites import gate_before_unpooling, split_convolutions
 
 aten = torch.ops.aten
 
@@ -58,8 +59,12 @@ def trace(function: Callable[..., Any], inputs: tuple[Tensor, ...]) -> fx.GraphM
     mode = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
     fakes = [_fake(mode, index, tensor) for index, tensor in enumerate(inputs)]
     with mode, enable_python_dispatcher():
-        graph = make_fx(function, decomposition_table=decompositions())(*fakes)
+        graph = make_fx(function)(*fakes)
+        gate_before_unpooling(graph.graph)
+        graph.recompile()
+        graph = make_fx(graph, decomposition_table=decompositions())(*fakes)
     graph = fx.GraphModule(graph, fx_graph_cse(graph.graph))
+    split_convolutions(graph.graph)
     _fold_constants(graph)
     graph.graph.eliminate_dead_code()
     graph.recompile()

@@ -23,8 +23,9 @@ def max_pool_adjoint(
     across = ((1, kernel[1]), (1, stride[1]), (0, padding[1]), (1, dilation[1]))
     rows = functional.max_pool2d(image, *across, ceil_mode=ceil_mode)
     pooled = functional.max_pool2d(image, kernel, stride, padding, dilation, ceil_mode)
-    row_gradient = _winners(gradient, rows, pooled, 2, kernel[0], stride[0], padding[0], dilation[0])
-    return _winners(row_gradient, image, rows, 3, kernel[1], stride[1], padding[1], dilation[1])
+    gradient, image, rows, pooled = (tensor.permute(0, 2, 3, 1) for tensor in (gradient, image, rows, pooled))
+    row_gradient = _winners(gradient, rows, pooled, 1, kernel[0], stride[0], padding[0], dilation[0])
+    return _winners(row_gradient, image, rows, 2, kernel[1], stride[1], padding[1], dilation[1]).permute(0, 3, 1, 2)
 
 
 def _winners(
@@ -38,7 +39,8 @@ def _winners(
         return gradient
     size, windows = image.shape[axis], maxima.shape[axis]
     cells = -(-max((windows - 1) * stride + dilation * (kernel - 1) + 1, padding + size) // stride)
-    padded = _padded(image, axis, padding, cells * stride - padding - size, float("-inf"))
+    compared = (windows - 1) * stride + dilation * (kernel - 2) + 1
+    padded = _padded(image, axis, padding, max(0, compared - padding - size), float("-inf"))
     phases: list[Tensor | None] = [None] * stride
     remaining = gradient
     for tap in range(kernel):

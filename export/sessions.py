@@ -2,12 +2,14 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from ..errors import DeviceUnavailableError, UnseeError
 from ..extras import require
 from ..train.metadata import Label
+from .bundle import Bundle, is_bundle, read_bundle
 from .config import DescentConfig
 
 
@@ -21,6 +23,15 @@ class Descent:
 
     delta: np.ndarray
     logits: np.ndarray
+    targets: np.ndarray
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a descent is: image float32 [B,3,S,S], RGB; reference float32 [B,N]; targets int64 [B] (see `build_step`)."""
+
+    image: np.ndarray
+    reference: np.ndarray
     targets: np.ndarray
 
 
@@ -61,27 +72,55 @@ class Session(ABC):
             raise UnseeError(f"iterations must be at least 1, got {iterations}")
         if len(images) == 0:
             return Descent(np.zeros((0, 3, size, size), np.float32), np.zeros((0, classes), np.float32), targets)
-        return self._descend(images, iterations, targets)
+        start = np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32)
+        end = self.advance(State(start, np.zeros((len(images), classes), np.float32), targets), iterations)
+        return Descent(start - end.image, end.reference, end.targets)
 
     @abstractmethod
-    def _descend(self, images: np.ndarray, iterations: int, targets: np.ndarray) -> Descent:
-        """Run the loop on checked, non-empty input."""
+    def advance(self, state: State, iterations: int, first: int = 0) -> State:
+        """Run iterations `first`, `first` + 1, ... on a batch that is not empty; the whole loop stays on the device."""
 
 
-BACKENDS = ("auto", "torch")
+TORCH_BACKENDS = ("torch", "torch-compile")
+BUNDLE_BACKENDS = ("onnxruntime", "tensorrt", "ort-tensorrt")
+BACKENDS = ("auto", *TORCH_BACKENDS, *BUNDLE_BACKENDS)
 
 
 def open_session(
     model: str, config: DescentConfig, device: str = "auto", backend: str = "auto", weights: str | None = None
 ) -> Session:
-    """Open a session on a model (see `load_classifier`).
+    """Open a session on a bundle's directory, or on a checkpoint (see `load_classifier`).
 
-    Raises `DeviceUnavailableError` where the device or backend asked for cannot be used: there is no silent fallback.
+    backend: auto is ONNX Runtime for a bundle and eager PyTorch for a checkpoint; `Session.info` says what was chosen.
+    Raises `DeviceUnavailableError` where the device or backend asked for cannot be used: there is no silent fallback;
+    `UnseeError` where a bundle's graph was exported with other constants than those of `config`.
     """
     if backend not in BACKENDS:
         raise DeviceUnavailableError(f"unknown backend {backend!r}: use one of {', '.join(BACKENDS)}")
+    if is_bundle(model):
+        return open_bundle(read_bundle(Path(model)), config, device, backend)
+    if backend in BUNDLE_BACKENDS:
+        raise UnseeError(f"{model} is not a bundle, which backend {backend} needs: unsee export {model} BUNDLE")
     require("torch", "train", "running a classifier checkpoint")
     from ..train.models import load_classifier
-    from .torch_session import TorchSession
+    from .torch_session import CompiledTorchSession, TorchSession
 
-    return TorchSession(load_classifier(model, weights), config, device)
+    kind = CompiledTorchSession if backend == "torch-compile" else TorchSession
+    return kind(load_classifier(model, weights), config, device)
+
+
+def open_bundle(
+    bundle: Bundle, config: DescentConfig, device: str = "auto", backend: str = "auto", threads: int | None = None
+) -> Session:
+    """Open a session on a bundle that has been read; see `open_session`. threads: of the CPU, all where None."""
+    if backend in TORCH_BACKENDS:
+        raise UnseeError(f"{bundle.directory} is a bundle, which holds no PyTorch network: use its checkpoint")
+    if backend == "tensorrt":
+        from .tensorrt_session import TensorRtSession
+
+        return TensorRtSession(bundle, config, device)
+    from .onnxruntime_session import OnnxRuntimeSession, OrtTensorRtSession
+
+    if backend == "ort-tensorrt":
+        return OrtTensorRtSession(bundle, config, device)
+    return OnnxRuntimeSession(bundle, config, device, threads)

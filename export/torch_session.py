@@ -1,42 +1,68 @@
 """The session that runs eager PyTorch."""
 
-import numpy as np
+import copy
+
 import torch
+from torch import nn
 
 from ..errors import DeviceUnavailableError
 from ..train.checkpoints import Classifier
 from ..train.models import fingerprint
 from .config import DescentConfig
-from .descent import PixelClassifier, build_step
-from .sessions import Descent, Session, SessionInfo
+from .descent import PixelClassifier, Step, build_step
+from .sessions import Session, SessionInfo, State
 
 
 class TorchSession(Session):
-    """Eager PyTorch on a CPU or a CUDA device, channels last."""
+    """Eager PyTorch on a CPU or a CUDA device; channels last is the faster memory format on both."""
 
-    def __init__(self, classifier: Classifier, config: DescentConfig, device: str = "cpu") -> None:
+    backend = "torch"
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        config: DescentConfig,
+        device: str = "cpu",
+        channels_last: bool = True,
+        double: bool = False,
+    ) -> None:
+        self.precision = torch.float64 if double else torch.float32
+        self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.device = torch_device(device)
-        network = PixelClassifier(classifier.module, classifier.metadata.input).eval().requires_grad_(False)
-        network = network.to(self.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        self.step = build_step(network, config)
+        module = copy.deepcopy(classifier.module)  # `to` would change the caller's
+        network = PixelClassifier(module, classifier.metadata.input).eval().requires_grad_(False)
+        network = network.to(self.device, self.precision, memory_format=self.layout)  # pyright: ignore[reportCallIssue]
+        self.step = self._built(network, config)
         size = classifier.metadata.input.size
         super().__init__(
-            SessionInfo(fingerprint(classifier), classifier.labels, size, "torch", str(self.device)), config
+            SessionInfo(fingerprint(classifier), classifier.labels, size, self.backend, str(self.device)), config
         )
 
+    def _built(self, network: nn.Module, config: DescentConfig) -> Step:
+        return build_step(network, config)
+
     @torch.no_grad()
-    def _descend(self, images: np.ndarray, iterations: int, targets: np.ndarray) -> Descent:
-        # A permuted NHWC array is a channels-last NCHW tensor: bytes go to the device as they are.
-        start = torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2).float()
-        image = start
-        target = torch.from_numpy(targets).to(self.device)
-        reference = start.new_zeros(len(images), len(self.info.labels))
-        for iteration in range(iterations):
+    def advance(self, state: State, iterations: int, first: int = 0) -> State:
+        """See `Session.advance`."""
+        image = torch.from_numpy(state.image).to(self.device, self.precision).contiguous(memory_format=self.layout)
+        reference = torch.from_numpy(state.reference).to(self.device, self.precision)
+        target = torch.from_numpy(state.targets).to(self.device)
+        for iteration in range(first, first + iterations):
             count = torch.tensor(iteration, device=self.device)
             step_size = torch.tensor(self.config.step_at(iteration), device=self.device)
             image, reference, target, _ = self.step(image, reference, target, count, step_size)
-        delta = (start - image).contiguous()
-        return Descent(delta.cpu().numpy(), reference.cpu().numpy(), target.cpu().numpy())
+        image = image.float().contiguous(memory_format=torch.contiguous_format)
+        return State(image.cpu().numpy(), reference.float().cpu().numpy(), target.cpu().numpy())
+
+
+class CompiledTorchSession(TorchSession):
+    """PyTorch's compiler on our own graph of the step; on CUDA it is replayed as a CUDA graph for each batch size."""
+
+    backend = "torch-compile"
+
+    def _built(self, network: nn.Module, config: DescentConfig) -> Step:
+        mode = "reduce-overhead" if self.device.type == "cuda" else None
+        return torch.compile(build_step(network, config), mode=mode, dynamic=False)
 
 
 def torch_device(device: str) -> torch.device:

@@ -1,0 +1,138 @@
+"""Making a bundle of a classifier, and checking one where it will run."""
+
+import shutil
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import UnseeError
+from ..extras import require
+from ..files import digest_of, write_json
+from ..train.metadata import labels_to_json
+from .bundle import (
+    LABELS_FILE,
+    PROBE_FILE,
+    STEP_FILE,
+    Bundle,
+    descent_to_json,
+    is_bundle,
+    read_bundle,
+    write_bundle,
+)
+from .config import DescentConfig
+from .parity import Finish, Parity, Probe, make_probe, measure, raw_map, synthetic_images
+from .sessions import Session, open_bundle
+
+if TYPE_CHECKING:
+    from ..train.checkpoints import Classifier
+
+TOOLS = ("unsee", "torch", "onnx", "onnxscript", "onnxruntime", "numpy")
+
+
+def export_bundle(
+    model: str,
+    directory: Path,
+    config: DescentConfig,
+    preset: dict[str, Any] | None = None,
+    weights: str | None = None,
+    probes: np.ndarray | None = None,
+    finish: Finish = raw_map,
+) -> Bundle:
+    """Export a classifier (see `load_classifier`) as a bundle and verify it against eager PyTorch.
+
+    preset: kept in the bundle as the default of a run. probes: uint8 [B,S,S,3], images to verify on, synthetic where
+    None; they and their maps stay in the bundle for `check_bundle`. finish: makes the maps that are compared. An older
+    bundle at `directory` is replaced once the new one is verified. Raises `UnseeError` where the network holds an
+    operator without adjoint or `directory` holds something else, `VerificationError` where the parity fails.
+    """
+    for package in ("torch", "onnx", "onnxscript", "onnxruntime"):
+        require(package, "export", "exporting a model")
+    if directory.exists() and not is_bundle(directory) and any(directory.iterdir()):
+        raise UnseeError(f"{directory} exists and is not a bundle: name another directory")
+    draft = directory.with_name(f".{directory.name}.tmp")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    try:
+        bundle = _draft(model, draft, config, preset or {}, weights, probes, finish)
+        parity = check_bundle(draft, finish=finish)
+        write_bundle(replace(bundle, parity=parity.to_json()))
+        if directory.exists():
+            shutil.rmtree(directory)
+        draft.rename(directory)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return read_bundle(directory)
+
+
+def check_bundle(
+    directory: Path, device: str = "cpu", backend: str = "auto", finish: Finish = raw_map, threads: int | None = None
+) -> Parity:
+    """Run a bundle on its probe and compare with what eager PyTorch made of it. No torch needed.
+
+    finish: the one that the bundle was exported with. Raises `UnseeError` on a damaged bundle, `VerificationError`
+    where the results differ.
+    """
+    bundle = read_bundle(directory)
+
+    def opened(config: DescentConfig) -> Session:
+        return open_bundle(bundle, config, device, backend, threads)
+
+    parity = measure(Probe.load(directory / PROBE_FILE), bundle.descent, opened, finish)
+    parity.require(directory)
+    return parity
+
+
+def _draft(
+    model: str,
+    directory: Path,
+    config: DescentConfig,
+    preset: dict[str, Any],
+    weights: str | None,
+    probes: np.ndarray | None,
+    finish: Finish,
+) -> Bundle:
+    """Write every file of a bundle, its description without a parity report last."""
+    from ..train.models import fingerprint, load_classifier
+    from .descent import PixelClassifier
+    from .folding import fold_batch_norms
+    from .graph import export_step
+    from .onnx import OPSET, tensors, write_step
+
+    classifier = load_classifier(model, weights)
+    spec, classes = classifier.metadata.input, len(classifier.labels)
+    network = PixelClassifier(fold_batch_norms(classifier.module), spec).eval().requires_grad_(False)
+    properties = {"model": fingerprint(classifier), "descent": digest_of(descent_to_json(config)), **_named(preset)}
+    write_step(export_step(network, config, spec.size, classes), directory / STEP_FILE, properties)
+    write_json(directory / LABELS_FILE, labels_to_json(classifier.labels))
+    images = synthetic_images(spec.size) if probes is None else probes
+    layouts = [{"channels_last": True}, {"channels_last": False}, {"double": True}]
+    eager, other, exact = (partial(_eager, classifier, layout) for layout in layouts)
+    make_probe(images, config, eager, other, exact, finish).save(directory / PROBE_FILE)
+    bundle = Bundle(
+        directory=directory,
+        model_id=properties["model"],
+        network=classifier.metadata.network,
+        input=spec,
+        labels=classifier.labels,
+        descent=config,
+        preset=preset,
+        opset=OPSET,
+        tensors=tensors(directory / STEP_FILE),
+        versions={tool: version(tool) for tool in TOOLS},
+    )
+    write_bundle(bundle)
+    return bundle
+
+
+def _eager(classifier: "Classifier", layout: dict[str, bool], config: DescentConfig) -> Session:
+    from .torch_session import TorchSession
+
+    return TorchSession(classifier, config, "cpu", **layout)
+
+
+def _named(preset: dict[str, Any]) -> dict[str, str]:
+    return {"preset": str(preset["name"])} if "name" in preset else {}

@@ -1,0 +1,42 @@
+"""Merging what inference does not need apart: batch normalisation into the convolution before it."""
+
+import copy
+
+import torch
+from torch import fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+
+def fold_batch_norms(network: nn.Module) -> nn.Module:
+    """Return a copy in which every batch normalisation that directly follows a convolution is part of it.
+
+    network: in eval mode. One that cannot be traced as a graph of modules comes back as it is: its batch
+    normalisations are exported as a factor and a shift.
+    """
+    try:
+        graph = fx.symbolic_trace(network)
+    except (fx.proxy.TraceError, TypeError):
+        return network
+    modules = dict(graph.named_modules())
+    for node in graph.graph.nodes:
+        if node.op != "call_module" or not isinstance(modules[node.target], nn.BatchNorm2d):
+            continue
+        before = node.args[0]
+        if before.op == "call_module" and isinstance(modules[before.target], nn.Conv2d) and len(before.users) == 1:
+            graph.set_submodule(before.target, _folded(modules[before.target], modules[node.target]))
+            node.replace_all_uses_with(before)
+            graph.graph.erase_node(node)
+    graph.delete_all_unused_submodules()
+    graph.recompile()
+    return graph.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def _folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+    """Return the merged convolution, computed in double precision."""
+    merged = fuse_conv_bn_eval(_doubled(convolution), _doubled(norm))
+    return merged.float()
+
+
+def _doubled(module: nn.Module) -> nn.Module:
+    return copy.deepcopy(module).double()

@@ -1,0 +1,231 @@
+"""The session that runs a bundle's step.onnx with ONNX Runtime, on the CPU or a CUDA device. No torch needed."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DeviceUnavailableError
+from ..extras import require
+from .bundle import Bundle, check_constants
+from .config import DescentConfig
+from .sessions import Session, SessionInfo, State
+
+CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
+STATE = ("image", "reference", "target")
+
+
+class OnnxRuntimeSession(Session):
+    """ONNX Runtime with bound, reused buffers: between iterations nothing is copied but two scalars.
+
+    On CUDA the batch size is fixed by the first batch, later ones are padded to it, and the step is replayed as a CUDA
+    graph. threads: of the CPU provider, all that the process may use where None.
+    """
+
+    backend = "onnxruntime"
+    accelerator = CUDA
+
+    def __init__(self, bundle: Bundle, config: DescentConfig, device: str = "auto", threads: int | None = None) -> None:
+        check_constants(bundle, config)
+        self.runtime: Any = require("onnxruntime", "cpu", "running a bundle")
+        self.path = bundle.step_path
+        self.device = self._resolved(device)
+        self.threads = threads or usable_threads()
+        self.fixed_batch = 0
+        self.buffers: _Buffers | None = None
+        super().__init__(
+            SessionInfo(bundle.model_id, bundle.labels, bundle.input.size, self.backend, str(self.device)), config
+        )
+        self.session = None if self.device.is_cuda else self._open(0)
+
+    def advance(self, state: State, iterations: int, first: int = 0) -> State:
+        """See `Session.advance`."""
+        count = len(state.image)
+        if self.device.is_cuda:
+            state = self._padded(state)
+        buffers = self._buffers(len(state.image))
+        buffers.load(state)
+        for turn in range(iterations):
+            buffers.run(self.session, turn, first + turn, self.config.step_at(first + turn))
+        end = buffers.state(iterations)
+        return State(end.image[:count], end.reference[:count], end.targets[:count])
+
+    def _padded(self, state: State) -> State:
+        """Pad a batch to the captured size with its own images; a larger one is captured anew."""
+        count = len(state.image)
+        if count > self.fixed_batch:
+            self.fixed_batch = count
+            self.buffers, self.session = None, self._open(count)
+        index = np.arange(self.fixed_batch) % count
+        return State(state.image[index], state.reference[index], state.targets[index])
+
+    def _buffers(self, batch: int) -> "_Buffers":
+        if self.buffers is None or self.buffers.batch != batch:
+            self.buffers = _Buffers(
+                self.runtime, self.session, self.device, batch, self.info.input_size, len(self.info.labels)
+            )
+        return self.buffers
+
+    def _open(self, batch: int) -> Any:
+        """Open the runtime's session and make sure that the device asked for is the one in use."""
+        options = self.runtime.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        options.graph_optimization_level = self.runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        if self.device.is_cuda:
+            options.add_free_dimension_override_by_name("batch", batch)
+            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        wanted = self.providers()
+        try:
+            session = self.runtime.InferenceSession(str(self.path), options, providers=wanted)
+        except Exception as error:  # the runtime's exceptions have no common class
+            raise DeviceUnavailableError(f"{self.path}: cannot be run on {self.device}: {error}") from error
+        expected, used = wanted[0][0], session.get_providers()
+        if expected not in used:
+            raise DeviceUnavailableError(f"{self.device} was asked for, but ONNX Runtime uses {', '.join(used)}")
+        return session
+
+    def providers(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return the execution providers with their options, the wanted one first."""
+        if not self.device.is_cuda:
+            return [(CPU, {})]
+        return [(CUDA, cuda_options(self.device.index))]
+
+    def _resolved(self, device: str) -> "RuntimeDevice":
+        available = self.accelerator in self.runtime.get_available_providers()
+        wanted = RuntimeDevice.parse(device, available)
+        if wanted.is_cuda and not available:
+            raise DeviceUnavailableError(
+                f"{device} was asked for, but this onnxruntime has no {self.accelerator}: pip install 'unsee[gpu]'"
+            )
+        if wanted.is_cuda and hasattr(self.runtime, "preload_dlls"):
+            self.runtime.preload_dlls()  # CUDA's libraries as installed by pip
+        return wanted
+
+
+class OrtTensorRtSession(OnnxRuntimeSession):
+    """ONNX Runtime's TensorRT provider: engines are built on the first batch and kept beside the bundle."""
+
+    backend = "ort-tensorrt"
+    accelerator = TENSORRT
+
+    def providers(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return TensorRT first, CUDA for what it leaves over."""
+        return [
+            (TENSORRT, tensorrt_options(self.device.index, self.path, self.fixed_batch)),
+            (CUDA, {"device_id": self.device.index, "cudnn_conv_algo_search": "EXHAUSTIVE"}),
+        ]
+
+    def _resolved(self, device: str) -> "RuntimeDevice":
+        wanted = super()._resolved(device)
+        if not wanted.is_cuda:
+            raise DeviceUnavailableError(
+                f"backend {self.backend} needs a CUDA device and {TENSORRT} of onnxruntime-gpu; device is {device}"
+            )
+        return wanted
+
+
+def tensorrt_options(index: int, step: Path, batch: int) -> dict[str, Any]:
+    """Return options of the TensorRT provider; the batch size is in the cache's prefix, as its own key lacks shapes."""
+    return {
+        "device_id": index,
+        "trt_cuda_graph_enable": "1",
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": str(step.parent / "tensorrt"),
+        "trt_engine_cache_prefix": f"{step.stem}-batch{batch}",
+        "trt_timing_cache_enable": "1",
+        "trt_timing_cache_path": str(step.parent / "tensorrt"),
+    }
+
+
+def cuda_options(index: int) -> dict[str, Any]:
+    """Return options of the CUDA provider: convolutions timed once for the fixed shapes, then replayed as a graph."""
+    return {"device_id": index, "cudnn_conv_algo_search": "EXHAUSTIVE", "enable_cuda_graph": "1"}
+
+
+@dataclass(frozen=True)
+class RuntimeDevice:
+    """Where ONNX Runtime runs: cpu, or cuda with an index."""
+
+    kind: str
+    index: int = 0
+
+    def __str__(self) -> str:
+        return f"cuda:{self.index}" if self.is_cuda else "cpu"
+
+    @property
+    def is_cuda(self) -> bool:
+        """Whether this is a CUDA device."""
+        return self.kind == "cuda"
+
+    @classmethod
+    def parse(cls, device: str, has_cuda_provider: bool) -> "RuntimeDevice":
+        """Return the device of auto, cpu, cuda or cuda:N; auto is CUDA where the provider and a driver are there."""
+        if device == "auto":
+            return cls("cuda" if has_cuda_provider and has_nvidia_driver() else "cpu")
+        kind, _, index = device.partition(":")
+        if kind not in ("cpu", "cuda") or not (index.isdigit() or not index):
+            raise DeviceUnavailableError(f"unknown device {device!r}: use auto, cpu, cuda or cuda:N")
+        return cls(kind, int(index or 0))
+
+
+def has_nvidia_driver() -> bool:
+    """Say whether an NVIDIA driver is loaded on this machine."""
+    return any(Path(path).exists() for path in ("/proc/driver/nvidia/version", "/dev/dxg"))
+
+
+def usable_threads() -> int:
+    """Return the threads that the process may use: its CPUs, or OMP_NUM_THREADS as in other numeric libraries."""
+    return int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
+
+
+class _Buffers:
+    """Device memory of one batch size: two copies of the state, each iteration reads one and writes the other."""
+
+    def __init__(self, runtime: Any, session: Any, device: RuntimeDevice, batch: int, size: int, classes: int) -> None:
+        self.runtime, self.device, self.batch = runtime, device, batch
+        shapes = {"image": (batch, 3, size, size), "reference": (batch, classes), "target": (batch,)}
+        types = {"image": np.float32, "reference": np.float32, "target": np.int64}
+        self.states = [{name: self._empty(shapes[name], types[name]) for name in STATE} for _ in range(2)]
+        self.iteration = self._empty((), np.int64)
+        self.step_size = self._empty((), np.float32)
+        self.logits = self._empty(shapes["reference"], np.float32)
+        self.bindings = [self._bind(session, self.states[turn], self.states[1 - turn]) for turn in range(2)]
+        self.options = [self._run_options(turn) for turn in range(2)]
+
+    def load(self, state: State) -> None:
+        """Set the state that the first iteration reads."""
+        self.states[0]["image"].update_inplace(state.image)
+        self.states[0]["reference"].update_inplace(state.reference)
+        self.states[0]["target"].update_inplace(state.targets)
+
+    def run(self, session: Any, turn: int, iteration: int, step_size: float) -> None:
+        """Run one iteration, the `turn`-th since `load`."""
+        self.iteration.update_inplace(np.array(iteration, np.int64))
+        self.step_size.update_inplace(np.array(step_size, np.float32))
+        session.run_with_iobinding(self.bindings[turn % 2], self.options[turn % 2])
+
+    def state(self, turns: int) -> State:
+        """Return a copy of the state after so many iterations."""
+        last = self.states[turns % 2]
+        return State(*(last[name].numpy().copy() for name in STATE))
+
+    def _empty(self, shape: tuple[int, ...], kind: type) -> Any:
+        return self.runtime.OrtValue.ortvalue_from_numpy(np.zeros(shape, kind), self.device.kind, self.device.index)
+
+    def _bind(self, session: Any, read: dict[str, Any], written: dict[str, Any]) -> Any:
+        binding = session.io_binding()
+        for name in STATE:
+            binding.bind_ortvalue_input(name, read[name])
+            binding.bind_ortvalue_output(f"next_{name}", written[name])
+        binding.bind_ortvalue_input("iteration", self.iteration)
+        binding.bind_ortvalue_input("step_size", self.step_size)
+        binding.bind_ortvalue_output("logits", self.logits)
+        return binding
+
+    def _run_options(self, turn: int) -> Any:
+        options = self.runtime.RunOptions()
+        if self.device.is_cuda:  # each direction is a captured graph of its own: its addresses are fixed
+            options.add_run_config_entry("gpu_graph_id", str(turn + 1))
+        return options

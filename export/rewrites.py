@@ -1,0 +1,99 @@
+"""Rewrites of a traced step that give the same numbers with less to move through memory."""
+
+from typing import Any
+
+import torch
+from torch import fx
+
+aten = torch.ops.aten
+
+GATES = {
+    aten.threshold_backward.default: aten.relu.default,
+    aten.leaky_relu_backward.default: aten.leaky_relu.default,
+}
+"""Backward operators that pass or scale a gradient by the sign of an activation, and their forward operators."""
+
+
+def gate_before_unpooling(graph: fx.Graph) -> None:
+    """Move the gate of a ReLU from behind a max pool's adjoint to before it.
+
+    The adjoint puts a window's gradient where the window's maximum is, so the sign there is the sign of the pooled
+    value, of which there are fewer. Expects PyTorch's own backward operators.
+    """
+    for node in list(graph.find_nodes(op="call_function", target=aten.max_pool2d_with_indices_backward.default)):
+        gates = _gates(node)
+        if not gates:
+            continue
+        pool = node.args[-1].args[0]
+        with graph.inserting_before(node):
+            pooled = graph.call_function(_getitem, (pool, 0))
+            gate = gates[0]
+            gated = graph.call_function(gate.target, (node.args[0], pooled, *gate.args[2:]))
+        node.replace_input_with(node.args[0], gated)
+        for gate in gates:
+            gate.replace_all_uses_with(gate.args[0])
+            graph.erase_node(gate)
+    graph.lint()
+
+
+def _getitem(values: Any, index: int) -> Any:
+    return values[index]
+
+
+def _gates(unpooled: fx.Node) -> list[fx.Node]:
+    """Return the gates that all of a pool's gradient goes through, if each is that of its part of the pool's input."""
+    image = unpooled.args[1]
+    parts = _parts(image)
+    found: list[fx.Node] = []
+    for user in unpooled.users:
+        whole = user.target in GATES
+        if not whole and (user.target is not aten.slice.Tensor or user.args[1] != 1):
+            return []
+        gates, activation = ([user], image) if whole else (list(user.users), parts.get(user.args[2]))
+        if not gates or any(not _is_gate_of(gate, activation) for gate in gates):
+            return []
+        found += gates
+    same = {(gate.target, gate.args[2:]) for gate in found}
+    return found if len(same) == 1 else []
+
+
+def _parts(image: fx.Node) -> dict[int, fx.Node]:
+    """Return the concatenated parts of an image by their first channel."""
+    if image.target is not aten.cat.default or image.args[1:] != (1,):
+        return {}
+    starts: dict[int, fx.Node] = {}
+    channel = 0
+    for part in image.args[0]:
+        starts[channel] = part
+        channel += part.meta["val"].shape[1]
+    return starts
+
+
+def _is_gate_of(gate: fx.Node, activation: fx.Node | None) -> bool:
+    """Say whether a node is the backward of the activation that made an image."""
+    if activation is None or gate.target not in GATES or activation.target is not GATES[gate.target]:
+        return False
+    saved = gate.args[1]
+    return saved is activation or saved is activation.args[0]
+
+
+def split_convolutions(graph: fx.Graph) -> None:
+    """Turn slices of a convolution's channels into convolutions with a part of its kernel.
+
+    The gradient of a concatenation is such a slice, which would be one more copy.
+    """
+    for node in list(graph.find_nodes(op="call_function", target=aten.convolution.default)):
+        image, weight, bias, *rest = node.args
+        slices = [user for user in node.users if user.target is aten.slice.Tensor and user.args[1] == 1]
+        if not slices or len(slices) < len(node.users) or rest[-1] != 1 or bias is not None:
+            continue
+        for part in slices:
+            with graph.inserting_before(part):
+                kernel = graph.call_function(aten.slice.Tensor, (weight, 0, *part.args[2:4]))
+                kernel.meta["val"] = weight.meta["val"][part.args[2] : part.args[3]]
+                smaller = graph.call_function(aten.convolution.default, (image, kernel, None, *rest))
+            smaller.meta.update(part.meta)
+            part.replace_all_uses_with(smaller)
+            graph.erase_node(part)
+        graph.erase_node(node)
+    graph.lint()
