@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench chaos clean
 
 $(VENV)/ready: setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -24,6 +24,9 @@ lint: $(VENV)/ready
 bench: $(VENV)/ready
 	$(RUN) unsee bench kernels
 	$(RUN) unsee bench descent
+
+chaos: $(VENV)/ready
+	$(RUN) unsee.tests.chaos
 
 clean:
 	rm -rf $(VENV) build demo *.egg-info

@@ -3,13 +3,14 @@
 import os
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
+from .bench.commands import app as bench
 from .engine.config import Distributor, OnError, OutputFormat, RunConfig
 from .engine.presets import Preset
 from .engine.sharding import OutputNames, Sharding
@@ -24,7 +25,7 @@ MODEL_HELP = "checkpoint directory, shipped checkpoint, or network: vgg16, squee
 class Commands(TyperGroup):
     """Turns a user's mistake into one line, and it and an interruption into their exit codes."""
 
-    def invoke(self, ctx: typer.Context) -> object:
+    def invoke(self, ctx: Any) -> Any:
         """Run the command that the arguments name."""
         try:
             return super().invoke(ctx)
@@ -44,6 +45,8 @@ app = typer.Typer(
     # --batch_size and --batch-size are the same option.
     context_settings={"token_normalize_func": lambda token: token.replace("_", "-")},
 )
+
+app.add_typer(bench, name="bench")
 
 
 @app.command()

@@ -25,7 +25,7 @@ def tar_inputs(path: str, relative: str) -> Iterator[Input]:
     try:
         with open_binary(path) as file, _opened(file, path) as archive:
             while (info := archive.next()) is not None:
-                archive.members = []  # tarfile keeps every header it has read
+                archive.members.clear()  # pyright: ignore[reportAttributeAccessIssue]  # tarfile keeps every header it has read
                 member = PurePosixPath(info.name)
                 if info.isfile() and member.suffix.lower() in EXTENSIONS:
                     yield _tar_member(path, relative, info, names)

@@ -20,6 +20,7 @@ from ..errors import UnseeError
 from ..export.sessions import SessionInfo, open_session
 from ..extras import require
 from .config import RunConfig
+from .interruption import working
 from .plan import read_plan
 from .rows import Row
 from .shard import ShardRunner, earlier_shard, is_done
@@ -56,9 +57,10 @@ class ShardWorker:
     def run(self, job: ShardJob) -> dict[str, Any]:
         """Run one shard and return its stats."""
         plan = read_plan(Path(self.config.output_folder))
-        redo = job.retry is not None and is_done(plan.folder, job.shard)
-        earlier = earlier_shard(plan, job.shard, self.config, job.retry or frozenset()) if redo else None
-        return self.runner.run(plan, job.shard, earlier, self.on_row)
+        with working(plan.folder):
+            redo = job.retry is not None and is_done(plan.folder, job.shard)
+            earlier = earlier_shard(plan, job.shard, self.config, job.retry or frozenset()) if redo else None
+            return self.runner.run(plan, job.shard, earlier, self.on_row)
 
 
 class Slot(ABC):

@@ -67,7 +67,7 @@ def _stretch(member: Input) -> bytes:
             "not_a_file", "neither a regular file nor a link to one"
         )  # opening a pipe would wait for ever
     with open_binary(member.path) as file:
-        if member.offset is None:
+        if member.offset is None or member.size is None:
             return file.read()
         file.seek(member.offset)
         data = file.read(member.size)
@@ -83,7 +83,10 @@ def is_url(path: str) -> bool:
 
 def open_binary(path: str) -> IO[bytes]:
     """Open a local file or a URL for reading."""
-    return fsspec.open(path, "rb").open() if is_url(path) else Path(path).open("rb")  # pyright: ignore[reportReturnType]
+    if not is_url(path):
+        return Path(path).open("rb")
+    system, place = fsspec.core.url_to_fs(path)
+    return system.open(place, "rb")
 
 
 def stat_size(path: str) -> int:

@@ -11,6 +11,7 @@ from types import FrameType
 from ..errors import ExitCode, UnseeError
 
 LOCK_FILE = ".lock"
+WORKERS_FILE = ".workers.lock"
 
 
 @contextmanager
@@ -45,3 +46,17 @@ def locked(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             raise UnseeError(f"another run is writing {folder}: wait for it, or use another output folder") from None
         yield
+
+
+@contextmanager
+def working(folder: Path) -> Iterator[None]:
+    """Mark this process as one that writes shards, until the block or the process ends."""
+    with (folder / WORKERS_FILE).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
+def wait_for_workers(folder: Path) -> None:
+    """Return when no process of an earlier run writes shards any more: a killed run's processes end a little after it."""
+    with (folder / WORKERS_FILE).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)

@@ -34,7 +34,7 @@ def finish(delta: np.ndarray, images: np.ndarray, config: PostConfig) -> Maps:
     raw: mean over channels, scaled. pruned: small values removed. smoothed: superpixel means (B4). final: weighed by
     the low-level map (B6), pruned and scaled again. A zero difference gives zero maps.
     """
-    diverged = ~np.isfinite(delta).all((1, 2, 3))
+    diverged = np.logical_not(np.isfinite(delta).all((1, 2, 3)))
     delta = np.where(diverged[:, None, None, None], np.float32(0), delta)
     magnitude = delta.mean(1).max((1, 2), initial=0)
     raw = raw_map(delta, config)

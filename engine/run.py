@@ -11,7 +11,7 @@ from rich.console import Console
 from ..errors import FailedShardsError, OutputError, UnseeError
 from .config import RunConfig
 from .executors import ShardJob, open_slots, schedule
-from .interruption import interruptible, locked
+from .interruption import interruptible, locked, wait_for_workers
 from .plan import PLAN_FILE, Plan, make_plan, preview, read_plan
 from .plan import ROWS_FILE as PLAN_ROWS_FILE
 from .progress import RunProgress
@@ -67,6 +67,7 @@ def _run(
     try:
         info = slots[0].info()
         console.print(f"model {info.model_id} on {info.device} ({info.backend}), preset {config.preset.name}")
+        wait_for_workers(folder)
         if overwrite:
             _forget(folder)
         identity = config.identity(info.model_id, info.backend, info.device)

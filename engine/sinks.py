@@ -113,7 +113,7 @@ class WebdatasetSink(Sink):
         info = tarfile.TarInfo(name)
         info.size = len(data)
         self._tar.addfile(info, io.BytesIO(data))
-        self._tar.members = []  # tarfile keeps every header it has written
+        self._tar.members.clear()  # pyright: ignore[reportAttributeAccessIssue]  # tarfile keeps every header it has written
 
 
 class ParquetSink(Sink):

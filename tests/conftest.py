@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from unsee.tests.corpus import write_tiny_model
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -31,17 +33,7 @@ def squeezenet(shared: Path) -> Path:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of SqueezeNet's shape with random weights, 7 classes and 48x48 input."""
-    import torch
-
-    from unsee.train.checkpoints import Classifier, save_checkpoint
-    from unsee.train.metadata import InputSpec, Metadata, numbered_labels
-    from unsee.train.networks import build_network
-
-    torch.manual_seed(0)
-    directory = tmp_path_factory.mktemp("tiny")
-    metadata = Metadata("squeezenet1_1", InputSpec(size=48), 7)
-    save_checkpoint(directory, Classifier(build_network("squeezenet1_1", 7), metadata, numbered_labels(7)))
-    return directory
+    return write_tiny_model(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="session")

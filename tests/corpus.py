@@ -1,4 +1,4 @@
-"""A large corpus made on the fly, and a session that costs nothing, for tests of the engine alone."""
+"""Made on the fly: a large corpus, a tiny model, and a session that costs nothing."""
 
 import io
 import resource
@@ -33,6 +33,20 @@ def write_corpus(folder: Path, count: int) -> None:
             for number in range(first, min(first + IN_A_TAR, count)):
                 data = pictures[number % 20]
                 _append(archive, f"{number:09d}.jpg", data[:40] if number % DAMAGED == 0 else data)
+
+
+def write_tiny_model(folder: Path) -> Path:
+    """Write a checkpoint of SqueezeNet's shape with random weights, 7 classes and 48x48 input; return its folder."""
+    import torch
+
+    from unsee.train.checkpoints import Classifier, save_checkpoint
+    from unsee.train.metadata import InputSpec, Metadata
+    from unsee.train.networks import build_network
+
+    torch.manual_seed(0)
+    metadata = Metadata("squeezenet1_1", InputSpec(size=48), 7)
+    save_checkpoint(folder, Classifier(build_network("squeezenet1_1", 7), metadata, numbered_labels(7)))
+    return folder
 
 
 class IdleSession(Session):

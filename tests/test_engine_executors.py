@@ -15,7 +15,7 @@ import pytest
 from unsee.engine.batching import Batcher
 from unsee.engine.config import RunConfig
 from unsee.engine.executors import ShardJob, Slot, schedule, spread
-from unsee.engine.interruption import locked
+from unsee.engine.interruption import locked, working
 from unsee.engine.presets import PRESETS, Preset
 from unsee.engine.run import run
 from unsee.engine.sharding import Sharding
@@ -194,6 +194,23 @@ def test_two_runs_cannot_share_a_folder(photographs, tiny_model, tmp_path):
     run(configured(photographs, tmp_path, tiny_model))
 
 
+def test_a_new_run_waits_for_workers_that_a_killed_one_left(photographs, tiny_model, tmp_path):
+    ended = []
+
+    def straggler(started):
+        with working(tmp_path):
+            started.set()
+            time.sleep(0.6)
+            ended.append(time.monotonic())
+
+    started = threading.Event()
+    threading.Thread(target=straggler, args=(started,)).start()
+    started.wait(5)
+    run(configured(photographs, tmp_path, tiny_model))
+    assert ended
+    assert (tmp_path / "plan.json").stat().st_mtime > time.time() - (time.monotonic() - ended[0])
+
+
 class SmallMemory:
     """A session in whose memory only a few images fit."""
 
@@ -274,7 +291,8 @@ def test_second_interruption_ends_at_once(tiny_model, photographs, tmp_path):
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)
-    assert process.returncode == ExitCode.INTERRUPTED
+    # Once the interpreter itself is shutting down, the system ends it by the signal: a shell shows 130 for both.
+    assert process.returncode in (ExitCode.INTERRUPTED, -signal.SIGINT)
 
 
 @pytest.mark.slow
