@@ -14,7 +14,15 @@ from ..extras import require
 from ..train.pretrained import DEFAULT_NAME
 from .sheet import SheetRow, contact_sheet
 
-PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket", "motorcycle")
+PHOTOGRAPHS = {
+    "astronaut": "astronaut.png",
+    "chelsea": "chelsea.png",
+    "coffee": "coffee.png",
+    "rocket": "rocket.jpg",
+    "motorcycle": "motorcycle_left.png",
+}
+"""Photographs in scikit-image's wheel, by what they are called here."""
+
 SHEET = "sheet.png"
 
 
@@ -33,14 +41,10 @@ def save_photographs(folder: Path) -> Path:
     """Write scikit-image's photographs as PNG files and return their folder."""
     data = require("skimage.data", "demo", "the demonstration")
     folder.mkdir(parents=True, exist_ok=True)
-    for name in PHOTOGRAPHS:
-        path = Path(data.__file__).with_name(_file_name(name))
+    for name, file_name in PHOTOGRAPHS.items():
+        path = Path(str(data.__file__)).with_name(file_name)
         Image.open(path).convert("RGB").save(folder / f"{name}.png")
     return folder
-
-
-def _file_name(photograph: str) -> str:
-    return {"rocket": "rocket.jpg", "motorcycle": "motorcycle_left.png"}.get(photograph, f"{photograph}.png")
 
 
 def _rows(photographs: Path, maps: Path) -> list[SheetRow]:

@@ -5,9 +5,8 @@ workers; only a few images are in memory at a time. A pair that cannot be read i
 """
 
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -19,6 +18,7 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..engine.pipeline import ordered_map
 from ..errors import UnseeError
 from ..files import write_json
 from .metrics import DEFAULT_METRICS, MetricResult, MetricSums, PairScores, check_metrics, number_names, score_pair
@@ -202,14 +202,7 @@ def _row(file: ScoredFile, method: str, dataset: str) -> dict[str, Any]:
 
 def _scored(pool: ThreadPoolExecutor, pairs: Sequence[FilePair], config: EvaluationConfig) -> Iterator[ScoredFile]:
     """Scores in the order of the pairs, with no more than a few pairs a worker begun."""
-    waiting: deque[Future[ScoredFile]] = deque()
-    limit = 4 * (config.workers or _cores())
-    for pair in pairs:
-        waiting.append(pool.submit(partial(score_file, pair, config)))
-        if len(waiting) >= limit:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+    return ordered_map(pool, partial(score_file, config=config), pairs, 4 * (config.workers or _cores()))
 
 
 def score_file(pair: FilePair, config: EvaluationConfig) -> ScoredFile:
