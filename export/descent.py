@@ -68,7 +68,7 @@ def build_step(network: Network, config: DescentConfig) -> Step:
     def step(
         image: Tensor, reference: Tensor, target: Tensor, iteration: Tensor, step_size: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        logits, pull_back = torch.func.vjp(network, image)
+        logits, pull_back = torch.func.vjp(network, image)  # pyright: ignore[reportAssignmentType]  # has_aux is off
         reference = torch.where(iteration == 0, logits, reference)
         target = torch.where(target == FROM_LOGITS, logits.argmax(1), target)
         (gradient,) = pull_back(error_signal(logits, reference, target, config))

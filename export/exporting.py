@@ -25,7 +25,7 @@ from .bundle import (
 )
 from .config import DescentConfig
 from .parity import Finish, Parity, Probe, make_probe, measure, raw_map, synthetic_images
-from .sessions import Session, open_bundle
+from .sessions import SteppingSession, open_bundle
 
 if TYPE_CHECKING:
     from ..train.checkpoints import Classifier
@@ -78,7 +78,7 @@ def check_bundle(
     """
     bundle = read_bundle(directory)
 
-    def opened(config: DescentConfig) -> Session:
+    def opened(config: DescentConfig) -> SteppingSession:
         return open_bundle(bundle, config, device, backend, threads)
 
     parity = measure(Probe.load(directory / PROBE_FILE), bundle.descent, opened, finish)
@@ -128,7 +128,7 @@ def _draft(
     return bundle
 
 
-def _eager(classifier: "Classifier", layout: dict[str, bool], config: DescentConfig) -> Session:
+def _eager(classifier: "Classifier", layout: dict[str, bool], config: DescentConfig) -> SteppingSession:
     from .torch_session import TorchSession
 
     return TorchSession(classifier, config, "cpu", **layout)

@@ -1,9 +1,11 @@
 """Merging what inference does not need apart: batch normalisation into the convolution before it."""
 
 import copy
+from typing import Any
 
 import torch
 from torch import fx, nn
+from torch.fx.proxy import TraceError
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
@@ -15,10 +17,11 @@ def fold_batch_norms(network: nn.Module) -> nn.Module:
     """
     try:
         graph = fx.symbolic_trace(network)
-    except (fx.proxy.TraceError, TypeError):
+    except (TraceError, TypeError):
         return network
-    modules = dict(graph.named_modules())
-    for node in graph.graph.nodes:
+    modules: dict[str, Any] = dict(graph.named_modules())
+    nodes: list[Any] = list(graph.graph.nodes)
+    for node in nodes:
         if node.op != "call_module" or not isinstance(modules[node.target], nn.BatchNorm2d):
             continue
         before = node.args[0]
@@ -34,9 +37,4 @@ def fold_batch_norms(network: nn.Module) -> nn.Module:
 @torch.no_grad()
 def _folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     """Return the merged convolution, computed in double precision."""
-    merged = fuse_conv_bn_eval(_doubled(convolution), _doubled(norm))
-    return merged.float()
-
-
-def _doubled(module: nn.Module) -> nn.Module:
-    return copy.deepcopy(module).double()
+    return fuse_conv_bn_eval(copy.deepcopy(convolution).double(), copy.deepcopy(norm).double()).float()

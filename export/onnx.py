@@ -9,7 +9,6 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import torch
 
@@ -117,7 +116,7 @@ def _share_initializers(model: onnx.ModelProto) -> None:
 
 def _identity(tensor: onnx.TensorProto) -> tuple[Any, ...]:
     values = onnx.numpy_helper.to_array(tensor)
-    return str(values.dtype), values.shape, hashlib.sha256(np.ascontiguousarray(values)).digest()
+    return str(values.dtype), values.shape, hashlib.sha256(values.tobytes()).digest()
 
 
 def _name_batch(model: onnx.ModelProto) -> None:

@@ -11,13 +11,13 @@ from ..errors import DeviceUnavailableError
 from ..extras import require
 from .bundle import Bundle, check_constants
 from .config import DescentConfig
-from .sessions import Session, SessionInfo, State
+from .sessions import SessionInfo, State, SteppingSession
 
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 STATE = ("image", "reference", "target")
 
 
-class OnnxRuntimeSession(Session):
+class OnnxRuntimeSession(SteppingSession):
     """ONNX Runtime with bound, reused buffers: between iterations nothing is copied but two scalars.
 
     On CUDA the batch size is fixed by the first batch, later ones are padded to it, and the step is replayed as a CUDA
@@ -41,7 +41,7 @@ class OnnxRuntimeSession(Session):
         self.session = None if self.device.is_cuda else self._open(0)
 
     def advance(self, state: State, iterations: int, first: int = 0) -> State:
-        """See `Session.advance`."""
+        """See `SteppingSession.advance`."""
         count = len(state.image)
         if self.device.is_cuda:
             state = self._padded(state)

@@ -12,7 +12,7 @@ from ..errors import UnseeError, VerificationError
 from .config import DescentConfig
 
 if TYPE_CHECKING:
-    from .sessions import Session
+    from .sessions import SteppingSession
 
 LARGEST_GRADIENT_ERROR = 1e-3
 LEAST_WITHIN_ONE_LEVEL = 0.995
@@ -22,7 +22,7 @@ LARGEST_EXCESS = 2.0
 Finish = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """From the difference, float32 [B,3,S,S], and the images, uint8 [B,S,S,3], to maps, float [B,S,S] in 0..1."""
 
-Opener = Callable[[DescentConfig], "Session"]
+Opener = Callable[[DescentConfig], "SteppingSession"]
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,18 @@ class Probe:
     def save(self, path: Path) -> None:
         """Write the probe as .npz."""
         with path.open("wb") as file:
-            np.savez_compressed(file, **{name: np.asarray(value) for name, value in vars(self).items()})
+            np.savez_compressed(
+                file, allow_pickle=False, **{name: np.asarray(value) for name, value in vars(self).items()}
+            )
 
     @classmethod
     def load(cls, path: Path) -> "Probe":
         """Read a probe; nothing in the file can run code."""
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                values = {name: arrays[name] if arrays[name].ndim else float(arrays[name]) for name in arrays.files}
+                values: dict[str, Any] = {
+                    name: arrays[name] if arrays[name].ndim else float(arrays[name]) for name in arrays.files
+                }
             return cls(**values)
         except (OSError, ValueError, TypeError) as error:
             raise UnseeError(f"{path}: not a probe ({error})") from None
@@ -247,7 +251,7 @@ def _channels_first(images: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32)
 
 
-def _timed(session: "Session", images: np.ndarray) -> tuple[Any, float]:
+def _timed(session: "SteppingSession", images: np.ndarray) -> tuple[Any, float]:
     started = time.perf_counter()
     descent = session.descend(images)
     return descent, time.perf_counter() - started

@@ -1,11 +1,15 @@
 """Rewrites of a traced step that give the same numbers with less to move through memory."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import fx
+from torch._ops import OpOverload
 
 aten = torch.ops.aten
+
+Node: TypeAlias = Any
+"""An `fx.Node`: its arguments are typed as a union of everything, of which one member is always known here."""
 
 GATES = {
     aten.threshold_backward.default: aten.relu.default,
@@ -20,7 +24,7 @@ def gate_before_unpooling(graph: fx.Graph) -> None:
     The adjoint puts a window's gradient where the window's maximum is, so the sign there is the sign of the pooled
     value, of which there are fewer. Expects PyTorch's own backward operators.
     """
-    for node in list(graph.find_nodes(op="call_function", target=aten.max_pool2d_with_indices_backward.default)):
+    for node in _calls(graph, aten.max_pool2d_with_indices_backward.default):
         gates = _gates(node)
         if not gates:
             continue
@@ -36,15 +40,19 @@ def gate_before_unpooling(graph: fx.Graph) -> None:
     graph.lint()
 
 
+def _calls(graph: fx.Graph, operator: OpOverload) -> list[Node]:
+    return list(graph.find_nodes(op="call_function", target=operator))
+
+
 def _getitem(values: Any, index: int) -> Any:
     return values[index]
 
 
-def _gates(unpooled: fx.Node) -> list[fx.Node]:
+def _gates(unpooled: Node) -> list[Node]:
     """Return the gates that all of a pool's gradient goes through, if each is that of its part of the pool's input."""
     image = unpooled.args[1]
     parts = _parts(image)
-    found: list[fx.Node] = []
+    found: list[Node] = []
     for user in unpooled.users:
         whole = user.target in GATES
         if not whole and (user.target is not aten.slice.Tensor or user.args[1] != 1):
@@ -57,11 +65,11 @@ def _gates(unpooled: fx.Node) -> list[fx.Node]:
     return found if len(same) == 1 else []
 
 
-def _parts(image: fx.Node) -> dict[int, fx.Node]:
+def _parts(image: Node) -> dict[int, Node]:
     """Return the concatenated parts of an image by their first channel."""
     if image.target is not aten.cat.default or image.args[1:] != (1,):
         return {}
-    starts: dict[int, fx.Node] = {}
+    starts: dict[int, Node] = {}
     channel = 0
     for part in image.args[0]:
         starts[channel] = part
@@ -69,7 +77,7 @@ def _parts(image: fx.Node) -> dict[int, fx.Node]:
     return starts
 
 
-def _is_gate_of(gate: fx.Node, activation: fx.Node | None) -> bool:
+def _is_gate_of(gate: Node, activation: Node | None) -> bool:
     """Say whether a node is the backward of the activation that made an image."""
     if activation is None or gate.target not in GATES or activation.target is not GATES[gate.target]:
         return False
@@ -82,7 +90,7 @@ def split_convolutions(graph: fx.Graph) -> None:
 
     The gradient of a concatenation is such a slice, which would be one more copy.
     """
-    for node in list(graph.find_nodes(op="call_function", target=aten.convolution.default)):
+    for node in _calls(graph, aten.convolution.default):
         image, weight, bias, *rest = node.args
         slices = [user for user in node.users if user.target is aten.slice.Tensor and user.args[1] == 1]
         if not slices or len(slices) < len(node.users) or rest[-1] != 1 or bias is not None:

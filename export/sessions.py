@@ -72,8 +72,20 @@ class Session(ABC):
             raise UnseeError(f"iterations must be at least 1, got {iterations}")
         if len(images) == 0:
             return Descent(np.zeros((0, 3, size, size), np.float32), np.zeros((0, classes), np.float32), targets)
+        return self._descend(images, iterations, targets)
+
+    @abstractmethod
+    def _descend(self, images: np.ndarray, iterations: int, targets: np.ndarray) -> Descent:
+        """Run the loop on checked, non-empty input."""
+
+
+class SteppingSession(Session):
+    """A session that can start at any state of a descent, as parity checks do."""
+
+    def _descend(self, images: np.ndarray, iterations: int, targets: np.ndarray) -> Descent:
         start = np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32)
-        end = self.advance(State(start, np.zeros((len(images), classes), np.float32), targets), iterations)
+        reference = np.zeros((len(images), len(self.info.labels)), np.float32)
+        end = self.advance(State(start, reference, targets), iterations)
         return Descent(start - end.image, end.reference, end.targets)
 
     @abstractmethod
@@ -111,7 +123,7 @@ def open_session(
 
 def open_bundle(
     bundle: Bundle, config: DescentConfig, device: str = "auto", backend: str = "auto", threads: int | None = None
-) -> Session:
+) -> SteppingSession:
     """Open a session on a bundle that has been read; see `open_session`. threads: of the CPU, all where None."""
     if backend in TORCH_BACKENDS:
         raise UnseeError(f"{bundle.directory} is a bundle, which holds no PyTorch network: use its checkpoint")

@@ -10,10 +10,10 @@ from ..train.checkpoints import Classifier
 from ..train.models import fingerprint
 from .config import DescentConfig
 from .descent import PixelClassifier, Step, build_step
-from .sessions import Session, SessionInfo, State
+from .sessions import SessionInfo, State, SteppingSession
 
 
-class TorchSession(Session):
+class TorchSession(SteppingSession):
     """Eager PyTorch on a CPU or a CUDA device; channels last is the faster memory format on both."""
 
     backend = "torch"
@@ -43,7 +43,7 @@ class TorchSession(Session):
 
     @torch.no_grad()
     def advance(self, state: State, iterations: int, first: int = 0) -> State:
-        """See `Session.advance`."""
+        """See `SteppingSession.advance`."""
         image = torch.from_numpy(state.image).to(self.device, self.precision).contiguous(memory_format=self.layout)
         reference = torch.from_numpy(state.reference).to(self.device, self.precision)
         target = torch.from_numpy(state.targets).to(self.device)

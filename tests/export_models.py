@@ -1,0 +1,37 @@
+"""Small classifiers as checkpoints, for the tests of export and of the sessions."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from unsee.train.checkpoints import Classifier, save_checkpoint
+from unsee.train.metadata import InputSpec, Metadata, numbered_labels
+from unsee.train.networks import build_network
+
+SHARED = Path(__file__).resolve().parents[1].parent / "shared"
+
+
+def classifier(name: str, classes: int = 10, size: int = 67) -> Classifier:
+    """Return a network with random weights, scaled so that activations neither vanish nor explode, in eval mode."""
+    torch.manual_seed(0)
+    module = build_network(name, classes).eval().requires_grad_(False)
+    for layer in module.modules():
+        if isinstance(layer, (torch.nn.Conv2d, torch.nn.Linear)):
+            torch.nn.init.kaiming_normal_(layer.weight)
+        if isinstance(layer, torch.nn.BatchNorm2d) and layer.running_mean is not None:
+            torch.nn.init.normal_(layer.running_mean, std=0.1)
+            torch.nn.init.uniform_(layer.running_var, 0.5, 2)  # pyright: ignore[reportArgumentType]
+    spec = InputSpec(size=size, channel_order="BGR", range=255.0, mean=(104, 117, 123), std=(60, 60, 60))
+    return Classifier(module, Metadata(name, spec, classes, {}), numbered_labels(classes))
+
+
+def checkpoint(directory: Path, name: str, classes: int = 10, size: int = 67) -> Path:
+    """Write a checkpoint of `classifier` and return its directory."""
+    save_checkpoint(directory, classifier(name, classes, size))
+    return directory
+
+
+def images(count: int, size: int = 67, seed: int = 0) -> np.ndarray:
+    """Return random images, uint8 [count,size,size,3]."""
+    return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), dtype=np.uint8)

@@ -1,0 +1,259 @@
+"""Bundles: what is written can be read, and what was damaged is refused with the reason."""
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unsee.errors import DeviceUnavailableError, UnseeError, VerificationError
+from unsee.export.bundle import BUNDLE_FILE, descent_from_json, descent_to_json, is_bundle, read_bundle
+from unsee.export.config import DescentConfig
+from unsee.export.exporting import check_bundle, export_bundle
+from unsee.export.parity import Probe, raw_map, relative_error, synthetic_images, within_one_level
+from unsee.export.sessions import open_session
+from unsee.files import sha256_of
+from unsee.tests.export_models import SHARED, checkpoint, images
+
+CONFIG = DescentConfig(iterations=4)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return checkpoint(tmp_path_factory.mktemp("model") / "squeezenet", "squeezenet1_1")
+
+
+@pytest.fixture(scope="session")
+def exported(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("bundle") / "squeezenet"
+    export_bundle(str(model), directory, CONFIG, {"name": "reference", "descent": {}})
+    return directory
+
+
+@pytest.fixture
+def bundle(exported: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(exported, tmp_path / "bundle"))
+
+
+def edit(bundle: Path, **changes: object) -> None:
+    path = bundle / BUNDLE_FILE
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_description_holds_what_a_box_needs(exported: Path) -> None:
+    bundle = read_bundle(exported)
+    assert sorted(path.name for path in exported.iterdir()) == ["bundle.json", "labels.json", "probe.npz", "step.onnx"]
+    assert (bundle.network, bundle.descent, bundle.preset["name"]) == ("squeezenet1_1", CONFIG, "reference")
+    assert bundle.input.channel_order == "BGR" and bundle.input.size == 67
+    assert len(bundle.labels) == 10
+    assert bundle.parity["within_one_level"] >= 0.995
+    assert set(bundle.versions) >= {"unsee", "torch", "onnx", "onnxruntime"}
+    assert bundle.tensors["inputs"][0] == {"name": "image", "type": "float32", "shape": ["batch", 3, 67, 67]}
+
+
+def test_check_repeats_the_parity(exported: Path) -> None:
+    parity = check_bundle(exported)
+    assert parity.holds
+    assert parity.backend == "onnxruntime"
+    assert parity.gradient_error < 1e-3
+    assert len(parity.lines()) == 5
+
+
+def test_check_fails_where_results_differ(bundle: Path) -> None:
+    probe = Probe.load(bundle / "probe.npz")
+    replace(probe, updates=probe.updates * np.float32(1.01)).save(bundle / "probe.npz")
+    path = bundle / "probe.npz"
+    files = json.loads((bundle / BUNDLE_FILE).read_text())["files"]
+    edit(bundle, files={**files, "probe.npz": {"bytes": path.stat().st_size, "sha256": sha256_of(path)}})
+    with pytest.raises(VerificationError, match="does not agree with PyTorch"):
+        check_bundle(bundle)
+
+
+def test_session_equals_eager(model: Path, exported: Path) -> None:
+    eager = open_session(str(model), CONFIG)
+    session = open_session(str(exported), CONFIG)
+    assert session.info.backend == "onnxruntime" and session.info.device == "cpu"
+    assert session.info.model_id == eager.info.model_id and session.info.labels == eager.info.labels
+    for batch, seed in [(1, 0), (3, 1), (2, 2)]:
+        pixels, targets = images(batch, seed=seed), np.arange(batch) - 1
+        actual, expected = session.descend(pixels, 1, targets), eager.descend(pixels, 1, targets)
+        assert relative_error(actual.delta, expected.delta).max() < 1e-3
+        np.testing.assert_allclose(actual.logits, expected.logits, rtol=1e-4, atol=1e-4)
+        np.testing.assert_array_equal(actual.targets, expected.targets)
+
+
+def test_images_do_not_depend_on_their_batch(exported: Path) -> None:
+    session = open_session(str(exported), CONFIG)
+    pixels = images(5)
+    together = session.descend(pixels)
+    for index in range(5):
+        alone = session.descend(pixels[index : index + 1])
+        np.testing.assert_array_equal(alone.delta[0], together.delta[index])
+
+
+def test_buffers_keep_nothing_of_the_batch_before(exported: Path) -> None:
+    session = open_session(str(exported), CONFIG)
+    first = session.descend(images(2, seed=1))
+    session.descend(images(2, seed=2), 3)
+    again = session.descend(images(2, seed=1))
+    np.testing.assert_array_equal(first.delta, again.delta)
+
+
+def test_empty_batch(exported: Path) -> None:
+    descent = open_session(str(exported), CONFIG).descend(images(0))
+    assert descent.delta.shape == (0, 3, 67, 67) and descent.logits.shape == (0, 10)
+
+
+def test_loop_inputs_may_differ_from_the_bundle(exported: Path) -> None:
+    slower = replace(CONFIG, step=CONFIG.step / 2, iterations=1, step_decay=1.0)
+    pixels = images(2)
+    half = open_session(str(exported), slower).descend(pixels).delta
+    whole = open_session(str(exported), CONFIG).descend(pixels, 1).delta
+    np.testing.assert_allclose(half, whole / 2, atol=2e-4)
+
+
+def test_other_graph_constants_are_refused_by_name(exported: Path) -> None:
+    with pytest.raises(UnseeError, match=r"gamma is 100\.0, not 1\.0.*clip is False, not True"):
+        open_session(str(exported), replace(CONFIG, gamma=1.0, clip=True))
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda path: (path / "step.onnx").unlink(), "missing"),
+        (lambda path: (path / "step.onnx").write_bytes((path / "step.onnx").read_bytes()[:-9]), "truncated"),
+        (lambda path: _flip(path / "step.onnx"), "SHA-256"),
+        (lambda path: (path / "labels.json").write_text("[]"), "truncated or changed"),
+        (lambda path: (path / BUNDLE_FILE).write_text('{"schema": 1'), "not JSON"),
+        (lambda path: (path / BUNDLE_FILE).write_text("[]"), "JSON list"),
+        (lambda path: (path / BUNDLE_FILE).write_bytes(b"\xff\xfe"), "not JSON"),
+        (lambda path: edit(path, schema=2), "bundle version 2"),
+        (lambda path: edit(path, files={}), "does not list step.onnx"),
+        (lambda path: edit(path, descent={"cost": "none"}), "not a bundle description"),
+        (lambda path: _list(path, "../outside"), "outside the bundle"),
+        (lambda path: _list(path, "/etc/hostname"), "outside the bundle"),
+        (lambda path: _link(path), "outside the bundle"),
+    ],
+)
+def test_damaged_bundle_is_refused_with_the_reason(bundle: Path, damage, reason: str) -> None:
+    damage(bundle)
+    with pytest.raises(UnseeError, match=reason):
+        read_bundle(bundle)
+
+
+def _flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def _list(bundle: Path, name: str) -> None:
+    files = json.loads((bundle / BUNDLE_FILE).read_text())["files"]
+    edit(bundle, files={**files, name: {"bytes": 1, "sha256": ""}})
+
+
+def _link(bundle: Path) -> None:
+    outside = bundle.parent / "outside.onnx"
+    (bundle / "step.onnx").rename(outside)
+    (bundle / "step.onnx").symlink_to(outside)
+
+
+def test_hostile_probe_runs_no_code(bundle: Path) -> None:
+    np.savez(bundle / "probe.npz", images=np.array([{"an": "object"}], dtype=object))
+    with pytest.raises(UnseeError, match="not a probe"):
+        Probe.load(bundle / "probe.npz")
+
+
+def test_infinite_floor_survives_json() -> None:
+    config = DescentConfig(gradient_floor=float("-inf"))
+    assert descent_from_json(json.loads(json.dumps(descent_to_json(config), allow_nan=False))) == config
+
+
+def test_unknown_and_unfit_backends(model: Path, exported: Path) -> None:
+    with pytest.raises(DeviceUnavailableError, match="unknown backend"):
+        open_session(str(exported), CONFIG, backend="magic")
+    with pytest.raises(UnseeError, match="is not a bundle"):
+        open_session(str(model), CONFIG, backend="onnxruntime")
+    with pytest.raises(UnseeError, match="holds no PyTorch"):
+        open_session(str(exported), CONFIG, backend="torch")
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "ort-tensorrt"])
+def test_cuda_that_is_not_there_is_an_error(exported: Path, backend: str) -> None:
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime has CUDA")
+    with pytest.raises(DeviceUnavailableError, match="onnxruntime has no"):
+        open_session(str(exported), CONFIG, device="cuda", backend=backend)
+
+
+def test_unknown_device(exported: Path) -> None:
+    with pytest.raises(DeviceUnavailableError, match="unknown device"):
+        open_session(str(exported), CONFIG, device="tpu")
+
+
+def test_export_does_not_replace_other_things(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "photographs").mkdir()
+    (tmp_path / "photographs" / "a.jpg").touch()
+    with pytest.raises(UnseeError, match="not a bundle"):
+        export_bundle(str(model), tmp_path / "photographs", CONFIG)
+    assert not is_bundle(tmp_path / "photographs")
+
+
+def test_bundle_runs_without_importing_torch(exported: Path) -> None:
+    code = f"""
+import sys
+from pathlib import Path
+from unsee.export.config import DescentConfig
+from unsee.export.exporting import check_bundle
+assert check_bundle(Path({str(exported)!r})).holds
+assert not {{"torch", "onnx", "onnxscript", "tensorrt"}} & set(sys.modules), sorted(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_synthetic_probes_are_pictures() -> None:
+    pixels = synthetic_images(40, 3)
+    assert pixels.shape == (3, 40, 40, 3) and pixels.dtype == np.uint8
+    assert (pixels.std((1, 2, 3)) > 20).all()
+
+
+def test_measures() -> None:
+    assert within_one_level(np.array([[0, 5, 255]], np.uint8), np.array([[1, 7, 255]], np.uint8)) == pytest.approx(
+        2 / 3
+    )
+    assert relative_error(np.array([[3.0, 4.0], [0, 0]]), np.array([[3.0, 5.0], [0, 0]])).tolist() == [
+        pytest.approx(1 / 34**0.5),
+        0,
+    ]
+    maps = raw_map(np.stack([np.arange(12.0).reshape(3, 2, 2), np.ones((3, 2, 2))]), np.zeros((2, 2, 2, 3)))
+    assert maps[0].max() == 1 and maps[0].min() == 0 and not maps[1].any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["squeezenet1_1", "tiny_darknet"])
+def test_real_models_agree_on_photographs(name: str, tmp_path: Path) -> None:
+    if not SHARED.is_dir():
+        pytest.skip("the folder of real models and data (../shared) is not here")
+    from PIL import Image
+
+    from unsee.engine.postprocess import finish
+    from unsee.engine.presets import PRESETS
+
+    preset = PRESETS["reference"]
+    size = 227 if name == "squeezenet1_1" else 224
+    paths = sorted((SHARED / "data/ecssd-dev").rglob("*.jpg"))[:20]
+    pixels = np.stack([np.asarray(Image.open(path).convert("RGB").resize((size, size))) for path in paths])
+
+    def finished(delta: np.ndarray, images: np.ndarray) -> np.ndarray:
+        return finish(delta, images, preset.post).final
+
+    config = replace(preset.descent, iterations=2)
+    bundle = export_bundle(str(SHARED / "models" / name), tmp_path / name, config, probes=pixels, finish=finished)
+    assert bundle.parity["within_one_level"] >= 0.995
+    assert bundle.parity["gradient_error"] <= max(1e-3, 2 * bundle.parity["eager_gradient_error"])

@@ -1,0 +1,159 @@
+"""The exported step against eager PyTorch, for every network, and the rules that its file keeps."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from unsee.errors import UnseeError
+from unsee.export.config import DescentConfig
+from unsee.export.descent import PixelClassifier, build_step
+from unsee.export.folding import fold_batch_norms
+from unsee.export.graph import INPUTS, OUTPUTS, example_inputs, export_step, trace_step
+from unsee.export.onnx import OPSET, TENSORRT_OPERATORS, check, tensors, write_step
+from unsee.export.parity import relative_error
+from unsee.tests.export_models import classifier
+
+RAW = DescentConfig(gradient="raw", gradient_floor=float("-inf"), step=1.0)
+NETWORKS = {"squeezenet1_1": 67, "tiny_darknet": 64, "unsee_small": 64, "resnet18": 67}
+COSTS = {
+    "clamp": DescentConfig(),
+    "log-prob": DescentConfig(cost="log-prob", gradient="raw", step=100.0),
+    "masked": DescentConfig(cost="masked", clip=True),
+    "signed": RAW,
+}
+
+
+def pixel_classifier(name: str, size: int) -> PixelClassifier:
+    made = classifier(name, size=size)
+    folded = fold_batch_norms(made.module)
+    return PixelClassifier(folded, made.metadata.input).eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="session")
+def squeezenet_step(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("step") / "step.onnx"
+    write_step(export_step(pixel_classifier("squeezenet1_1", 67), RAW, 67, 10), path, {"model": "squeezenet"})
+    return path
+
+
+def states(batch: int, size: int, seed: int, iteration: int) -> tuple[torch.Tensor, ...]:
+    torch.manual_seed(seed)
+    image = torch.rand(batch, 3, size, size) * 255
+    target = torch.randint(-1, 10, (batch,))
+    return image, torch.randn(batch, 10), target, torch.tensor(iteration), torch.tensor(3.0)
+
+
+def assert_same_step(path: Path, step: torch.nn.Module, size: int) -> None:
+    """Two inputs, three batch sizes, at the first iteration and later."""
+    session = onnxruntime.InferenceSession(path)
+    for batch, seed, iteration in [(1, 1, 0), (2, 2, 5), (7, 3, 1)]:
+        state = states(batch, size, seed, iteration)
+        expected = [tensor.numpy() for tensor in step(*state)]
+        actual = session.run(None, {name: value.numpy() for name, value in zip(INPUTS, state, strict=True)})
+        moved, expected_move = (state[0].numpy() - outputs[0] for outputs in (actual, expected))
+        assert np.median(relative_error(moved, expected_move)) < 1e-4
+        np.testing.assert_allclose(actual[1], expected[1], rtol=1e-4, atol=1e-4)
+        np.testing.assert_array_equal(actual[2], expected[2])
+        np.testing.assert_allclose(actual[3], expected[3], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "size"), NETWORKS.items())
+def test_exported_network_equals_eager(name: str, size: int, tmp_path: Path) -> None:
+    made = classifier(name, size=size)
+    eager = build_step(PixelClassifier(made.module, made.metadata.input), RAW)
+    write_step(export_step(pixel_classifier(name, size), RAW, size, 10), tmp_path / "step.onnx", {})
+    assert_same_step(tmp_path / "step.onnx", eager, size)
+
+
+@pytest.mark.parametrize("cost", COSTS)
+def test_traced_costs_equal_eager(cost: str) -> None:
+    network = pixel_classifier("unsee_small", 32)
+    traced, eager = trace_step(network, COSTS[cost], 32, 10), build_step(network, COSTS[cost])
+    for batch, seed, iteration in [(1, 1, 0), (3, 2, 4)]:
+        state = states(batch, 32, seed, iteration)
+        for actual, expected in zip(traced(*state), eager(*state), strict=True):
+            torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_file_keeps_the_rules(squeezenet_step: Path) -> None:
+    model = onnx.load(squeezenet_step)
+    check(model)
+    assert [opset.version for opset in model.opset_import] == [OPSET]
+    assert {node.op_type for node in model.graph.node} <= TENSORRT_OPERATORS
+    assert not {"ScatterND", "ScatterElements", "MaxUnpool", "GatherND"} & {node.op_type for node in model.graph.node}
+    assert {item.key: item.value for item in model.metadata_props} == {"model": "squeezenet"}
+    assert not any(node.metadata_props or node.doc_string for node in model.graph.node)
+
+
+def test_names_and_shapes_are_those_of_the_contract(squeezenet_step: Path) -> None:
+    described = tensors(squeezenet_step)
+    assert [item["name"] for item in described["inputs"]] == list(INPUTS)
+    assert [item["name"] for item in described["outputs"]] == list(OUTPUTS)
+    assert [item["shape"] for item in described["inputs"]] == [["batch", 3, 67, 67], ["batch", 10], ["batch"], [], []]
+    assert [item["type"] for item in described["inputs"]] == ["float32", "float32", "int64", "int64", "float32"]
+
+
+def test_kernels_are_constants_and_stored_once(squeezenet_step: Path) -> None:
+    graph = onnx.load(squeezenet_step).graph
+    constants = {tensor.name for tensor in graph.initializer}
+    convolutions = [node for node in graph.node if node.op_type in ("Conv", "ConvTranspose")]
+    assert len(convolutions) > 50
+    assert all(node.input[1] in constants for node in convolutions)
+    contents = Counter((tuple(item.dims), onnx.numpy_helper.to_array(item).tobytes()) for item in graph.initializer)
+    assert max(contents.values()) == 1
+
+
+def test_linear_weights_and_their_transposes_are_stored_once(tmp_path: Path) -> None:
+    class Linear(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = torch.nn.Sequential(
+                torch.nn.Flatten(), torch.nn.Linear(192, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10)
+            )
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return self.layers(image)
+
+    network = Linear().eval().requires_grad_(False)
+    write_step(export_step(network, RAW, 8, 10), tmp_path / "step.onnx", {})
+    assert (tmp_path / "step.onnx").stat().st_size < 1.3 * 4 * (192 * 64 + 64 * 10)
+    assert_same_step(tmp_path / "step.onnx", build_step(network, RAW), 8)
+
+
+def test_foreign_operators_are_refused() -> None:
+    node = onnx.helper.make_node("ScatterND", ["data", "indices", "updates"], ["out"])
+    values = {"data": (1, [4]), "indices": (7, [2, 1]), "updates": (1, [2])}
+    inputs = [onnx.helper.make_tensor_value_info(name, *kind) for name, kind in values.items()]
+    graph = onnx.helper.make_graph([node], "g", inputs, [onnx.helper.make_tensor_value_info("out", 1, [4])])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)])
+    with pytest.raises(UnseeError, match="ScatterND"):
+        check(model)
+
+
+def test_a_constant_of_one_batch_is_refused() -> None:
+    class Remembering(torch.nn.Module):
+        """Holds a value shaped like the batch that it was traced with."""
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return image.flatten(1)[:, :10] * torch.ones(5, 10)
+
+    with pytest.raises(UnseeError, match="constant of one batch"):
+        trace_step(Remembering(), RAW, 8, 10)
+
+
+def test_folding_keeps_the_function() -> None:
+    module = classifier("resnet18").module
+    image = example_inputs(67, 10, batch=2)[0] / 100
+    folded = fold_batch_norms(module)
+    assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in folded.modules())
+    torch.testing.assert_close(folded(image), module(image), rtol=1e-4, atol=1e-4)
+
+
+def test_batch_norm_that_follows_no_convolution_is_kept() -> None:
+    network = torch.nn.Sequential(torch.nn.BatchNorm2d(3), torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU()).eval()
+    assert isinstance(fold_batch_norms(network).get_submodule("0"), torch.nn.BatchNorm2d)
