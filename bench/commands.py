@@ -1,10 +1,14 @@
 """`unsee bench ...`: each benchmark runs its peers in the same process and prints one JSON line last."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
+from ..errors import ExitCode, UnseeError
 from ..train.pretrained import DEFAULT_NAME
+from .resize import ResizeRule
 
 app = typer.Typer(help="Measure speed against peers; the last line printed is JSON.", no_args_is_help=True)
 Rounds = Annotated[int, typer.Option(min=1, help="rounds; ratios are medians over them")]
@@ -35,3 +39,45 @@ def pipeline(
     from .pipeline import bench_pipeline
 
     bench_pipeline(images, model, count, rounds, batch_size)
+
+
+def evaluate(
+    pred: Annotated[Path | None, typer.Option(help="folder of maps")] = None,
+    gt: Annotated[Path | None, typer.Option(help="folder of masks")] = None,
+    dataset_json: Annotated[Path | None, typer.Option(help="data sets, as PySODEvalToolkit lists them")] = None,
+    method_json: Annotated[Path | None, typer.Option(help="methods, as PySODEvalToolkit lists them")] = None,
+    include_datasets: Annotated[list[str] | None, typer.Option(help="data sets to score [default: all]")] = None,
+    include_methods: Annotated[list[str] | None, typer.Option(help="methods to score [default: all]")] = None,
+    protocol: Annotated[str, typer.Option(help="pysod, cheng or lps")] = "pysod",
+    metrics: Annotated[
+        str, typer.Option("--metrics", "--metric-names", help="names with commas")
+    ] = "mae,fmeasure,em,sm,wfm",
+    resize: Annotated[
+        ResizeRule | None, typer.Option(help="how a map comes to its mask's size [default: the protocol's]")
+    ] = None,
+    per_image: Annotated[Path | None, typer.Option(help="parquet file, a row a mask")] = None,
+    curves: Annotated[Path | None, typer.Option(help="PNG of precision-recall and F curves")] = None,
+    json: Annotated[Path | None, typer.Option(help="file for the result")] = None,
+    workers: Annotated[int | None, typer.Option(help="threads [default: one a core]")] = None,
+) -> None:
+    """Score maps against masks; exit code 3 when masks lack a map that can be read."""
+    from .evaluate import EvaluationConfig, evaluate_toolkit
+    from .evaluate import evaluate as score
+    from .reports import results_table
+
+    config = EvaluationConfig(protocol, tuple(metrics.replace(",", " ").split()), resize, workers)
+    console = Console(stderr=True)
+    outputs = {"per_image": per_image, "curves": curves, "json": json, "console": console}
+    if pred and gt and not (dataset_json or method_json):
+        results = [score(pred, gt, config, **outputs)]
+    elif dataset_json and method_json and not (pred or gt):
+        chosen = {"datasets": include_datasets or (), "methods": include_methods or ()}
+        results = evaluate_toolkit(dataset_json, method_json, config, **chosen, **outputs)
+    else:
+        raise UnseeError("give --pred and --gt, or --dataset-json and --method-json")
+    Console().print(results_table(results))
+    for result in results:
+        for key, reason in [*((key, "no map") for key in result.missing), *result.unreadable]:
+            console.print(f"{result.method} {result.dataset} {key}: {reason}".strip(), markup=False, soft_wrap=True)
+    if not all(result.complete for result in results):
+        raise typer.Exit(ExitCode.FAILED_ROWS)

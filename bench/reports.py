@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .evaluate import EvaluationResult
 
 ROWS_PER_GROUP = 10_000
+FEW_RESULTS = 3
 TEXT_COLUMNS = ("method", "dataset", "key", "prediction", "mask", "status", "error_message")
 COLUMNS = (
     *((name, pa.string()) for name in TEXT_COLUMNS),
@@ -78,22 +79,27 @@ def draw_curves(path: Path, results: Sequence["EvaluationResult"]) -> None:
 
 
 def results_table(results: Sequence["EvaluationResult"]) -> Table:
-    """Scores to three decimals, one row a result, with what they depend on in the caption."""
+    """Scores to three decimals, with what they depend on in the caption: a line a result, or a column if there are few."""
     first = results[0]
-    table = Table(
-        caption=f"protocol {first.metrics.protocol}, maps resized as {first.resize} does; "
-        f"its F-measure is {first.metrics.headline}"
-    )
+    resized = f"maps resized as {first.resize} does"
+    caption = f"protocol {first.metrics.protocol}, {resized}; its F-measure is {first.metrics.headline}"
     names = [name for name in first.metrics.scores if not name.startswith(("bin", "imagemax"))]
-    for name in ("method", "dataset", "images", "empty masks", "missing", "unreadable", *names):
-        table.add_column(name, justify="left" if name in ("method", "dataset") else "right")
-    for result in results:
-        counts = (
-            result.metrics.images,
-            result.metrics.empty_masks,
-            len(result.missing),
-            len(result.unreadable),
-        )
-        scores = [f"{result.metrics.scores.get(name, float('nan')):.3f}" for name in names]
-        table.add_row(result.method, result.dataset, *map(str, counts), *scores)
+    lines = [
+        ["method", "dataset", "images", "empty masks", "missing", "unreadable", *names],
+        *(_result_cells(result, names) for result in results),
+    ]
+    if len(results) <= FEW_RESULTS:
+        lines = [list(line) for line in zip(*lines, strict=True) if any(line[1:])]
+    table = Table(caption=caption, show_header=len(results) > FEW_RESULTS)
+    for place, title in enumerate(lines[0]):
+        table.add_column(title, justify="left" if place == 0 else "right")
+    for line in lines if len(results) <= FEW_RESULTS else lines[1:]:
+        table.add_row(*line)
     return table
+
+
+def _result_cells(result: "EvaluationResult", names: Sequence[str]) -> list[str]:
+    metrics = result.metrics
+    counts = (metrics.images, metrics.empty_masks, len(result.missing), len(result.unreadable))
+    scores = [f"{metrics.scores.get(name, float('nan')):.3f}" for name in names]
+    return [result.method, result.dataset, *map(str, counts), *scores]
