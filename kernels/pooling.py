@@ -164,8 +164,13 @@ def _statistics_loop(
         sums[:] = 0
         for row in range(height):
             for column in range(width):
-                _add_pixel(lab[image, row, column], row, column, sums[labels[image, row, column]])
-                size[image, labels[image, row, column]] += 1
+                label = labels[image, row, column]
+                sums[label, 0] += known(lab[image, row, column, 0])
+                sums[label, 1] += known(lab[image, row, column, 1])
+                sums[label, 2] += known(lab[image, row, column, 2])
+                sums[label, 3] += column
+                sums[label, 4] += row
+                size[image, label] += 1
         for label in range(len(sums)):
             if size[image, label] > 0:
                 count[image] = label + 1
@@ -173,14 +178,6 @@ def _statistics_loop(
                     color[image, label, channel] = sums[label, channel] / size[image, label]
                 position[image, label, 0] = sums[label, 3] / size[image, label] / width
                 position[image, label, 1] = sums[label, 4] / size[image, label] / height
-
-
-@compiled
-def _add_pixel(pixel: np.ndarray, row: int, column: int, sums: np.ndarray) -> None:
-    for channel in range(3):
-        sums[channel] += known(pixel[channel])
-    sums[3] += column
-    sums[4] += row
 
 
 @compiled
