@@ -77,9 +77,10 @@ class DistillConfig:
     gradient_epochs: int = 200
     learning_rate: float = 2e-3
     gradient_learning_rate: float = 5e-4
+    prediction_weight: float = 0.3
     attention_weight: float = 20.0
     gradient_weight: float = 1.0
-    weight_decay: float = 0.02
+    weight_decay: float = 0.05
     seed: int = 0
     threads: int = 1
     precision: Literal["float32", "bfloat16"] = "bfloat16"
@@ -181,7 +182,9 @@ def _run_epoch(
         batch = draw_batch(lessons, photographs, _some_side(config, generator), generator)
         losses = lesson_losses(network, batch, config, stage.gradient, generator)
         optimizer.zero_grad()
-        (losses * torch.tensor([1.0, config.attention_weight, config.gradient_weight])).sum().backward()
+        (
+            losses * torch.tensor([config.prediction_weight, config.attention_weight, config.gradient_weight])
+        ).sum().backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
         optimizer.step()
         total += losses.detach() / len(order)
