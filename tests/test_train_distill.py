@@ -74,7 +74,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def config(teachers: list[Path], photographs: Path, tmp_path: Path) -> DistillConfig:
     return DistillConfig(
         (photographs,), tuple(teachers), tmp_path / "student", side=32, input_size=40, crops=2, held_out=0.3, batch=2,
-        epochs=2, gradient_epochs=2, precision="float32", save_every=1,
+        epochs=3, precision="float32", save_every=1,
     )  # fmt: skip
 
 
@@ -83,20 +83,20 @@ def test_killed_training_resumes_to_the_same_weights(config: DistillConfig, monk
     saves = 0
     save_state = distill_module.save_state
 
-    def killed_after_the_third_save(path: Path, state: dict[str, object]) -> None:
+    def killed_after_two_saves(path: Path, state: dict[str, object]) -> None:
         nonlocal saves
         save_state(path, state)
         saves += 1
-        if saves in (1, 3):
+        if saves < 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(distill_module, "save_state", killed_after_the_third_save)
+    monkeypatch.setattr(distill_module, "save_state", killed_after_two_saves)
     again = replace(config, output=config.output.with_name("again"))
-    for _ in range(2):  # once within the first stage, once within the second
+    for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             distill(again)
     resumed = distill(again)
-    assert saves == 4
+    assert saves == 3
     for (name, expected), actual in zip(
         whole.module.state_dict().items(), resumed.module.state_dict().values(), strict=True
     ):
@@ -118,9 +118,9 @@ def test_student_checkpoint_is_complete(config: DistillConfig, photographs: Path
 
 
 def test_other_settings_do_not_resume(config: DistillConfig) -> None:
-    distill(replace(config, epochs=1, gradient_epochs=0))
+    distill(replace(config, epochs=1))
     with pytest.raises(UnseeError, match="other settings"):
-        distill(replace(config, epochs=1, gradient_epochs=0, seed=1))
+        distill(replace(config, epochs=1, seed=1))
 
 
 def test_damaged_state_is_one_error(tmp_path: Path) -> None:
@@ -133,13 +133,13 @@ def test_damaged_state_is_one_error(tmp_path: Path) -> None:
 def test_command_trains(config: DistillConfig) -> None:
     options = [f"--teacher={teacher}" for teacher in config.teachers]
     options += [f"--images={config.images[0]}", f"--output={config.output}", "--crops=1", "--float32"]
-    result = CliRunner().invoke(distill_module.app, [*options, "--epochs=1", "--gradient-epochs=1"])
+    result = CliRunner().invoke(distill_module.app, [*options, "--epochs=1"])
     assert result.exit_code == 0, result.output
     assert load_checkpoint(config.output).metadata.network == "unsee_small"
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"side": 30}, {"held_out": 1.0}, {"crops": 0}, {"epochs": -1}, {"teachers": ()}], ids=str
+    "wrong", [{"side": 30}, {"held_out": 1.0}, {"crops": 0}, {"epochs": 0}, {"teachers": ()}], ids=str
 )
 def test_impossible_settings(config: DistillConfig, wrong: dict[str, object]) -> None:
     with pytest.raises(UnseeError):
@@ -152,6 +152,7 @@ def test_folding_keeps_the_outputs() -> None:
         network(torch.randn(4, 3, 48, 48))
     image = torch.randn(2, 3, 48, 40)
     plain = folded(network)
+    assert not plain.training
     assert torch.allclose(network.eval()(image), plain(image), atol=1e-5)
     assert plain.state_dict().keys() == UnseeSmall(7).state_dict().keys()
 
@@ -169,9 +170,7 @@ def test_descent_is_the_exported_one(teachers: list[Path], network: str) -> None
     image, reference, target = pixels, torch.zeros(2, len(LABELS)), torch.full((2,), -1)
     for iteration in range(2):
         image, reference, target, _ = step(image, reference, target, torch.tensor(iteration), torch.tensor(20.0))
-    edited, logits, best = descend(on_pixels(classifier.module, classifier.metadata.input), pixels, 2, 20.0)
-    assert torch.equal(best, target)
-    assert torch.allclose(logits, reference, atol=1e-5)
+    edited = descend(on_pixels(classifier.module, classifier.metadata.input), pixels, 2, 20.0)
     difference, change = edited - image, pixels - image
     assert difference.norm() < 0.02 * change.norm()  # the step counts from the least gradient, which is 0 nearly always
 
@@ -241,10 +240,10 @@ def test_a_batch_keeps_image_and_map_aligned(monkeypatch: pytest.MonkeyPatch) ->
     assert torch.equal(batch.pixels[:, 0, ::CELL, ::CELL], batch.maps)
 
 
-def test_divergence_is_zero_only_for_equal_distributions_and_for_nothing() -> None:
-    wanted = torch.tensor([[0.2, 0.8], [0.0, 0.0]])
-    assert divergence(wanted, torch.tensor([[0.2, 0.8], [0.5, 0.5]]).log()).item() == pytest.approx(0, abs=1e-7)
-    expected = (0.2 * np.log(0.4) + 0.8 * np.log(1.6)) / 2
+def test_divergence_is_zero_only_for_equal_distributions() -> None:
+    wanted = torch.tensor([[0.2, 0.8], [0.0, 1.0]])
+    assert divergence(wanted, torch.tensor([[0.2, 0.8], [1e-30, 1.0]]).log()).item() == pytest.approx(0, abs=1e-7)
+    expected = (0.2 * np.log(0.4) + 0.8 * np.log(1.6) + np.log(2)) / 2
     assert divergence(wanted, torch.full((2, 2), 0.5).log()).item() == pytest.approx(expected, rel=1e-6)
 
 

@@ -1,8 +1,7 @@
-"""Train the small classifier from random weights by distillation: predictions, object maps and input gradients.
+"""Train the small classifier from random weights by distillation of class probabilities and object maps.
 
-Stage 1 trains the network with batch normalisation: its class probabilities follow the teachers' and its attention
-follows the teachers' object maps. Stage 2 folds the normalisation away and
-also makes the positive input gradient of the descent's cost follow the object maps (Jacobian matching).
+The student's class probabilities follow the mean of the teachers'; its attention, which scales its input gradient,
+follows the object maps made of the teachers' input gradients (attention transfer).
 """
 
 import math
@@ -20,7 +19,6 @@ from ..errors import UnseeError
 from .checkpoints import Classifier, load_checkpoint, save_checkpoint
 from .distillation_data import (
     CELL,
-    MAP_STEP,
     Batch,
     Lessons,
     draw_batch,
@@ -28,8 +26,8 @@ from .distillation_data import (
     list_photographs,
     read_lessons,
 )
-from .input_gradient import clamped_cost, descend, on_pixels, positive_gradient, preprocess
-from .metadata import InputSpec, Metadata
+from .input_gradient import preprocess
+from .metadata import InputSpec, Label, Metadata
 from .small import UnseeSmall, folded
 from .training_state import digest_of, load_state, save_state
 
@@ -37,21 +35,8 @@ STATE_FILE = "training.pt"
 STUDENT_INPUT = InputSpec()
 WARM_UP = 0.05
 LARGEST_GRADIENT = 1.0
-FLOOR = 1e-4
-"""Added to shares of a map before their logarithm; an even share of 16x16 cells is 4e-3."""
-State = dict[str, Any]
 WINDOWS = 2
 """Batches are up to this many cells smaller or larger than the configured side."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One of the two parts of the training, with its own schedule; `gradient` is whether input gradients are matched."""
-
-    number: int
-    epochs: int
-    learning_rate: float
-    gradient: bool
 
 
 @dataclass(frozen=True)
@@ -61,7 +46,8 @@ class DistillConfig:
     images: directories of photographs. teachers: checkpoints. output: the directory of the student's checkpoint.
     side: of the training crops on average, in pixels, a multiple of the cell. input_size: of the finished network.
     crops: fixed crops of each photograph. held_out: part of the photographs never trained on.
-    epochs, gradient_epochs: passes over the photographs in stages 1 and 2. save_every: epochs between saved states.
+    epochs: passes over the photographs, one crop of each. save_every: epochs between saved states.
+    prediction_weight, attention_weight: factors on the two losses.
     precision: of the convolutions; `bfloat16` wants a processor with such instructions.
     """
 
@@ -69,17 +55,14 @@ class DistillConfig:
     teachers: tuple[Path, ...]
     output: Path
     side: int = 128
-    input_size: int = 192
+    input_size: int = 160
     crops: int = 12
     held_out: float = 0.1
     batch: int = 64
-    epochs: int = 400
-    gradient_epochs: int = 200
+    epochs: int = 120
     learning_rate: float = 2e-3
-    gradient_learning_rate: float = 5e-4
     prediction_weight: float = 0.3
     attention_weight: float = 20.0
-    gradient_weight: float = 1.0
     weight_decay: float = 0.05
     seed: int = 0
     threads: int = 1
@@ -91,20 +74,16 @@ class DistillConfig:
             raise UnseeError(f"side must be a multiple of {CELL} and at least {4 * CELL}, got {self.side}")
         if not 0 <= self.held_out < 1:
             raise UnseeError(f"held_out must be at least 0 and below 1, got {self.held_out}")
-        if min(self.crops, self.batch, self.threads, self.save_every) < 1 or min(self.epochs, self.gradient_epochs) < 0:
-            raise UnseeError("crops, batch, threads and save_every must be at least 1, epochs at least 0")
+        if min(self.crops, self.batch, self.epochs, self.threads, self.save_every) < 1:
+            raise UnseeError("crops, batch, epochs, threads and save_every must be at least 1")
         if not self.teachers:
             raise UnseeError("distillation needs at least one teacher")
 
-    def stages(self) -> tuple[Stage, Stage]:
-        """Return the two parts of the training."""
-        return (Stage(1, self.epochs, self.learning_rate, False),
-                Stage(2, self.gradient_epochs, self.gradient_learning_rate, True))  # fmt: skip
-
-    def digest(self) -> str:
-        """Return what a resumed training must agree in: everything but places, threads and how often to save."""
-        free = {"output": None, "threads": 0, "save_every": 0, "images": None, "teachers": None}
-        return digest_of(asdict(self) | free)
+    def settings(self) -> dict[str, Any]:
+        """Return what decides the student's weights: everything but the output, threads and how often to save."""
+        named = {"images": [path.name for path in self.images], "teachers": [path.name for path in self.teachers]}
+        values = asdict(self) | named
+        return {name: value for name, value in values.items() if name not in ("output", "threads", "save_every")}
 
 
 def distill(config: DistillConfig, progress: Progress | None = None) -> Classifier:
@@ -123,72 +102,53 @@ def distill(config: DistillConfig, progress: Progress | None = None) -> Classifi
         )  # fmt: skip
         bars.remove_task(task)
         network = train(config, lessons, bars)
-    figures = examine(network, exam) if len(exam) else {}
-    classifier = _classifier(config, network, teachers, {"photographs": len(lessons), "held out": len(exam), **figures})
+    figures = {"photographs": len(lessons), "held out": len(exam), **examine(network, exam)}
+    classifier = _classifier(config, network, teachers[0].labels, figures)
     save_checkpoint(config.output, classifier, torch.float16)
     return classifier
 
 
 def train(config: DistillConfig, lessons: Lessons, bars: Progress) -> UnseeSmall:
-    """Run both stages from the last saved state on; return the folded network in eval mode."""
+    """Train from the last saved state on, or from random weights; return the folded network in eval mode."""
+    state_path, key = config.output / STATE_FILE, digest_of(config.settings())
     torch.manual_seed(config.seed)
     network = UnseeSmall(lessons.predictions.shape[-1], batch_norm=True)
-    state = load_state(config.output / STATE_FILE, config.digest())
-    for stage in config.stages():
-        if stage.number == 2:
-            network = folded(network)
-        if state is None or state["stage"] <= stage.number:
-            resumed = state if state and state["stage"] == stage.number else None
-            _run_stage(config, stage, network, lessons, resumed, bars)
-    return network.eval()
-
-
-def _run_stage(
-    config: DistillConfig, stage: Stage, network: UnseeSmall, lessons: Lessons, resumed: State | None, bars: Progress
-) -> None:
-    """Train `network` in place for the epochs that are left, saving the state now and then."""
-    network.train().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=config.weight_decay)
-    if resumed:
-        network.load_state_dict(resumed["network"])
-        optimizer.load_state_dict(resumed["optimizer"])
-    first = resumed["epoch"] if resumed else 0
-    task = bars.add_task(f"stage {stage.number}", total=stage.epochs, completed=first)
-    for epoch in range(first, stage.epochs):
-        losses = _run_epoch(config, stage, epoch, network, optimizer, lessons)
+    state = load_state(state_path, key) or {"epoch": 0}
+    if state["epoch"]:
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+    task = bars.add_task("epochs", total=config.epochs, completed=state["epoch"])
+    for epoch in range(state["epoch"], config.epochs):
+        losses = _train_epoch(config, epoch, network, optimizer, lessons)
         bars.advance(task)
-        if (epoch + 1) % config.save_every == 0 or epoch + 1 == stage.epochs:
-            state = {"config": config.digest(), "stage": stage.number, "epoch": epoch + 1}
-            state |= {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
-            save_state(config.output / STATE_FILE, state)
-            bars.console.print(f"stage {stage.number}, epoch {epoch + 1} of {stage.epochs}: {losses}")
+        if (epoch + 1) % config.save_every == 0 or epoch + 1 == config.epochs:
+            state = {"config": key, "epoch": epoch + 1}
+            save_state(state_path, state | {"network": network.state_dict(), "optimizer": optimizer.state_dict()})
+            bars.console.print(f"epoch {epoch + 1} of {config.epochs}: {losses}")
+    return folded(network)
 
 
-def _run_epoch(
-    config: DistillConfig,
-    stage: Stage,
-    epoch: int,
-    network: UnseeSmall,
-    optimizer: torch.optim.Optimizer,
-    lessons: Lessons,
+def _train_epoch(
+    config: DistillConfig, epoch: int, network: UnseeSmall, optimizer: torch.optim.Optimizer, lessons: Lessons
 ) -> str:
-    """Show the network one crop of every photograph; all chance follows from seed, stage and epoch. Returns the losses."""
-    generator = Generator().manual_seed(digest_seed(config.seed, stage.number, epoch))
+    """Show the network one crop of every photograph; return the mean losses. All chance follows from seed and epoch."""
+    generator = torch.manual_seed(int(digest_of([config.seed, epoch]), 16) % 2**63)  # of dropout as well
     order = torch.randperm(len(lessons), generator=generator).split(config.batch)
-    total = torch.zeros(3)
+    total = torch.zeros(2)
     for number, photographs in enumerate(order):
         for group in optimizer.param_groups:
-            group["lr"] = stage.learning_rate * schedule((epoch + number / len(order)) / stage.epochs)
-        batch = draw_batch(lessons, photographs, _some_side(config, generator), generator)
-        losses = lesson_losses(network, batch, config, stage.gradient, generator)
+            group["lr"] = config.learning_rate * schedule((epoch + number / len(order)) / config.epochs)
+        losses = lesson_losses(
+            network, draw_batch(lessons, photographs, _some_side(config, generator), generator), config
+        )
         optimizer.zero_grad()
-        (
-            losses * torch.tensor([config.prediction_weight, config.attention_weight, config.gradient_weight])
-        ).sum().backward()
+        (losses * torch.tensor([config.prediction_weight, config.attention_weight])).sum().backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
         optimizer.step()
         total += losses.detach() / len(order)
-    return "predictions {:.3f}, attention {:.3f}, gradient {:.3f}".format(*total.tolist())
+    return "predictions {:.3f}, attention {:.4f}".format(*total.tolist())
 
 
 def _some_side(config: DistillConfig, generator: Generator) -> int:
@@ -196,51 +156,22 @@ def _some_side(config: DistillConfig, generator: Generator) -> int:
     return config.side + CELL * int(torch.randint(-WINDOWS, WINDOWS + 1, (), generator=generator))
 
 
-def digest_seed(*numbers: int) -> int:
-    """Return a seed that follows from several numbers."""
-    return int(digest_of(numbers), 16) % 2**63
-
-
 def schedule(position: float) -> float:
-    """Return the factor on the learning rate at `position` (0..1) of a stage: a short rise, then half a cosine to 0."""
+    """Return the factor on the learning rate at `position` (0..1) of the training: a short rise, then half a cosine."""
     return min(position / WARM_UP, 0.5 + 0.5 * math.cos(math.pi * position))
 
 
-def lesson_losses(
-    network: UnseeSmall, batch: Batch, config: DistillConfig, gradient: bool, generator: Generator
-) -> Tensor:
-    """Return what the student misses of the teachers: the divergence of its class probabilities, the mean square error
-    of its attention and, or 0, the divergence of its input gradient's shares of the cells.
-    """
+def lesson_losses(network: UnseeSmall, batch: Batch, config: DistillConfig) -> Tensor:
+    """Return the divergence of the student's class probabilities and the mean square error of its attention, [2]."""
     with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16"):
         logits, attention = network.attend(preprocess(batch.pixels, STUDENT_INPUT))
-        slope = _slope_on_descent(network, batch.pixels, generator) if gradient else None
     predictions = divergence(batch.predictions, torch.log_softmax(logits.float(), 1))
     wanted = torch.nn.functional.adaptive_avg_pool2d(batch.maps, (attention.shape[2], attention.shape[3]))
-    misplaced = (attention[:, 0].float() - wanted).square().mean()
-    if slope is None:
-        return torch.stack([predictions, misplaced, torch.zeros(())])
-    cells = torch.nn.functional.avg_pool2d(slope.float(), CELL)
-    share = (cells / cells.sum((2, 3), keepdim=True).clamp(min=1e-20)).mean(1)
-    wanted_share = batch.maps / batch.maps.sum((1, 2), keepdim=True).clamp(min=1e-3)
-    return torch.stack([predictions, misplaced, divergence(wanted_share, (share + FLOOR).log())])
-
-
-def _slope_on_descent(network: UnseeSmall, pixels: Tensor, generator: Generator) -> Tensor:
-    """Return the positive gradient [B,3,H,W] of the descent's cost after 0 to 3 steps of one of several sizes.
-
-    Few large steps stand for the many of a whole descent, along which the clamp decides the gradient's direction.
-    """
-    iterations, doublings = (int(torch.randint(4, (), generator=generator)) for _ in range(2))
-    student = on_pixels(network, STUDENT_INPUT)
-    edited, reference, target = descend(student, pixels, iterations, MAP_STEP * 2**doublings)
-    edited.requires_grad_()
-    cost = clamped_cost(student(edited).float(), reference, target)
-    return positive_gradient(cost, edited, create_graph=True)
+    return torch.stack([predictions, (attention[:, 0].float() - wanted).square().mean()])
 
 
 def divergence(wanted: Tensor, log_estimate: Tensor) -> Tensor:
-    """Return the mean over images of the Kullback-Leibler divergence of distributions [B,...]; one of sum 0 counts 0."""
+    """Return the mean over images of the Kullback-Leibler divergence of distributions [B,N]."""
     return (torch.xlogy(wanted, wanted) - wanted * log_estimate).sum() / len(wanted)
 
 
@@ -261,18 +192,15 @@ def examine(network: UnseeSmall, exam: Lessons) -> dict[str, float]:
 
 
 def _classifier(
-    config: DistillConfig, network: UnseeSmall, teachers: list[Classifier], figures: dict[str, float]
+    config: DistillConfig, network: UnseeSmall, labels: tuple[Label, ...], figures: dict[str, float]
 ) -> Classifier:
     provenance = {
         "origin": "trained from random initialisation by distillation (unsee train distill)",
-        "teachers": [teacher.metadata.network for teacher in teachers],
-        "settings": {name: value for name, value in asdict(config).items() if not isinstance(value, (tuple, Path))},
+        "settings": config.settings(),
         "figures": figures,
     }
-    metadata = Metadata(
-        "unsee_small", replace(STUDENT_INPUT, size=config.input_size), len(teachers[0].labels), provenance
-    )
-    return Classifier(network.requires_grad_(False), metadata, teachers[0].labels)
+    metadata = Metadata("unsee_small", replace(STUDENT_INPUT, size=config.input_size), len(labels), provenance)
+    return Classifier(network.requires_grad_(False), metadata, labels)
 
 
 def _progress() -> Progress:
@@ -288,11 +216,14 @@ def main(
     images: Annotated[list[Path], typer.Option(help="Directory of photographs; may be given several times.")],
     teacher: Annotated[list[Path], typer.Option(help="Checkpoint directory of a teacher; may be given several times.")],
     output: Annotated[Path, typer.Option(help="Directory of the student's checkpoint; a killed training resumes.")],
-    epochs: Annotated[int, typer.Option(help="Passes over the photographs before input gradients are matched.")] = 400,
-    gradient_epochs: Annotated[int, typer.Option(help="Passes that match input gradients as well.")] = 200,
-    input_size: Annotated[int, typer.Option(help="Side of the finished classifier's input in pixels.")] = 192,
-    crops: Annotated[int, typer.Option(help="Fixed crops of each photograph.")] = 12,
-    held_out: Annotated[float, typer.Option(help="Part of the photographs that is never trained on.")] = 0.1,
+    epochs: Annotated[int, typer.Option(help="Passes over the photographs.")] = DistillConfig.epochs,
+    input_size: Annotated[
+        int, typer.Option(help="Side of the classifier's input in pixels.")
+    ] = DistillConfig.input_size,
+    crops: Annotated[int, typer.Option(help="Fixed crops of each photograph.")] = DistillConfig.crops,
+    held_out: Annotated[
+        float, typer.Option(help="Part of the photographs that is never trained on.")
+    ] = DistillConfig.held_out,
     threads: Annotated[int, typer.Option(help="Processor threads.")] = 1,
     seed: Annotated[int, typer.Option(help="Seed of weights, crops and order.")] = 0,
     float32: Annotated[bool, typer.Option(help="Train in float32, on processors without bfloat16.")] = False,
@@ -301,7 +232,6 @@ def main(
     distill(
         DistillConfig(
             tuple(images), tuple(teacher), output, input_size=input_size, crops=crops, held_out=held_out,
-            epochs=epochs, gradient_epochs=gradient_epochs, seed=seed, threads=threads,
-            precision="float32" if float32 else "bfloat16",
+            epochs=epochs, seed=seed, threads=threads, precision="float32" if float32 else "bfloat16",
         )
     )  # fmt: skip

@@ -193,7 +193,7 @@ def photograph_map(teachers: Sequence[Classifier], photograph: Image.Image) -> T
     for teacher in teachers:
         pixels = _resized(photograph, [(0.0, 0.0, 1.0, 1.0)], teacher.metadata.input.size)
         network = on_pixels(teacher.module, teacher.metadata.input)
-        edited, _, _ = descend(network, pixels, MAP_ITERATIONS, MAP_STEP)
+        edited = descend(network, pixels, MAP_ITERATIONS, MAP_STEP)
         maps.append(object_map(pixels, change_map(pixels, edited), MAP_GRID))
     return torch.cat(maps).mean(0)
 

@@ -1,4 +1,4 @@
-"""The gradient of a classifier's output by its pixels, differentiable once more, for distillation (spec 2.1, 2.5)."""
+"""Raw saliency maps of teachers by a short descent on the pixels (spec 2.1, 2.5), for distillation."""
 
 from collections.abc import Callable
 
@@ -31,26 +31,18 @@ def clamped_cost(logits: Tensor, reference: Tensor, target: Tensor) -> Tensor:
     return logits.gather(1, target[:, None])[:, 0] + GAMMA * ((logits - reference) * others).square().sum(1)
 
 
-def positive_gradient(cost: Tensor, pixels: Tensor, create_graph: bool = False) -> Tensor:
-    """Return max(dF/dX, 0) [B,3,H,W] of the costs [B] of the images `pixels`."""
-    (gradient,) = torch.autograd.grad(cost.sum(), pixels, create_graph=create_graph)
-    return gradient.clamp(min=0)
-
-
-def descend(network: Network, pixels: Tensor, iterations: int, step: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Descend on the images [B,3,H,W] by `step` grey levels of the gradient scaled to 0..1 per channel and image.
-
-    Returns the edited images (`pixels` itself for no iterations), the original logits [B,N] and their top-1 [B].
-    """
+def descend(network: Network, pixels: Tensor, iterations: int, step: float) -> Tensor:
+    """Return the images [B,3,H,W] after `iterations` steps along the positive gradient, scaled to 0..`step` grey levels."""
     with torch.no_grad():
-        reference = network(pixels).float()
+        reference = network(pixels)
     target = reference.argmax(1)
     edited = pixels
     for _ in range(iterations):
         edited = edited.detach().requires_grad_()
-        gradient = positive_gradient(clamped_cost(network(edited).float(), reference, target), edited)
+        (gradient,) = torch.autograd.grad(clamped_cost(network(edited), reference, target).sum(), edited)
+        gradient = gradient.clamp(min=0)
         edited = edited.detach() - step * gradient / gradient.amax((2, 3), keepdim=True).clamp(min=1e-30)
-    return edited.detach(), reference, target
+    return edited
 
 
 def change_map(original: Tensor, edited: Tensor) -> Tensor:

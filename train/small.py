@@ -79,10 +79,10 @@ class UnseeSmall(nn.Module):
 
 
 def folded(network: UnseeSmall) -> UnseeSmall:
-    """Return a copy in which every batch normalisation, with its running statistics, is part of its convolution."""
+    """Return a copy in eval mode in which every batch normalisation is part of its convolution."""
     network = copy.deepcopy(network).eval()
     for module in network.modules():
         if isinstance(module, Convolution) and isinstance(module.norm, nn.BatchNorm2d):
             module.conv = fuse_conv_bn_eval(module.conv, module.norm)
             module.norm = nn.Identity()
-    return network.train()
+    return network
