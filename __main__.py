@@ -11,7 +11,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from .bench.commands import app as bench
-from .bench.commands import evaluate
+from .bench.commands import evaluate, report
 from .engine.config import Distributor, OnError, OutputFormat, RunConfig
 from .engine.presets import Preset
 from .engine.sharding import OutputNames, Sharding
@@ -49,6 +49,7 @@ app = typer.Typer(
 
 app.add_typer(bench, name="bench")
 app.command("eval")(evaluate)
+app.command()(report)
 
 
 @app.command()

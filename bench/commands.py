@@ -81,3 +81,17 @@ def evaluate(
             console.print(f"{result.method} {result.dataset} {key}: {reason}".strip(), markup=False, soft_wrap=True)
     if not all(result.complete for result in results):
         raise typer.Exit(ExitCode.FAILED_ROWS)
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(help="run directory")],
+    output: Annotated[Path | None, typer.Option(help="HTML file [default: report.html in the folder]")] = None,
+    gt: Annotated[Path | None, typer.Option(help="folder of masks to score the maps against")] = None,
+    compare: Annotated[Path | None, typer.Option(help="another run: show where the two differ most")] = None,
+    most: Annotated[int, typer.Option(min=1, help="images that a comparison shows")] = 200,
+) -> None:
+    """Write a page of a run to look through, or of the images on which two runs differ most."""
+    from . import report as pages
+
+    path = pages.compare(folder, compare, output, most) if compare else pages.report(folder, output, gt)
+    Console().print(str(path), soft_wrap=True)
