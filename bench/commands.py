@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from ..engine.presets import Preset
 from ..errors import ExitCode, UnseeError
+from ..options import with_preset
 from ..train.pretrained import DEFAULT_NAME
 from .resize import ResizeRule
 
@@ -95,3 +97,43 @@ def report(
 
     path = pages.compare(folder, compare, output, most) if compare else pages.report(folder, output, gt)
     Console().print(str(path), soft_wrap=True)
+
+
+@app.command()
+@with_preset
+def quality(
+    images: Annotated[Path, typer.Option(help="folder of photographs")],
+    gt: Annotated[Path, typer.Option(help="folder of masks")],
+    preset: Preset,
+    models: Annotated[str, typer.Option(help="models with commas")] = DEFAULT_NAME,
+    methods: Annotated[
+        str, typer.Option(help="gradient, presets, or given (--preset with its constants), with commas")
+    ] = "gradient,paper,reference",
+    maps: Annotated[list[str] | None, typer.Option(help="NAME=DIR of foreign maps to score as well")] = None,
+    protocol: Annotated[str, typer.Option(help="pysod, cheng or lps")] = "cheng",
+    limit: Annotated[int | None, typer.Option(min=1, help="photographs [default: all]")] = None,
+    batch_size: Annotated[int, typer.Option(min=1)] = 8,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")] = "auto",
+    backend: Annotated[str, typer.Option(help="auto or the name of a runtime")] = "auto",
+    output: Annotated[Path | None, typer.Option(help="folder for JSON, Markdown and parquet")] = None,
+) -> None:
+    """Score models, methods and stages against masks, with images a second beside every figure."""
+    from .quality import QualityConfig, bench_quality
+
+    foreign = dict(item.split("=", 1) for item in maps or [] if "=" in item)
+    if len(foreign) != len(maps or []):
+        raise UnseeError(f"--maps takes NAME=DIR, got {maps}")
+    config = QualityConfig(
+        images=images,
+        masks=gt,
+        models=tuple(models.split(",")),
+        methods=tuple(methods.split(",")),
+        maps={name: Path(folder) for name, folder in foreign.items()},
+        given=preset,
+        protocol=protocol,
+        limit=limit,
+        batch_size=batch_size,
+        device=device,
+        backend=backend,
+    )
+    bench_quality(config, output)
