@@ -42,7 +42,7 @@ def finish(delta: np.ndarray, images: np.ndarray, config: PostConfig) -> Maps:
     smoothed, weight = pruned, np.float32(1)
     if config.segments:
         lab = rgb_to_lab(images)
-        labels = slic_lab(lab, segments=config.segments, compactness=config.compactness)
+        labels = slic_lab(lab, config.segments, config.compactness, config.smallest_superpixel)
         smoothed = normalize(superpixel_mean(pruned, labels), config.normalization)
         if config.low_level:
             weight = _low_level_weight(lab, labels, config)

@@ -22,6 +22,7 @@ class PostConfig:
     normalization: Annotated[Normalization, "how pruned, refined and finished maps are scaled"] = "minmax"
     segments: Annotated[int, "superpixels an image; 0 turns the smoothing off"] = 100
     compactness: Annotated[float, "compactness of superpixels"] = 10.0
+    smallest_superpixel: Annotated[float, "components up to this share of the mean superpixel join a neighbour"] = 0.25
     low_level: Annotated[bool, "weigh the map by low-level colour contrast (B6)"] = True
     alpha: Annotated[float, "weight of the map where the colour contrast is zero"] = 0.2
     distribution_k: Annotated[float, "exponent of the colour distribution"] = 6.0
