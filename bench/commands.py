@@ -137,3 +137,18 @@ def quality(
         backend=backend,
     )
     bench_quality(config, output)
+
+
+@app.command()
+def distribution(
+    images: Annotated[str, typer.Option(help="folder of photographs")],
+    model: Annotated[str, typer.Option("--model", "-m")] = DEFAULT_NAME,
+    shards: Annotated[int, typer.Option(min=2)] = 4,
+    samples: Annotated[int, typer.Option(min=1, help="images a shard")] = 256,
+    iterations: Annotated[int, typer.Option(min=1)] = 2,
+    rounds: Rounds = 3,
+) -> None:
+    """One process against one and two Ray actors, a core each."""
+    from .distribution import bench_distribution
+
+    bench_distribution(images, model, shards, samples, iterations, rounds)
