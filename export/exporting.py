@@ -51,13 +51,18 @@ def export_bundle(
     """
     for package in ("torch", "onnx", "onnxscript", "onnxruntime"):
         require(package, "export", "exporting a model")
+    from ..train.models import load_classifier
+
     if directory.exists() and not is_bundle(directory) and any(directory.iterdir()):
         raise UnseeError(f"{directory} exists and is not a bundle: name another directory")
     draft = directory.with_name(f".{directory.name}.tmp")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     try:
-        bundle = _draft(model, draft, config, preset or {}, weights, probes, finish)
+        classifier = load_classifier(model, weights)
+        bundle = write_network(classifier, draft, config, preset)
+        _write_probe(classifier, bundle, probes, finish)
+        write_bundle(bundle)
         parity = check_bundle(draft, finish=finish)
         write_bundle(replace(bundle, parity=parity.to_json()))
         if directory.exists():
@@ -86,33 +91,23 @@ def check_bundle(
     return parity
 
 
-def _draft(
-    model: str,
-    directory: Path,
-    config: DescentConfig,
-    preset: dict[str, Any],
-    weights: str | None,
-    probes: np.ndarray | None,
-    finish: Finish,
+def write_network(
+    classifier: "Classifier", directory: Path, config: DescentConfig, preset: dict[str, Any] | None = None
 ) -> Bundle:
-    """Write every file of a bundle, its description without a parity report last."""
-    from ..train.models import fingerprint, load_classifier
+    """Write a classifier's step.onnx and labels.json, and return the bundle that they become with a probe."""
+    from ..train.models import fingerprint
     from .descent import PixelClassifier
     from .folding import fold_batch_norms
     from .graph import export_step
     from .onnx import OPSET, tensors, write_step
 
-    classifier = load_classifier(model, weights)
+    preset = preset or {}
     spec, classes = classifier.metadata.input, len(classifier.labels)
     network = PixelClassifier(fold_batch_norms(classifier.module), spec).eval().requires_grad_(False)
     properties = {"model": fingerprint(classifier), "descent": digest_of(descent_to_json(config)), **_named(preset)}
     write_step(export_step(network, config, spec.size, classes), directory / STEP_FILE, properties)
     write_json(directory / LABELS_FILE, labels_to_json(classifier.labels))
-    images = synthetic_images(spec.size) if probes is None else probes
-    layouts = [{"channels_last": True}, {"channels_last": False}, {"double": True}]
-    eager, other, exact = (partial(_eager, classifier, layout) for layout in layouts)
-    make_probe(images, config, eager, other, exact, finish).save(directory / PROBE_FILE)
-    bundle = Bundle(
+    return Bundle(
         directory=directory,
         model_id=properties["model"],
         network=classifier.metadata.network,
@@ -124,8 +119,13 @@ def _draft(
         tensors=tensors(directory / STEP_FILE),
         versions={tool: version(tool) for tool in TOOLS},
     )
-    write_bundle(bundle)
-    return bundle
+
+
+def _write_probe(classifier: "Classifier", bundle: Bundle, images: np.ndarray | None, finish: Finish) -> None:
+    layouts = [{"channels_last": True}, {"channels_last": False}, {"double": True}]
+    eager, other, exact = (partial(_eager, classifier, layout) for layout in layouts)
+    pixels = synthetic_images(bundle.input.size) if images is None else images
+    make_probe(pixels, bundle.descent, eager, other, exact, finish).save(bundle.directory / PROBE_FILE)
 
 
 def _eager(classifier: "Classifier", layout: dict[str, bool], config: DescentConfig) -> SteppingSession:

@@ -214,7 +214,8 @@ def synthetic_images(size: int, count: int = 4) -> np.ndarray:
         coarse = generator.random((count, cells, cells, 3))
         index = np.arange(size) * cells // size
         total += coarse[:, index][:, :, index] * generator.random((count, 1, 1, 3))
-    return np.rint(total / total.max((1, 2, 3), keepdims=True) * 255).astype(np.uint8)
+    noise = generator.random((count, size, size, 3)) * 0.1  # without it, flat areas would be full of equal maxima
+    return np.rint((total / total.max((1, 2, 3), keepdims=True) * 0.9 + noise) * 255).astype(np.uint8)
 
 
 def _updates(
