@@ -18,9 +18,10 @@ from unsee.train import distill as distill_module
 from unsee.train import distillation_data
 from unsee.train.background import geodesic, lab, object_map
 from unsee.train.checkpoints import Classifier, load_checkpoint, save_checkpoint
-from unsee.train.distill import DistillConfig, distill, divergence, schedule
+from unsee.train.commands import app
+from unsee.train.distill import distill, divergence, schedule
+from unsee.train.distillation_config import CELL, DistillConfig
 from unsee.train.distillation_data import (
-    CELL,
     Lessons,
     class_order,
     draw_batch,
@@ -70,8 +71,17 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def lessons(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which all trainings keep their lessons, so that equal ones are computed once."""
+    return tmp_path_factory.mktemp("lessons")
+
+
 @pytest.fixture
-def config(teachers: list[Path], photographs: Path, tmp_path: Path) -> DistillConfig:
+def config(teachers: list[Path], photographs: Path, lessons: Path, tmp_path: Path) -> DistillConfig:
+    for name in ("student", "again"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "lessons").symlink_to(lessons)
     return DistillConfig(
         (photographs,), tuple(teachers), tmp_path / "student", side=32, input_size=40, crops=2, held_out=0.3, batch=2,
         epochs=3, precision="float32", save_every=1,
@@ -133,7 +143,7 @@ def test_damaged_state_is_one_error(tmp_path: Path) -> None:
 def test_command_trains(config: DistillConfig) -> None:
     options = [f"--teacher={teacher}" for teacher in config.teachers]
     options += [f"--images={config.images[0]}", f"--output={config.output}", "--crops=1", "--float32"]
-    result = CliRunner().invoke(distill_module.app, [*options, "--epochs=1"])
+    result = CliRunner().invoke(app, ["distill", *options, "--epochs=1"])
     assert result.exit_code == 0, result.output
     assert load_checkpoint(config.output).metadata.network == "unsee_small"
 

@@ -5,27 +5,16 @@ follows the object maps made of the teachers' input gradients (attention transfe
 """
 
 import math
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from dataclasses import replace
 
 import torch
-import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Generator, Tensor
 
-from ..errors import UnseeError
 from .checkpoints import Classifier, load_checkpoint, save_checkpoint
-from .distillation_data import (
-    CELL,
-    Batch,
-    Lessons,
-    draw_batch,
-    is_held_out,
-    list_photographs,
-    read_lessons,
-)
+from .distillation_config import CELL, DistillConfig
+from .distillation_data import Batch, Lessons, draw_batch, is_held_out, list_photographs, read_lessons
 from .input_gradient import preprocess
 from .metadata import InputSpec, Label, Metadata
 from .small import UnseeSmall, folded
@@ -37,53 +26,6 @@ WARM_UP = 0.05
 LARGEST_GRADIENT = 1.0
 WINDOWS = 2
 """Batches are up to this many cells smaller or larger than the configured side."""
-
-
-@dataclass(frozen=True)
-class DistillConfig:
-    """What one distillation does.
-
-    images: directories of photographs. teachers: checkpoints. output: the directory of the student's checkpoint.
-    side: of the training crops on average, in pixels, a multiple of the cell. input_size: of the finished network.
-    crops: fixed crops of each photograph. held_out: part of the photographs never trained on.
-    epochs: passes over the photographs, one crop of each. save_every: epochs between saved states.
-    prediction_weight, attention_weight: factors on the two losses.
-    precision: of the convolutions; `bfloat16` wants a processor with such instructions.
-    """
-
-    images: tuple[Path, ...]
-    teachers: tuple[Path, ...]
-    output: Path
-    side: int = 128
-    input_size: int = 160
-    crops: int = 12
-    held_out: float = 0.1
-    batch: int = 64
-    epochs: int = 120
-    learning_rate: float = 2e-3
-    prediction_weight: float = 0.3
-    attention_weight: float = 20.0
-    weight_decay: float = 0.05
-    seed: int = 0
-    threads: int = 1
-    precision: Literal["float32", "bfloat16"] = "bfloat16"
-    save_every: int = 10
-
-    def __post_init__(self) -> None:
-        if self.side < 4 * CELL or self.side % CELL:
-            raise UnseeError(f"side must be a multiple of {CELL} and at least {4 * CELL}, got {self.side}")
-        if not 0 <= self.held_out < 1:
-            raise UnseeError(f"held_out must be at least 0 and below 1, got {self.held_out}")
-        if min(self.crops, self.batch, self.epochs, self.threads, self.save_every) < 1:
-            raise UnseeError("crops, batch, epochs, threads and save_every must be at least 1")
-        if not self.teachers:
-            raise UnseeError("distillation needs at least one teacher")
-
-    def settings(self) -> dict[str, Any]:
-        """Return what decides the student's weights: everything but the output, threads and how often to save."""
-        named = {"images": [path.name for path in self.images], "teachers": [path.name for path in self.teachers]}
-        values = asdict(self) | named
-        return {name: value for name, value in values.items() if name not in ("output", "threads", "save_every")}
 
 
 def distill(config: DistillConfig, progress: Progress | None = None) -> Classifier:
@@ -179,8 +121,10 @@ def divergence(wanted: Tensor, log_estimate: Tensor) -> Tensor:
 def examine(network: UnseeSmall, exam: Lessons) -> dict[str, float]:
     """Return how the student does on photographs it was not trained on, over their whole-image crops.
 
-    `agreement` is the part with the teachers' top-1 class; `agreement top-5` that whose top-1 is in the student's five.
+    Top-1: the part whose best class is the teachers'; top-5: the part whose five best hold it. Nothing without photographs.
     """
+    if not len(exam):
+        return {}
     scores = []
     for part in torch.arange(len(exam)).split(64):
         crops = torch.from_numpy(exam.crops[part.numpy(), 0]).float()
@@ -206,32 +150,3 @@ def _classifier(
 def _progress() -> Progress:
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     return Progress(*columns, console=Console(stderr=True))
-
-
-app = typer.Typer()
-
-
-@app.command("distill")
-def main(
-    images: Annotated[list[Path], typer.Option(help="Directory of photographs; may be given several times.")],
-    teacher: Annotated[list[Path], typer.Option(help="Checkpoint directory of a teacher; may be given several times.")],
-    output: Annotated[Path, typer.Option(help="Directory of the student's checkpoint; a killed training resumes.")],
-    epochs: Annotated[int, typer.Option(help="Passes over the photographs.")] = DistillConfig.epochs,
-    input_size: Annotated[
-        int, typer.Option(help="Side of the classifier's input in pixels.")
-    ] = DistillConfig.input_size,
-    crops: Annotated[int, typer.Option(help="Fixed crops of each photograph.")] = DistillConfig.crops,
-    held_out: Annotated[
-        float, typer.Option(help="Part of the photographs that is never trained on.")
-    ] = DistillConfig.held_out,
-    threads: Annotated[int, typer.Option(help="Processor threads.")] = 1,
-    seed: Annotated[int, typer.Option(help="Seed of weights, crops and order.")] = 0,
-    float32: Annotated[bool, typer.Option(help="Train in float32, on processors without bfloat16.")] = False,
-) -> None:
-    """Train the small classifier from random weights by distillation from larger ones."""
-    distill(
-        DistillConfig(
-            tuple(images), tuple(teacher), output, input_size=input_size, crops=crops, held_out=held_out,
-            epochs=epochs, seed=seed, threads=threads, precision="float32" if float32 else "bfloat16",
-        )
-    )  # fmt: skip

@@ -13,13 +13,12 @@ from torch import Generator, Tensor
 from ..errors import UnseeError
 from .background import object_map
 from .checkpoints import Classifier
+from .distillation_config import CELL
 from .input_gradient import change_map, descend, on_pixels
 from .metadata import Label
 from .training_state import digest_of
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm"}
-CELL = 8
-"""Side in pixels of one cell of a crop's object map: the student's gradient is compared cell by cell."""
 MAP_GRID = 20
 """Cells along a side of a whole photograph's object map."""
 MAP_ITERATIONS = 4
