@@ -27,8 +27,8 @@ class Bundle:
 
     model_id: as of the checkpoint it was made from. descent: the constants in its graph, and defaults of the loop.
     preset: the whole preset it was exported with, as JSON; the loop and the post-processing are its default.
-    opset, tensors: version of ONNX's operators, and name, type and shape of every input and output. versions: of the
-    tools that made it. parity: the report of the export (see `parity`).
+    precision: that of the network's layers. opset, tensors: version of ONNX's operators, and name, type and shape of
+    every input and output. versions: of the tools that made it. parity: the report of the export (see `parity`).
     """
 
     directory: Path
@@ -38,6 +38,7 @@ class Bundle:
     labels: tuple[Label, ...]
     descent: DescentConfig
     preset: dict[str, Any] = field(default_factory=dict)
+    precision: str = "fp32"
     opset: int = 0
     tensors: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
@@ -65,6 +66,7 @@ def write_bundle(bundle: Bundle) -> None:
         "classes": len(bundle.labels),
         "descent": descent_to_json(bundle.descent),
         "preset": bundle.preset,
+        "precision": bundle.precision,
         "opset": bundle.opset,
         "tensors": bundle.tensors,
         "files": {name: _fingerprint(bundle.directory / name) for name in names},
@@ -95,6 +97,7 @@ def read_bundle(directory: Path) -> Bundle:
             labels=read_labels(directory / LABELS_FILE, int(value["classes"])),
             descent=descent_from_json(value["descent"]),
             preset=dict(value["preset"]),
+            precision=str(value["precision"]),
             opset=int(value["opset"]),
             tensors=dict(value["tensors"]),
             versions=dict(value["versions"]),

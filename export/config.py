@@ -7,6 +7,8 @@ from ..errors import UnseeError
 
 Cost = Literal["clamp", "log-prob", "masked"]
 Gradient = Literal["normalized", "raw"]
+Precision = Literal["fp32", "fp16", "bf16", "fp64"]
+"""What a network's layers compute in; pixels, logits and the cost stay in float32, or in double precision with fp64."""
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,17 @@ import torch
 from torch import Tensor, nn
 
 from ..train.metadata import InputSpec
-from .config import DescentConfig
+from .config import DescentConfig, Precision
 
 Network = Callable[[Tensor], Tensor]
 Step = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor, Tensor]]
+
+DTYPES: dict[Precision, torch.dtype] = {
+    "fp32": torch.float32,
+    "fp16": torch.float16,
+    "bf16": torch.bfloat16,
+    "fp64": torch.float64,
+}
 
 FROM_LOGITS = -1
 """A target of -1 stands for the top-1 class of the first pass."""
@@ -21,9 +28,10 @@ class PixelClassifier(nn.Module):
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, network: nn.Module, spec: InputSpec) -> None:
+    def __init__(self, network: nn.Module, spec: InputSpec, precision: Precision = "fp32") -> None:
         super().__init__()
-        self.network = network
+        self.precision: Precision = precision
+        self.network = network.to(DTYPES[precision])
         self.reverse = spec.channel_order == "BGR"
         std = torch.tensor(spec.std).reshape(1, 3, 1, 1)
         self.register_buffer("scale", spec.range / 255 / std)
@@ -32,7 +40,8 @@ class PixelClassifier(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Return logits [B,N] of RGB pixels [B,3,H,W]."""
         ordered = image.flip(1) if self.reverse else image
-        return self.network(ordered * self.scale - self.shift)
+        pixels = (ordered * self.scale - self.shift).to(DTYPES[self.precision])
+        return self.network(pixels).to(image.dtype)
 
 
 def error_signal(logits: Tensor, reference: Tensor, target: Tensor, config: DescentConfig) -> Tensor:
@@ -57,12 +66,13 @@ def min_max(image: Tensor) -> Tensor:
     return (image - low) / torch.where(extent > 0, extent, 1.0)
 
 
-def build_step(network: Network, config: DescentConfig) -> Step:
+def build_step(network: Network, config: DescentConfig, scaled: bool = False) -> Step:
     """Return step(image, reference, target, iteration, step_size) -> (next image, reference, target, logits).
 
     network maps image [B,3,H,W] to logits [B,N]. image: RGB, 0..255. reference: [B,N], ignored and replaced by the
     logits at iteration 0. target: [B] int64; at iteration 0 a `FROM_LOGITS` becomes the top-1. iteration: int64 [],
-    step_size: float [].
+    step_size: float []. scaled: pull the error signal back at a size of 1 and scale the gradient afterwards, so that
+    it stays within the range of half precision.
     """
 
     def step(
@@ -71,7 +81,11 @@ def build_step(network: Network, config: DescentConfig) -> Step:
         logits, pull_back = torch.func.vjp(network, image)  # pyright: ignore[reportAssignmentType]  # has_aux is off
         reference = torch.where(iteration == 0, logits, reference)
         target = torch.where(target == FROM_LOGITS, logits.argmax(1), target)
-        (gradient,) = pull_back(error_signal(logits, reference, target, config))
+        signal = error_signal(logits, reference, target, config)
+        size = signal.abs().amax(1, keepdim=True) if scaled else None
+        (gradient,) = pull_back(signal if size is None else signal / torch.where(size > 0, size, 1.0))
+        if size is not None:
+            gradient = gradient * size[:, :, None, None]
         return descend_pixels(image, gradient, step_size, config), reference, target, logits
 
     return step

@@ -1,5 +1,6 @@
 """Making a bundle of a classifier, and checking one where it will run."""
 
+import copy
 import shutil
 from dataclasses import replace
 from functools import partial
@@ -23,8 +24,8 @@ from .bundle import (
     read_bundle,
     write_bundle,
 )
-from .config import DescentConfig
-from .parity import Finish, Parity, Probe, make_probe, measure, raw_map, synthetic_images
+from .config import DescentConfig, Precision
+from .parity import LIMITS, Finish, Parity, Probe, make_probe, measure, raw_map, synthetic_images
 from .sessions import SteppingSession, open_bundle
 
 if TYPE_CHECKING:
@@ -39,12 +40,14 @@ def export_bundle(
     config: DescentConfig,
     preset: dict[str, Any] | None = None,
     weights: str | None = None,
+    precision: Precision = "fp32",
     probes: np.ndarray | None = None,
     finish: Finish = raw_map,
 ) -> Bundle:
     """Export a classifier (see `load_classifier`) as a bundle and verify it against eager PyTorch.
 
-    preset: kept in the bundle as the default of a run. probes: uint8 [B,S,S,3], images to verify on, synthetic where
+    preset: kept in the bundle as the default of a run. precision: of the network's layers; half precision is for GPUs,
+    and its limits of parity are wider (`parity.LIMITS`). probes: uint8 [B,S,S,3], images to verify on, synthetic where
     None; they and their maps stay in the bundle for `check_bundle`. finish: makes the maps that are compared. An older
     bundle at `directory` is replaced once the new one is verified. Raises `UnseeError` where the network holds an
     operator without adjoint or `directory` holds something else, `VerificationError` where the parity fails.
@@ -53,6 +56,8 @@ def export_bundle(
         require(package, "export", "exporting a model")
     from ..train.models import load_classifier
 
+    if precision not in LIMITS:
+        raise UnseeError(f"a bundle's precision must be one of {', '.join(LIMITS)}, got {precision!r}")
     if directory.exists() and not is_bundle(directory) and any(directory.iterdir()):
         raise UnseeError(f"{directory} exists and is not a bundle: name another directory")
     draft = directory.with_name(f".{directory.name}.tmp")
@@ -60,7 +65,7 @@ def export_bundle(
     draft.mkdir(parents=True)
     try:
         classifier = load_classifier(model, weights)
-        bundle = write_network(classifier, draft, config, preset)
+        bundle = write_network(classifier, draft, config, preset, precision)
         _write_probe(classifier, bundle, probes, finish)
         write_bundle(bundle)
         parity = check_bundle(draft, finish=finish)
@@ -86,13 +91,17 @@ def check_bundle(
     def opened(config: DescentConfig) -> SteppingSession:
         return open_bundle(bundle, config, device, backend, threads)
 
-    parity = measure(Probe.load(directory / PROBE_FILE), bundle.descent, opened, finish)
+    parity = measure(Probe.load(directory / PROBE_FILE), bundle.descent, opened, finish, bundle.precision)
     parity.require(directory)
     return parity
 
 
 def write_network(
-    classifier: "Classifier", directory: Path, config: DescentConfig, preset: dict[str, Any] | None = None
+    classifier: "Classifier",
+    directory: Path,
+    config: DescentConfig,
+    preset: dict[str, Any] | None = None,
+    precision: Precision = "fp32",
 ) -> Bundle:
     """Write a classifier's step.onnx and labels.json, and return the bundle that they become with a probe."""
     from ..train.models import fingerprint
@@ -103,9 +112,11 @@ def write_network(
 
     preset = preset or {}
     spec, classes = classifier.metadata.input, len(classifier.labels)
-    network = PixelClassifier(fold_batch_norms(classifier.module), spec).eval().requires_grad_(False)
+    module = copy.deepcopy(fold_batch_norms(classifier.module))  # not to be converted in place
+    network = PixelClassifier(module, spec, precision).eval().requires_grad_(False)
     properties = {"model": fingerprint(classifier), "descent": digest_of(descent_to_json(config)), **_named(preset)}
-    write_step(export_step(network, config, spec.size, classes), directory / STEP_FILE, properties)
+    step = export_step(network, config, spec.size, classes, scaled=precision == "fp16")
+    write_step(step, directory / STEP_FILE, properties)
     write_json(directory / LABELS_FILE, labels_to_json(classifier.labels))
     return Bundle(
         directory=directory,
@@ -115,6 +126,7 @@ def write_network(
         labels=classifier.labels,
         descent=config,
         preset=preset,
+        precision=precision,
         opset=OPSET,
         tensors=tensors(directory / STEP_FILE),
         versions={tool: version(tool) for tool in TOOLS},
@@ -122,13 +134,13 @@ def write_network(
 
 
 def _write_probe(classifier: "Classifier", bundle: Bundle, images: np.ndarray | None, finish: Finish) -> None:
-    layouts = [{"channels_last": True}, {"channels_last": False}, {"double": True}]
+    layouts = [{"channels_last": True}, {"channels_last": False}, {"precision": "fp64"}]
     eager, other, exact = (partial(_eager, classifier, layout) for layout in layouts)
     pixels = synthetic_images(bundle.input.size) if images is None else images
     make_probe(pixels, bundle.descent, eager, other, exact, finish).save(bundle.directory / PROBE_FILE)
 
 
-def _eager(classifier: "Classifier", layout: dict[str, bool], config: DescentConfig) -> SteppingSession:
+def _eager(classifier: "Classifier", layout: dict[str, Any], config: DescentConfig) -> SteppingSession:
     from .torch_session import TorchSession
 
     return TorchSession(classifier, config, "cpu", **layout)

@@ -31,22 +31,27 @@ TRACED_BATCH = 5
 VIEWS = {aten.t.default, aten.transpose.int, aten.permute.default, aten.unsqueeze.default, aten.detach.default}
 
 
-def export_step(network: nn.Module, config: DescentConfig, size: int, classes: int) -> torch.export.ExportedProgram:
+def export_step(
+    network: nn.Module, config: DescentConfig, size: int, classes: int, scaled: bool = False
+) -> torch.export.ExportedProgram:
     """Return the descent step of `build_step` as an exported program with dynamic batch size.
 
-    network: in eval mode with frozen parameters, RGB pixels [B,3,size,size] to logits [B,classes]. Raises `UnseeError`
+    network: in eval mode with frozen parameters, RGB pixels [B,3,size,size] to logits [B,classes]. scaled: see
+    `build_step`. Raises `UnseeError`
     naming the operator and its module where there is no adjoint for one.
     """
     inputs = example_inputs(size, classes)
     batch = torch.export.Dim("batch", min=1)
-    graph = trace_step(network, config, size, classes)
+    graph = trace_step(network, config, size, classes, scaled)
     return torch.export.export(graph, inputs, dynamic_shapes=[{0: batch}, {0: batch}, {0: batch}, None, None])
 
 
-def trace_step(network: nn.Module, config: DescentConfig, size: int, classes: int) -> fx.GraphModule:
+def trace_step(
+    network: nn.Module, config: DescentConfig, size: int, classes: int, scaled: bool = False
+) -> fx.GraphModule:
     """Return the step as a graph of forward operators only, symbolic in the batch size and in nothing else."""
     check_operators(network, size)
-    graph = trace(build_step(network, config), example_inputs(size, classes))
+    graph = trace(build_step(network, config, scaled), example_inputs(size, classes))
     _check_live(graph, network)
     return graph
 

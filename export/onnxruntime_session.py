@@ -1,7 +1,6 @@
 """The session that runs a bundle's step.onnx with ONNX Runtime, on the CPU or a CUDA device. No torch needed."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,10 @@ from ..errors import DeviceUnavailableError
 from ..extras import require
 from .bundle import Bundle, check_constants
 from .config import DescentConfig
-from .sessions import SessionInfo, State, SteppingSession
+from .devices import RuntimeDevice
+from .sessions import STATE, SessionInfo, State, SteppingSession
 
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
-STATE = ("image", "reference", "target")
 
 
 class OnnxRuntimeSession(SteppingSession):
@@ -58,8 +57,7 @@ class OnnxRuntimeSession(SteppingSession):
         if count > self.fixed_batch:
             self.fixed_batch = count
             self.buffers, self.session = None, self._open(count)
-        index = np.arange(self.fixed_batch) % count
-        return State(state.image[index], state.reference[index], state.targets[index])
+        return state.padded(self.fixed_batch)
 
     def _buffers(self, batch: int) -> "_Buffers":
         if self.buffers is None or self.buffers.batch != batch:
@@ -144,37 +142,6 @@ def cuda_options(index: int) -> dict[str, Any]:
     return {"device_id": index, "cudnn_conv_algo_search": "EXHAUSTIVE", "enable_cuda_graph": "1"}
 
 
-@dataclass(frozen=True)
-class RuntimeDevice:
-    """Where ONNX Runtime runs: cpu, or cuda with an index."""
-
-    kind: str
-    index: int = 0
-
-    def __str__(self) -> str:
-        return f"cuda:{self.index}" if self.is_cuda else "cpu"
-
-    @property
-    def is_cuda(self) -> bool:
-        """Whether this is a CUDA device."""
-        return self.kind == "cuda"
-
-    @classmethod
-    def parse(cls, device: str, has_cuda_provider: bool) -> "RuntimeDevice":
-        """Return the device of auto, cpu, cuda or cuda:N; auto is CUDA where the provider and a driver are there."""
-        if device == "auto":
-            return cls("cuda" if has_cuda_provider and has_nvidia_driver() else "cpu")
-        kind, _, index = device.partition(":")
-        if kind not in ("cpu", "cuda") or not (index.isdigit() or not index):
-            raise DeviceUnavailableError(f"unknown device {device!r}: use auto, cpu, cuda or cuda:N")
-        return cls(kind, int(index or 0))
-
-
-def has_nvidia_driver() -> bool:
-    """Say whether an NVIDIA driver is loaded on this machine."""
-    return any(Path(path).exists() for path in ("/proc/driver/nvidia/version", "/dev/dxg"))
-
-
 def usable_threads() -> int:
     """Return the threads that the process may use: its CPUs, or OMP_NUM_THREADS as in other numeric libraries."""
     return int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
@@ -185,20 +152,18 @@ class _Buffers:
 
     def __init__(self, runtime: Any, session: Any, device: RuntimeDevice, batch: int, size: int, classes: int) -> None:
         self.runtime, self.device, self.batch = runtime, device, batch
-        shapes = {"image": (batch, 3, size, size), "reference": (batch, classes), "target": (batch,)}
-        types = {"image": np.float32, "reference": np.float32, "target": np.int64}
-        self.states = [{name: self._empty(shapes[name], types[name]) for name in STATE} for _ in range(2)]
-        self.iteration = self._empty((), np.int64)
-        self.step_size = self._empty((), np.float32)
-        self.logits = self._empty(shapes["reference"], np.float32)
+        empty = State.empty(batch, size, classes)
+        self.states = [{name: self._on_device(value) for name, value in empty.named().items()} for _ in range(2)]
+        self.iteration = self._on_device(np.zeros((), np.int64))
+        self.step_size = self._on_device(np.zeros((), np.float32))
+        self.logits = self._on_device(empty.reference)
         self.bindings = [self._bind(session, self.states[turn], self.states[1 - turn]) for turn in range(2)]
         self.options = [self._run_options(turn) for turn in range(2)]
 
     def load(self, state: State) -> None:
         """Set the state that the first iteration reads."""
-        self.states[0]["image"].update_inplace(state.image)
-        self.states[0]["reference"].update_inplace(state.reference)
-        self.states[0]["target"].update_inplace(state.targets)
+        for name, value in state.named().items():
+            self.states[0][name].update_inplace(value)
 
     def run(self, session: Any, turn: int, iteration: int, step_size: float) -> None:
         """Run one iteration, the `turn`-th since `load`."""
@@ -211,8 +176,9 @@ class _Buffers:
         last = self.states[turns % 2]
         return State(*(last[name].numpy().copy() for name in STATE))
 
-    def _empty(self, shape: tuple[int, ...], kind: type) -> Any:
-        return self.runtime.OrtValue.ortvalue_from_numpy(np.zeros(shape, kind), self.device.kind, self.device.index)
+    def _on_device(self, value: np.ndarray) -> Any:
+        """Return a copy: on the CPU the runtime would share the array's memory."""
+        return self.runtime.OrtValue.ortvalue_from_numpy(value.copy(), self.device.kind, self.device.index)
 
     def _bind(self, session: Any, read: dict[str, Any], written: dict[str, Any]) -> Any:
         binding = session.io_binding()

@@ -14,8 +14,9 @@ from .config import DescentConfig
 if TYPE_CHECKING:
     from .sessions import SteppingSession
 
-LARGEST_GRADIENT_ERROR = 1e-3
-LEAST_WITHIN_ONE_LEVEL = 0.995
+LIMITS = {"fp32": (1e-3, 0.995, 1.0), "fp16": (0.15, 0.85, 25.0)}
+"""Largest relative L2 error of the gradient, least share of pixels within 1 level, and drift in levels that is always
+allowed, by precision of the layers."""
 LARGEST_EXCESS = 2.0
 """How many times PyTorch's own rounding error a session's may be where that is above the plain limit."""
 
@@ -90,14 +91,16 @@ class Parity:
     eager_images_per_second: float
     backend: str
     device: str
+    precision: str = "fp32"
 
     @property
     def holds(self) -> bool:
         """Whether the session may be used instead of eager PyTorch."""
+        largest_error, least_share, usual_drift = LIMITS[self.precision]
         return (
-            self.gradient_error <= max(LARGEST_GRADIENT_ERROR, LARGEST_EXCESS * self.eager_gradient_error)
-            and self.within_one_level >= LEAST_WITHIN_ONE_LEVEL
-            and self.drift <= max(1, LARGEST_EXCESS * self.repeatability)
+            self.gradient_error <= max(largest_error, LARGEST_EXCESS * self.eager_gradient_error)
+            and self.within_one_level >= least_share
+            and self.drift <= max(usual_drift, LARGEST_EXCESS * self.repeatability)
             and self.same_targets
         )
 
@@ -111,7 +114,7 @@ class Parity:
             f"gradient: relative L2 error {self.gradient_error:.1e} from double precision "
             f"({self.eager_gradient_error:.1e} by PyTorch in float32)",
             f"maps of one iteration: {self.within_one_level:.3%} of pixels within 1 level "
-            f"(at least {LEAST_WITHIN_ONE_LEVEL:.1%}) on {self.images} images",
+            f"(at least {LIMITS[self.precision][1]:.1%}) on {self.images} images",
             f"maps of all iterations: {self.drift:.2f} levels apart on average "
             f"({self.repeatability:.2f} between two memory formats of PyTorch itself)",
             f"top-1 classes: {'the same' if self.same_targets else 'DIFFERENT'}",
@@ -154,7 +157,7 @@ def make_probe(
     )
 
 
-def measure(probe: Probe, config: DescentConfig, opened: Opener, finish: Finish) -> Parity:
+def measure(probe: Probe, config: DescentConfig, opened: Opener, finish: Finish, precision: str = "fp32") -> Parity:
     """Compare sessions that `opened` opens with a probe made with the same configuration and `finish`."""
     session, images = opened(config), probe.images
     first = session.descend(images, 1)
@@ -172,6 +175,7 @@ def measure(probe: Probe, config: DescentConfig, opened: Opener, finish: Finish)
         eager_images_per_second=probe.images_per_second,
         backend=session.info.backend,
         device=session.info.device,
+        precision=precision,
     )
 
 

@@ -12,6 +12,9 @@ from ..train.metadata import Label
 from .bundle import Bundle, is_bundle, read_bundle
 from .config import DescentConfig
 
+STATE = ("image", "reference", "target")
+"""The inputs of the step that an iteration changes; its outputs are called next_image and so on."""
+
 
 @dataclass(frozen=True)
 class Descent:
@@ -33,6 +36,21 @@ class State:
     image: np.ndarray
     reference: np.ndarray
     targets: np.ndarray
+
+    @classmethod
+    def empty(cls, batch: int, size: int, classes: int) -> "State":
+        """Return a state of zeros."""
+        image = np.zeros((batch, 3, size, size), np.float32)
+        return cls(image, np.zeros((batch, classes), np.float32), np.zeros(batch, np.int64))
+
+    def named(self) -> dict[str, np.ndarray]:
+        """Return the arrays by the names of the step's inputs."""
+        return dict(zip(STATE, (self.image, self.reference, self.targets), strict=True))
+
+    def padded(self, batch: int) -> "State":
+        """Return a larger batch that repeats this one's images."""
+        index = np.arange(batch) % len(self.image)
+        return State(self.image[index], self.reference[index], self.targets[index])
 
 
 @dataclass(frozen=True)

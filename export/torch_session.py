@@ -3,12 +3,11 @@
 import copy
 
 import torch
-from torch import nn
 
 from ..errors import DeviceUnavailableError
 from ..train.checkpoints import Classifier
 from ..train.models import fingerprint
-from .config import DescentConfig
+from .config import DescentConfig, Precision
 from .descent import PixelClassifier, Step, build_step
 from .sessions import SessionInfo, State, SteppingSession
 
@@ -24,28 +23,28 @@ class TorchSession(SteppingSession):
         config: DescentConfig,
         device: str = "cpu",
         channels_last: bool = True,
-        double: bool = False,
+        precision: Precision = "fp32",
     ) -> None:
-        self.precision = torch.float64 if double else torch.float32
+        self.dtype = torch.float64 if precision == "fp64" else torch.float32
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.device = torch_device(device)
         module = copy.deepcopy(classifier.module)  # `to` would change the caller's
-        network = PixelClassifier(module, classifier.metadata.input).eval().requires_grad_(False)
-        network = network.to(self.device, self.precision, memory_format=self.layout)  # pyright: ignore[reportCallIssue]
+        network = PixelClassifier(module, classifier.metadata.input, precision).eval().requires_grad_(False)
+        network = network.to(self.device, memory_format=self.layout)  # pyright: ignore[reportCallIssue]
         self.step = self._built(network, config)
         size = classifier.metadata.input.size
         super().__init__(
             SessionInfo(fingerprint(classifier), classifier.labels, size, self.backend, str(self.device)), config
         )
 
-    def _built(self, network: nn.Module, config: DescentConfig) -> Step:
-        return build_step(network, config)
+    def _built(self, network: PixelClassifier, config: DescentConfig) -> Step:
+        return build_step(network, config, scaled=network.precision == "fp16")
 
     @torch.no_grad()
     def advance(self, state: State, iterations: int, first: int = 0) -> State:
         """See `SteppingSession.advance`."""
-        image = torch.from_numpy(state.image).to(self.device, self.precision).contiguous(memory_format=self.layout)
-        reference = torch.from_numpy(state.reference).to(self.device, self.precision)
+        image = torch.from_numpy(state.image).to(self.device, self.dtype).contiguous(memory_format=self.layout)
+        reference = torch.from_numpy(state.reference).to(self.device, self.dtype)
         target = torch.from_numpy(state.targets).to(self.device)
         for iteration in range(first, first + iterations):
             count = torch.tensor(iteration, device=self.device)
@@ -60,9 +59,9 @@ class CompiledTorchSession(TorchSession):
 
     backend = "torch-compile"
 
-    def _built(self, network: nn.Module, config: DescentConfig) -> Step:
+    def _built(self, network: PixelClassifier, config: DescentConfig) -> Step:
         mode = "reduce-overhead" if self.device.type == "cuda" else None
-        return torch.compile(build_step(network, config), mode=mode, dynamic=False)
+        return torch.compile(super()._built(network, config), mode=mode, dynamic=False)
 
 
 def torch_device(device: str) -> torch.device:

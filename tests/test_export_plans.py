@@ -1,0 +1,107 @@
+"""What of the GPU sessions can be tested without a GPU: keys of plans, names of devices, refusals."""
+
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from unsee.errors import DeviceUnavailableError, MissingExtraError, UnseeError
+from unsee.export.bundle import Bundle
+from unsee.export.config import DescentConfig
+from unsee.export.devices import RuntimeDevice, has_nvidia_driver
+from unsee.export.onnxruntime_session import cuda_options, tensorrt_options
+from unsee.export.plans import plan_key, read_plan, write_plan
+from unsee.export.tensorrt_session import TensorRtSession
+from unsee.train.metadata import InputSpec, numbered_labels
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    (tmp_path / "step.onnx").write_bytes(b"step")
+    return Bundle(tmp_path, "net-0", "net", InputSpec(), numbered_labels(3), DescentConfig())
+
+
+def test_plan_is_found_again_by_its_key_only(bundle: Bundle) -> None:
+    key = plan_key(bundle, "NVIDIA H100 80GB HBM3", "10.9.0", "tf32", 8)
+    assert read_plan(bundle.directory, key) is None
+    path = write_plan(bundle.directory, key, b"machine code")
+    assert path.name == "step.nvidia-h100-80gb-hbm3-tf32-batch8.plan"
+    assert read_plan(bundle.directory, key) == b"machine code"
+    assert read_plan(bundle.directory, replace(key, tensorrt="10.10.0")) is None
+    assert read_plan(bundle.directory, replace(key, batch_size=4)) is None
+    (bundle.directory / "step.onnx").write_bytes(b"another step")
+    changed = plan_key(bundle, "NVIDIA H100 80GB HBM3", "10.9.0", "tf32", 8)
+    assert read_plan(bundle.directory, changed) is None
+
+
+def test_damaged_plan_is_not_run(bundle: Bundle) -> None:
+    key = plan_key(bundle, "GPU", "10.9.0", "fp32", 1)
+    write_plan(bundle.directory, key, b"machine code").write_bytes(b"machine c0de")
+    with pytest.raises(UnseeError, match="damaged or changed"):
+        read_plan(bundle.directory, key)
+
+
+def test_precision_of_a_plan_fits_its_bundle(bundle: Bundle) -> None:
+    with pytest.raises(UnseeError, match="exported with --precision fp16"):
+        plan_key(bundle, "GPU", "10.9.0", "fp16", 1)
+    half = replace(bundle, precision="fp16")
+    assert plan_key(half, "GPU", "10.9.0", "fp16", 1).precision == "fp16"
+    with pytest.raises(UnseeError, match="cannot be tf32"):
+        plan_key(half, "GPU", "10.9.0", "tf32", 1)
+
+
+@pytest.mark.parametrize(("name", "expected"), [("cpu", "cpu"), ("cuda", "cuda:0"), ("cuda:3", "cuda:3")])
+def test_names_of_devices(name: str, expected: str) -> None:
+    assert str(RuntimeDevice.parse(name, has_cuda=False)) == expected
+
+
+def test_auto_is_cuda_only_with_runtime_and_driver() -> None:
+    assert str(RuntimeDevice.parse("auto", has_cuda=False)) == "cpu"
+    assert RuntimeDevice.parse("auto", has_cuda=True).is_cuda == has_nvidia_driver()
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "cuda:-1", ""])
+def test_unknown_devices(name: str) -> None:
+    with pytest.raises(DeviceUnavailableError, match="unknown device"):
+        RuntimeDevice.parse(name, has_cuda=True)
+
+
+def test_tensorrt_that_is_not_installed_names_its_extra(bundle: Bundle) -> None:
+    if importlib.util.find_spec("tensorrt"):
+        pytest.skip("tensorrt is installed")
+    with pytest.raises(MissingExtraError, match=r"unsee\[tensorrt\]"):
+        TensorRtSession(bundle, bundle.descent, "cuda")
+
+
+def test_engines_of_two_batch_sizes_do_not_share_a_cache_entry(tmp_path: Path) -> None:
+    prefixes = {tensorrt_options(0, tmp_path / "step.onnx", batch)["trt_engine_cache_prefix"] for batch in (1, 8)}
+    assert len(prefixes) == 2
+
+
+def test_convolution_algorithms_are_chosen_explicitly() -> None:
+    assert cuda_options(1)["cudnn_conv_algo_search"] == "EXHAUSTIVE"
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("backend", ["onnxruntime", "ort-tensorrt", "tensorrt"])
+def test_gpu_sessions_equal_the_cpu(backend: str, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    if not has_nvidia_driver():
+        pytest.skip("no NVIDIA driver on this machine")
+    if backend == "tensorrt":
+        pytest.importorskip("tensorrt")
+    from unsee.export.exporting import export_bundle
+    from unsee.export.parity import relative_error
+    from unsee.export.sessions import open_session
+    from unsee.tests.export_models import checkpoint, images
+
+    config = DescentConfig(iterations=3)
+    model = checkpoint(tmp_path / "model", "unsee_small", size=64)
+    export_bundle(str(model), tmp_path / "bundle", config)
+    expected = open_session(str(tmp_path / "bundle"), config, "cpu")
+    session = open_session(str(tmp_path / "bundle"), config, "cuda", backend)
+    for batch in (4, 3, 4):  # the second is padded, the third replays the captured graph
+        pixels = images(batch, 64, seed=batch)
+        actual = session.descend(pixels, 1).delta
+        assert relative_error(actual, expected.descend(pixels, 1).delta).max() < 5e-3
