@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from .bench.commands import app as bench
 from .bench.commands import evaluate, report
-from .engine.config import Distributor, OnError, OutputFormat, RunConfig
+from .engine.config import Distributor, MethodName, OnError, OutputFormat, Refine, RunConfig, Segment, SegmentConfig
 from .engine.presets import Preset
 from .engine.sharding import OutputNames, Sharding
 from .engine.sources import InputFormat, Sources
@@ -60,6 +60,18 @@ def run(
     preset: Preset,
     model: Annotated[str, typer.Option("--model", "-m", help=MODEL_HELP)] = DEFAULT_NAME,
     weights: Annotated[str | None, typer.Option(help="weight file of the network that --model names")] = None,
+    method: Annotated[MethodName, typer.Option(help="b and a are the papers'; the others are what they compare")] = "b",
+    cnn1: Annotated[str | None, typer.Option(help="method a: classifier of whole images [default: --model]")] = None,
+    cnn2: Annotated[str | None, typer.Option(help="method a: classifier of masked images")] = None,
+    cnn3: Annotated[str | None, typer.Option(help="method a: classifier of both, with 2N classes")] = None,
+    refine: Annotated[
+        Refine, typer.Option(help="replace maps by the mean of segmentations from random seeds")
+    ] = "none",
+    segment: Annotated[Segment, typer.Option(help="write a binary mask beside each map")] = "none",
+    proposals: Annotated[
+        str | None, typer.Option(help="folder of proposals for --segment jaccard: OUTPUT/*.png or OUTPUT.mat")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="of the random seeds of --refine and --segment")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")] = "auto",
     backend: Annotated[str, typer.Option(help="auto or the name of a runtime (unsee doctor)")] = "auto",
     batch_size: Annotated[int | None, typer.Option(help="images descended on together [default: automatic]")] = None,
@@ -99,8 +111,12 @@ def run(
     config = RunConfig(
         sources=Sources(tuple(inputs), input_format, path_column),
         output_folder=output_folder,
-        model=model,
+        model=cnn1 or model,
         weights=weights,
+        method=method,
+        cnn2=cnn2,
+        cnn3=cnn3,
+        segmentation=SegmentConfig(segment, refine, proposals=proposals, seed=seed),
         preset=preset,
         device=device,
         backend=backend,

@@ -8,20 +8,24 @@ from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import typer
 
-from .engine.presets import PostConfig, Preset, preset
+from .engine.presets import METHOD_PRESETS, PRESETS, PostConfig, Preset, preset
 from .export.config import DescentConfig
 
 Record = TypeVar("Record", DescentConfig, PostConfig)
 
 
 def with_preset(command: Callable[..., None]) -> Callable[..., None]:
-    """Replace a command's `preset: Preset` by `--preset NAME` and an option for each of the preset's constants."""
+    """Replace a command's `preset: Preset` by `--preset NAME` and an option for each of the preset's constants.
+
+    Without a name a command with an option `method` takes that method's own preset.
+    """
     records = (DescentConfig, PostConfig)
 
     @wraps(command)
-    def parsed(*args: Any, preset: str, **options: Any) -> None:
+    def parsed(*args: Any, preset: str | None, **options: Any) -> None:
+        name = preset or METHOD_PRESETS.get(options.get("method", ""), "reference")
         overrides = [{item.name: options.pop(item.name) for item in fields(record)} for record in records]
-        command(*args, preset=chosen_preset(preset, *overrides), **options)
+        command(*args, preset=chosen_preset(name, *overrides), **options)
 
     own = [item for name, item in inspect.signature(command, eval_str=True).parameters.items() if name != "preset"]
     made = [_preset_option(), *(option for record in records for option in _options(record))]
@@ -42,8 +46,9 @@ def _replaced(record: Record, values: dict[str, Any]) -> Record:
 
 
 def _preset_option() -> inspect.Parameter:
-    annotation = Annotated[str, typer.Option(help="reference: as the authors' code; paper: as printed")]
-    return inspect.Parameter("preset", inspect.Parameter.KEYWORD_ONLY, default="reference", annotation=annotation)
+    text = f"reference: as the authors' code; paper: as printed; of {', '.join(PRESETS)} [default: by method]"
+    annotation = Annotated[str | None, typer.Option(help=text)]
+    return inspect.Parameter("preset", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
 def _options(record: type) -> list[inspect.Parameter]:

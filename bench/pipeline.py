@@ -20,6 +20,7 @@ from rich.table import Table
 from ..engine.config import RunConfig
 from ..engine.decoding import DecodingConfig, decode
 from ..engine.inputs import Input, read
+from ..engine.methods import DescentMethod
 from ..engine.plan import make_plan
 from ..engine.shard import ShardRunner
 from ..engine.sharding import Sharding
@@ -67,7 +68,7 @@ def _ours(members: list[Input], session: Session, config: RunConfig) -> tuple[di
     listing.write_text("\n".join(str(Path(member.path).resolve()) for member in members))
     plan = make_plan(folder, Sources((str(listing),)), {}, config.shards)
     started = time.perf_counter()
-    stats = ShardRunner(session, config).run(plan, 0)
+    stats = ShardRunner(DescentMethod(session, config), config).run(plan, 0)
     return stats["stage_seconds"], time.perf_counter() - started
 
 

@@ -17,13 +17,15 @@ class Batcher:
         self.session = session
         self.size = size or automatic
 
-    def descend(self, images: np.ndarray) -> Descent:
-        """Descend on images, uint8 [B,S,S,3]; where memory runs out the batch is halved, for good."""
+    def descend(self, images: np.ndarray, iterations: int | None = None, targets: np.ndarray | None = None) -> Descent:
+        """Descend as `Session.descend` does; where memory runs out the batch is halved, for good."""
         parts: list[Descent] = []
         start = 0
         while start < len(images) or not parts:
             try:
-                parts.append(self.session.descend(images[start : start + self.size]))
+                part = slice(start, start + self.size)
+                wanted = None if targets is None else targets[part]
+                parts.append(self.session.descend(images[part], iterations, wanted))
                 start += self.size
             except Exception as error:
                 if not is_out_of_memory(error):

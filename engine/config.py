@@ -10,27 +10,67 @@ from .sharding import Sharding
 from .sources import Sources
 
 OutputFormat = Literal["files", "webdataset", "parquet", "npy", "dummy"]
+MethodName = Literal["b", "a", "gradient", "rc", "rbd", "saliency-filters"]
+Segment = Literal["none", "jaccard", "saliencycut"]
+Refine = Literal["none", "ultrametric", "random-walker"]
 OnError = Literal["record", "raise"]
 Distributor = Literal["local", "ray"]
 LARGEST_SHARD = 10_000
 
 
 @dataclass(frozen=True)
+class SegmentConfig:
+    """How maps are refined and masks are made.
+
+    segment: jaccard takes the proposal that fits the refined map best, saliencycut cuts by GrabCut. refine: replaces the
+    finished map by the mean of `runs` segmentations from `points` random seeds each; `jaccard` refines in any case, by
+    default ultrametrically. threshold: of the refined map. dark_share: quantile that background seeds come from.
+    proposals: folder of proposals, our own where None; most_proposals of them are tried. seed: of the random seeds.
+    """
+
+    segment: Segment = "none"
+    refine: Refine = "none"
+    runs: int = 100
+    points: int = 50
+    dark_share: float = 0.3
+    threshold: float = 0.5
+    proposals: str | None = None
+    most_proposals: int = 50
+    segments: int = 100
+    compactness: float = 10.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.segment not in get_args(Segment) or self.refine not in get_args(Refine):
+            raise UnseeError(f"segment must be one of {get_args(Segment)}, refine one of {get_args(Refine)}")
+        if min(self.runs, self.points, self.most_proposals, self.segments) < 1 or not 0 < self.dark_share < 1:
+            raise UnseeError("runs, points, proposals and segments must be at least 1, dark_share between 0 and 1")
+        if self.seed < 0:
+            raise UnseeError(f"seed must be at least 0, got {self.seed}")
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """A run of `unsee run`.
 
-    sources: see `Sources`. output_folder: the run directory. model, weights: see `load_classifier`. device, backend: see
-    `open_session`. batch_size: images descended on together, None for automatic. shards: see `Sharding`. exif,
-    max_pixels, exact_decoding: see `DecodingConfig`. on_error: whether a failed image becomes a row or ends the run.
-    max_error_rate: share of failed images above which the run ends with `ExitCode.FAILED_ROWS`. timeout: seconds in
-    which an image must be read and decoded. workers: decoding and encoding threads of a process. distributor, processes:
-    see `executors`. max_shard_retry: how often a shard is tried again after a crash.
+    sources: see `Sources`. output_folder: the run directory. method: see `methods`. model, weights: see
+    `load_classifier`; method a takes it for CNN1, and makes its maps with cnn2 and cnn3 where they are given.
+    segmentation: see `SegmentConfig`. device, backend: see `open_session`. batch_size: images descended on together,
+    None for automatic. shards: see `Sharding`. exif, max_pixels, exact_decoding: see `DecodingConfig`. on_error: whether
+    a failed image becomes a row or ends the run. max_error_rate: share of failed images above which the run ends with
+    `ExitCode.FAILED_ROWS`. timeout: seconds in which an image must be read and decoded. workers: decoding and encoding
+    threads of a process. distributor, processes: see `executors`. max_shard_retry: how often a shard is tried again
+    after a crash.
     """
 
     sources: Sources
     output_folder: str
     model: str = DEFAULT_NAME
     weights: str | None = None
+    method: MethodName = "b"
+    cnn2: str | None = None
+    cnn3: str | None = None
+    segmentation: SegmentConfig = field(default_factory=SegmentConfig)
     preset: Preset = PRESETS["reference"]
     device: str = "auto"
     backend: str = "auto"
@@ -55,6 +95,10 @@ class RunConfig:
             raise UnseeError(f"samples per shard must be 1 to {LARGEST_SHARD}, got {self.shards.samples}")
         if self.batch_size is not None and self.batch_size < 1:
             raise UnseeError(f"batch size must be at least 1, got {self.batch_size}")
+        if self.method not in get_args(MethodName):
+            raise UnseeError(f"method must be one of {get_args(MethodName)}, got {self.method!r}")
+        if self.method != "a" and (self.cnn2 or self.cnn3):
+            raise UnseeError("cnn2 and cnn3 belong to method a: add --method a")
         if self.workers < 1 or self.processes < 1 or self.timeout <= 0 or self.max_shard_retry < 0:
             raise UnseeError("workers, processes and timeout must be above 0, max shard retry at least 0")
         if not 0 <= self.max_error_rate <= 1:
@@ -68,7 +112,9 @@ class RunConfig:
             "model": model_id,
             "backend": backend,
             "device": device.split(":")[0],
+            "method": self.method,
             **asdict(self.preset),
+            "segmentation": asdict(self.segmentation),
             "batch_size": self.batch_size or "auto",
             "samples_per_shard": self.shards.samples,
             "output_names": self.shards.output_names,

@@ -7,7 +7,7 @@ from PIL import Image
 
 from ..export.sessions import Descent
 from ..train.metadata import Label
-from .postprocess import finish
+from .postprocess import Maps, finish
 from .presets import PostConfig
 
 DIVERGED = "the descent left the range of floating point: lower the step or gamma"
@@ -18,27 +18,38 @@ class Detection:
     """One image's result on the network's grid.
 
     saliency: uint8 [S,S], the finished map. raw: float32 [S,S] in 0..1, the map before any clean-up. target, label,
-    score: index, name and original probability of the class that was unseen. magnitude: largest mean change of a pixel,
-    grey levels.
+    score: index, name and original probability of the class that was unseen, None for a method without a classifier.
+    magnitude: largest mean change of a pixel, grey levels. mask: bool [S,S], the object, where it was segmented.
     """
 
     saliency: np.ndarray
     raw: np.ndarray
-    target: int
-    label: str
-    score: float
-    magnitude: float
+    target: int | None = None
+    label: str | None = None
+    score: float | None = None
+    magnitude: float | None = None
+    mask: np.ndarray | None = None
 
     def resized(self, width: int, height: int) -> np.ndarray:
         """Return the finished map, uint8 [height,width] (bilinear)."""
         return np.asarray(Image.fromarray(self.saliency).resize((width, height), Image.Resampling.BILINEAR))
+
+    def resized_mask(self, width: int, height: int) -> np.ndarray | None:
+        """Return the mask as uint8 [height,width], 0 and 255 (nearest); None where there is none."""
+        if self.mask is None:
+            return None
+        return np.asarray(Image.fromarray(self.mask).convert("L").resize((width, height), Image.Resampling.NEAREST))
 
 
 def detections(
     descent: Descent, images: np.ndarray, config: PostConfig, labels: tuple[Label, ...]
 ) -> list[Detection | None]:
     """Finish the maps of a batch, images uint8 [B,S,S,3]; None stands for an image whose descent diverged."""
-    maps = finish(descent.delta, images, config)
+    return described(finish(descent.delta, images, config), descent, labels)
+
+
+def described(maps: Maps, descent: Descent, labels: tuple[Label, ...]) -> list[Detection | None]:
+    """Return the detections of finished maps, with the classes and probabilities that a descent found."""
     scores = _probabilities(descent)
     return [
         None

@@ -28,8 +28,8 @@ class Saliency:
     """
 
     map: np.ndarray
-    label: str
-    score: float
+    label: str | None
+    score: float | None
     raw: np.ndarray
 
 

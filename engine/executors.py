@@ -21,6 +21,7 @@ from ..export.sessions import SessionInfo, open_session
 from ..extras import require
 from .config import RunConfig
 from .interruption import working
+from .methods import open_method
 from .plan import read_plan
 from .rows import Row
 from .shard import ShardRunner, earlier_shard, is_done
@@ -45,14 +46,12 @@ class ShardWorker:
 
     @cached_property
     def runner(self) -> ShardRunner:
-        """The runner with the loaded model."""
-        config = self.config
-        session = open_session(config.model, config.preset.descent, config.device, config.backend, config.weights)
-        return ShardRunner(session, config)
+        """The runner with the loaded models."""
+        return ShardRunner(open_method(self.config, open_session), self.config)
 
     def info(self) -> SessionInfo:
         """Return what runs where."""
-        return self.runner.session.info
+        return self.runner.method.info
 
     def run(self, job: ShardJob) -> dict[str, Any]:
         """Run one shard and return its stats."""

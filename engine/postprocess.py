@@ -6,6 +6,7 @@ import numpy as np
 
 from ..kernels.color import rgb_to_lab
 from ..kernels.contrast import low_level_map
+from ..kernels.morphology import dilate, erode
 from ..kernels.pooling import paint, superpixel_mean, superpixel_statistics
 from ..kernels.prune import min_max, normalize, prune_hard, prune_soft
 from ..kernels.slic import slic_lab
@@ -32,7 +33,7 @@ def finish(delta: np.ndarray, images: np.ndarray, config: PostConfig) -> Maps:
     """Turn differences [B,3,H,W] (grey levels) and images (uint8 [B,H,W,3]) into maps, each image on its own.
 
     raw: mean over channels, scaled. pruned: small values removed. smoothed: superpixel means (B4). final: weighed by
-    the low-level map (B6), pruned and scaled again. A zero difference gives zero maps.
+    the low-level map (B6), pruned and scaled again, dilated and eroded. A zero difference gives zero maps.
     """
     diverged = np.logical_not(np.isfinite(delta).all((1, 2, 3)))
     delta = np.where(diverged[:, None, None, None], np.float32(0), delta)
@@ -47,7 +48,7 @@ def finish(delta: np.ndarray, images: np.ndarray, config: PostConfig) -> Maps:
         if config.low_level:
             weight = _low_level_weight(lab, labels, config)
     refined = normalize(smoothed * weight, config.normalization)
-    return Maps(raw, pruned, smoothed, _finished(refined, config), magnitude, diverged)
+    return Maps(raw, pruned, smoothed, closed(_finished(refined, config), config), magnitude, diverged)
 
 
 def raw_map(delta: np.ndarray, config: PostConfig) -> np.ndarray:
@@ -57,6 +58,12 @@ def raw_map(delta: np.ndarray, config: PostConfig) -> np.ndarray:
         flat = min_max(delta.reshape(batch * channels, height, width))
         delta = flat.reshape(batch, channels, height, width)
     return normalize(delta.mean(1), "linf")
+
+
+def closed(maps: np.ndarray, config: PostConfig) -> np.ndarray:
+    """Return maps [B,H,W] dilated and eroded by a disk, whose radius is given for a 224-pixel map (A 3.2)."""
+    radius = round(config.closing * maps.shape[2] / 224)
+    return erode(dilate(maps, radius, "disk"), radius, "disk") if radius else maps
 
 
 def _pruned(maps: np.ndarray, config: PostConfig) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""The presets of papers A and B: which constants the descent and the post-processing use (spec sections 2.5, 2.9, 10)."""
+"""The presets of papers A and B: which constants the descent and the post-processing use (spec 1.9, 2.5, 2.9, 10)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 from ..errors import UnseeError
@@ -30,6 +30,7 @@ class PostConfig:
     final_prune: Annotated[FinalPruning, "hard brightens, clips and cuts; soft is as above"] = "hard"
     gain: Annotated[float, "brightening of the refined map"] = 1.7
     final_threshold: Annotated[float, "values of the brightened map up to this become 0"] = 0.2
+    closing: Annotated[int, "radius of the final dilation and erosion in pixels of a 224-pixel map; 0 is none"] = 0
 
     def __post_init__(self) -> None:
         if self.prune not in ("otsu", "soft", "none") or self.final_prune not in ("hard", "soft", "none"):
@@ -38,6 +39,8 @@ class PostConfig:
             raise UnseeError(f"normalization must be minmax, linf, l2 or l1, got {self.normalization!r}")
         if not 0 <= self.theta < 1 or not 0 <= self.final_threshold < 1:
             raise UnseeError("theta and final_threshold must be at least 0 and below 1")
+        if self.closing < 0:
+            raise UnseeError(f"closing must be at least 0, got {self.closing}")
         if self.segments < 0 or self.compactness <= 0 or self.color_sigma <= 0:
             raise UnseeError("segments must be at least 0, compactness and color_sigma above 0")
 
@@ -51,6 +54,9 @@ class Preset:
     post: PostConfig = field(default_factory=PostConfig)
 
 
+PLAIN = PostConfig(segments=0, low_level=False, final_prune="none", closing=5)
+"""Paper A's way from the difference to the map: pruned, scaled, dilated and eroded."""
+
 PRESETS = {
     # What paper B's authors ran (spec 2.5).
     "reference": Preset("reference"),
@@ -60,7 +66,18 @@ PRESETS = {
         DescentConfig(gradient="raw", step=0.03, step_decay=1.0, iterations=10),
         PostConfig(channel_normalization=False, prune="soft", normalization="linf", final_prune="soft"),
     ),
+    # Paper A with the constants that B's authors ran.
+    "a-reference": Preset("a-reference", DescentConfig(cost="log-prob", iterations=15), PLAIN),
+    # Paper A as printed. The step size, which it leaves open, is as large as B's.
+    "a-paper": Preset(
+        "a-paper",
+        DescentConfig(cost="log-prob", gradient="raw", step=0.03, step_decay=1.0, iterations=15),
+        replace(PLAIN, channel_normalization=False, prune="soft", normalization="linf"),
+    ),
 }
+
+METHOD_PRESETS = {"a": "a-reference"}
+"""The presets of methods whose default is not `reference`."""
 
 
 def preset(name: str) -> Preset:

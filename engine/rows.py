@@ -11,6 +11,7 @@ from ..files import flush_and_rename, temporary_of
 
 SUCCESS = "success"
 MAP_COLUMN = "png"
+MASK_COLUMN = "mask_png"
 ROWS_AT_ONCE = 256
 
 SCHEMA = pa.schema(
@@ -31,6 +32,8 @@ SCHEMA = pa.schema(
         ("raw_max", pa.float64()),
         ("map_mean", pa.float64()),
         ("map_sha256", pa.string()),
+        ("mask_area", pa.float64()),
+        ("mask_sha256", pa.string()),
     ]
 )
 
@@ -42,7 +45,8 @@ class Row:
     status: `success` or the stage that failed (`failed_to_read`, `failed_to_decode`, `failed_to_descend`). width,
     height: pixels as displayed. sha256: of the input's bytes. label, score: the class that was unseen and its
     probability in the original image. raw_max: largest mean change of a pixel in grey levels, 0 for a flat map.
-    map_mean: mean of the finished map, 0 to 1. map_sha256: of the map as it is stored.
+    map_mean: mean of the finished map, 0 to 1. map_sha256: of the map as it is stored. mask_area: share of the image
+    that the mask covers. mask_sha256: of the mask as it is stored.
     """
 
     key: str
@@ -61,6 +65,16 @@ class Row:
     raw_max: float | None = None
     map_mean: float | None = None
     map_sha256: str | None = None
+    mask_area: float | None = None
+    mask_sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An image's results in the form in which they are stored: its map and, where it was segmented, its mask."""
+
+    saliency: bytes
+    mask: bytes | None = None
 
 
 class RowsWriter:
@@ -68,14 +82,16 @@ class RowsWriter:
 
     def __init__(self, path: Path, with_maps: bool = False) -> None:
         self.path = path
-        self.schema = SCHEMA.append(pa.field(MAP_COLUMN, pa.binary())) if with_maps else SCHEMA
+        columns = [pa.field(name, pa.binary()) for name in (MAP_COLUMN, MASK_COLUMN)]
+        self.schema = pa.schema([*SCHEMA, *columns]) if with_maps else SCHEMA
         self._writer = pq.ParquetWriter(temporary_of(path), self.schema)
         self._pending: list[dict[str, Any]] = []
 
-    def add(self, row: Row, data: bytes | None = None) -> None:
-        """Append a row, with its map where maps are stored in the rows."""
+    def add(self, row: Row, stored: Stored | None = None) -> None:
+        """Append a row, with its map and mask where they are stored in the rows."""
         names = {"path": printable(row.path), "output": printable(row.output)}
-        self._pending.append({**asdict(row), **names, MAP_COLUMN: data})
+        images = {MAP_COLUMN: stored.saliency, MASK_COLUMN: stored.mask} if stored else {}
+        self._pending.append({**asdict(row), **names, **images})
         if len(self._pending) == ROWS_AT_ONCE:
             self._write()
 

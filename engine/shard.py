@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 
 from ..errors import BadImageError, OutputError
-from ..export.sessions import Descent, Session
 from ..files import write_json
-from .batching import Batcher
 from .config import RunConfig
 from .decoding import DecodedImage, DecodingConfig, DecodingError, decode
-from .detection import DIVERGED, Detection, detections
+from .detection import DIVERGED, Detection
 from .inputs import ReadingError, read
+from .methods import Method
 from .pipeline import StageClock, batched, ordered_map, ordered_map_within
 from .plan import Plan, PlannedInput
-from .rows import SUCCESS, Row
+from .rows import SUCCESS, Row, Stored
+from .segmentation import Segmenter
 from .sinks import SINKS, Sink
 from .stored import MapReader, map_reader, stored_rows
 from .workers import Workers
@@ -85,14 +85,13 @@ def earlier_shard(plan: Plan, shard: int, config: RunConfig, codes: frozenset[st
 
 
 class ShardRunner:
-    """Runs shards with one loaded session."""
+    """Runs shards with one method, whose models are loaded."""
 
-    def __init__(self, session: Session, config: RunConfig) -> None:
-        info = session.info
-        self.session = session
+    def __init__(self, method: Method, config: RunConfig) -> None:
+        self.method = method
+        self.segmenter = Segmenter(config.segmentation)
         self.config = config
-        self.decoding = DecodingConfig(info.input_size, config.exif, config.max_pixels, config.exact_decoding)
-        self.batcher = Batcher(session, config.batch_size)
+        self.decoding = DecodingConfig(method.info.input_size, config.exif, config.max_pixels, config.exact_decoding)
         self.clock = StageClock()
 
     def run(
@@ -128,7 +127,7 @@ class ShardRunner:
 
     def _rows(self, inputs: list[PlannedInput], sink: Sink, earlier: Earlier | None) -> Iterator[Row]:
         """Chain the stages; the descent runs in the calling thread, the others ahead of and behind it in pools."""
-        batch_size, config = self.batcher.size, self.config
+        batch_size, config = self.method.batch_size, self.config
         with (
             Workers(config.workers, "decode") as decoders,
             ThreadPoolExecutor(1, "post") as finishers,
@@ -167,30 +166,33 @@ class ShardRunner:
         message = f"not read and decoded within {self.config.timeout:g} seconds"
         return _failed(Work(planned, row), "failed_to_decode", "timeout", message)
 
-    def _descend(self, batch: list[Work]) -> tuple[list[Work], np.ndarray, Descent]:
+    def _descend(self, batch: list[Work]) -> tuple[list[Work], np.ndarray, Any]:
         pixels = [work.image.pixels for work in batch if work.image]
         size = self.decoding.size
         images = np.stack(pixels) if pixels else np.zeros((0, size, size, 3), np.uint8)
         with self.clock.stage("descent"):
-            return batch, images, self.batcher.descend(images)
+            return batch, images, self.method.compute(images)
 
-    def _finish(self, descended: tuple[list[Work], np.ndarray, Descent]) -> list[Work]:
-        batch, images, descent = descended
+    def _finish(self, descended: tuple[list[Work], np.ndarray, Any]) -> list[Work]:
+        batch, images, computed = descended
+        names = [work.planned.input.output for work in batch if work.image]
         with self.clock.stage("post"):
-            found = iter(detections(descent, images, self.config.preset.post, self.session.info.labels))
-        return [_found(work, next(found)) if work.image else work for work in batch]
+            found = self.segmenter.segmented(self.method.detections(computed, images), images, names)
+        following = iter(found)
+        return [_found(work, next(following)) if work.image else work for work in batch]
 
-    def _encode(self, work: Work, sink: Sink, earlier: Earlier | None) -> tuple[Row, bytes | None]:
+    def _encode(self, work: Work, sink: Sink, earlier: Earlier | None) -> tuple[Row, Stored | None]:
         row, detection = work.row, work.detection
         if work.carried and earlier:
             return row, earlier.maps(work.planned)
         if detection is None or not row.width or not row.height:
             return row, None
         with self.clock.stage("encode"):
-            data = sink.encode(detection, row.width, row.height)
-        return replace(row, map_sha256=hashlib.sha256(data).hexdigest()), data
+            stored = sink.encode(detection, row.width, row.height)
+        sha256 = hashlib.sha256(stored.mask).hexdigest() if stored.mask else None
+        return replace(row, map_sha256=hashlib.sha256(stored.saliency).hexdigest(), mask_sha256=sha256), stored
 
-    def _store(self, encoded: tuple[Row, bytes | None], sink: Sink) -> Row:
+    def _store(self, encoded: tuple[Row, Stored | None], sink: Sink) -> Row:
         with self.clock.stage("write"):
             _writing(sink.add, *encoded)
         return encoded[0]
@@ -224,6 +226,7 @@ def _found(work: Work, detection: Detection | None) -> Work:
         score=detection.score,
         raw_max=detection.magnitude,
         map_mean=float(detection.saliency.mean() / 255),
+        mask_area=None if detection.mask is None else float(detection.mask.mean()),
     )
     return replace(work, row=row, image=None, detection=detection)
 

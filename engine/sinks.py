@@ -12,15 +12,16 @@ from PIL import Image
 from ..files import flush_and_rename, fsync, temporary_of
 from .config import OutputFormat
 from .detection import Detection
-from .rows import Row, RowsWriter
+from .rows import Row, RowsWriter, Stored
 
 ROWS_FILE = "{shard:05d}.parquet"
 TAR_FILE = "{shard:05d}.tar"
 ARRAY_FILE = "{shard:05d}.npy"
+MASKS_FILE = "{shard:05d}_masks.npy"
 
 
 class Sink:
-    """Receives the rows of one shard in order, each with its encoded map; this one stores the rows alone.
+    """Receives the rows of one shard in order, each with its encoded map and mask; this one stores the rows alone.
 
     Everything is written under temporary names; `close` forces it to disk and gives it its final names. size: the side
     of the network's grid.
@@ -33,15 +34,14 @@ class Sink:
         self.size = size
         self.rows = RowsWriter(folder / ROWS_FILE.format(shard=shard), self.maps_in_rows)
 
-    def encode(self, detection: Detection, width: int, height: int) -> bytes:
-        """Return the stored form of a map: an 8-bit single-channel PNG at the image's size. Called from several threads."""
-        buffer = io.BytesIO()
-        Image.fromarray(detection.resized(width, height)).save(buffer, format="PNG", compress_level=1)
-        return buffer.getvalue()
+    def encode(self, detection: Detection, width: int, height: int) -> Stored:
+        """Return the stored form: 8-bit single-channel PNGs at the image's size. Called from several threads."""
+        mask = detection.resized_mask(width, height)
+        return Stored(_png(detection.resized(width, height)), None if mask is None else _png(mask))
 
-    def add(self, row: Row, data: bytes | None) -> None:
-        """Store a row and its map; None stands for an input that failed."""
-        self.rows.add(row, data if self.maps_in_rows else None)
+    def add(self, row: Row, stored: Stored | None) -> None:
+        """Store a row, its map and its mask; None stands for an input that failed."""
+        self.rows.add(row, stored if self.maps_in_rows else None)
 
     def close(self) -> None:
         """Make everything final."""
@@ -53,25 +53,30 @@ class Sink:
 
 
 class FilesSink(Sink):
-    """PNG files under the mirrored relative paths."""
+    """PNG files under the mirrored relative paths: `<output>.png` and, for masks, `<output>.mask.png`."""
 
     def __init__(self, folder: Path, shard: int, size: int) -> None:
         super().__init__(folder, shard, size)
         self._written: list[Path] = []
 
-    def add(self, row: Row, data: bytes | None) -> None:
-        """Write `<output>.png` under a temporary name, then rename it."""
-        if data is not None:
-            path = self.folder / f"{row.output}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f".{row.key}.tmp")
-            try:
-                temporary.write_bytes(data)
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
-            self._written.append(path)
-        super().add(row, data)
+    def add(self, row: Row, stored: Stored | None) -> None:
+        """Write the files under a temporary name, then rename them."""
+        if stored is not None:
+            self._write(row, "png", stored.saliency)
+            if stored.mask is not None:
+                self._write(row, "mask.png", stored.mask)
+        super().add(row, stored)
+
+    def _write(self, row: Row, suffix: str, data: bytes) -> None:
+        path = self.folder / f"{row.output}.{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{row.key}.tmp")
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        self._written.append(path)
 
     def close(self) -> None:
         """Force the maps and their folders to disk, once a shard: the kernel has written most of it by then."""
@@ -83,19 +88,21 @@ class FilesSink(Sink):
 
 
 class WebdatasetSink(Sink):
-    """A tar with `<key>.png` and `<key>.json` of every success; times and owners are fixed for equal bytes."""
+    """A tar with `<key>.png`, `<key>.mask.png` and `<key>.json` of every success, times and owners fixed for equal bytes."""
 
     def __init__(self, folder: Path, shard: int, size: int) -> None:
         super().__init__(folder, shard, size)
         self.path = folder / TAR_FILE.format(shard=shard)
         self._tar = tarfile.open(temporary_of(self.path), "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115 - closed in close
 
-    def add(self, row: Row, data: bytes | None) -> None:
-        """Append the two members of a success."""
-        if data is not None:
-            self._append(f"{row.key}.png", data)
+    def add(self, row: Row, stored: Stored | None) -> None:
+        """Append the members of a success."""
+        if stored is not None:
+            self._append(f"{row.key}.png", stored.saliency)
+            if stored.mask is not None:
+                self._append(f"{row.key}.mask.png", stored.mask)
             self._append(f"{row.key}.json", json.dumps(asdict(row), ensure_ascii=False).encode())
-        super().add(row, data)
+        super().add(row, stored)
 
     def close(self) -> None:
         """Finish the tar."""
@@ -117,48 +124,85 @@ class WebdatasetSink(Sink):
 
 
 class ParquetSink(Sink):
-    """The PNG bytes in a column of the rows."""
+    """The PNG bytes in columns of the rows."""
 
     maps_in_rows = True
 
 
 class ArraySink(Sink):
-    """The raw maps, before any clean-up, as one float32 array [rows,S,S]; zeros stand for an input that failed."""
+    """The raw maps, before any clean-up, as one float32 array [rows,S,S]; zeros stand for an input that failed.
+
+    Masks become a second array, uint8 with 0 and 255.
+    """
 
     def __init__(self, folder: Path, shard: int, size: int) -> None:
         super().__init__(folder, shard, size)
-        self.path = folder / ARRAY_FILE.format(shard=shard)
-        self._file = temporary_of(self.path).open("wb")
-        self._count = 0
-        self._write_header()
+        self._maps = ArrayFile(folder / ARRAY_FILE.format(shard=shard), "<f4", size)
+        self._masks = ArrayFile(folder / MASKS_FILE.format(shard=shard), "|u1", size)
 
-    def encode(self, detection: Detection, width: int, height: int) -> bytes:  # noqa: ARG002 - arrays keep the grid's size
-        """Return the raw map's bytes."""
-        return detection.raw.astype("<f4").tobytes()
+    def encode(self, detection: Detection, width: int, height: int) -> Stored:  # noqa: ARG002 - arrays keep the grid's size
+        """Return the bytes of the raw map and the mask."""
+        mask = detection.resized_mask(self.size, self.size)
+        return Stored(detection.raw.astype("<f4").tobytes(), None if mask is None else mask.tobytes())
 
-    def add(self, row: Row, data: bytes | None) -> None:
-        """Append one map."""
-        self._file.write(data or bytes(4 * self.size**2))
-        self._count += 1
-        super().add(row, data)
+    def add(self, row: Row, stored: Stored | None) -> None:
+        """Append one map and mask."""
+        self._maps.append(stored.saliency if stored else None)
+        self._masks.append(stored.mask if stored else None)
+        super().add(row, stored)
 
     def close(self) -> None:
-        """Write the final header, whose length does not depend on the count."""
-        self._write_header()
-        self._file.close()
-        flush_and_rename(self.path)
+        """Finish the arrays."""
+        self._maps.close()
+        self._masks.close(keep_empty=False)
         super().close()
 
     def abort(self) -> None:
-        """Remove the array."""
+        """Remove the arrays."""
+        self._maps.abort()
+        self._masks.abort()
+        super().abort()
+
+
+class ArrayFile:
+    """A .npy file [rows,S,S] that grows by one S x S array at a time; absent ones are zeros."""
+
+    def __init__(self, path: Path, dtype: str, size: int) -> None:
+        self.path, self.dtype, self.size = path, dtype, size
+        self._file = temporary_of(path).open("wb")
+        self._count = self._present = 0
+        self._write_header()
+
+    def append(self, data: bytes | None) -> None:
+        """Append one array."""
+        self._file.write(data or bytes(np.dtype(self.dtype).itemsize * self.size**2))
+        self._count += 1
+        self._present += data is not None
+
+    def close(self, keep_empty: bool = True) -> None:
+        """Write the final header, whose length does not depend on the count; drop a file of nothing but absent arrays."""
+        if not self._present and not keep_empty:
+            self.abort()
+            return
+        self._write_header()
+        self._file.close()
+        flush_and_rename(self.path)
+
+    def abort(self) -> None:
+        """Remove the file."""
         self._file.close()
         temporary_of(self.path).unlink(missing_ok=True)
-        super().abort()
 
     def _write_header(self) -> None:
         self._file.seek(0)
         shape = (self._count, self.size, self.size)
-        np.lib.format.write_array_header_1_0(self._file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+        np.lib.format.write_array_header_1_0(self._file, {"descr": self.dtype, "fortran_order": False, "shape": shape})
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG", compress_level=1)
+    return buffer.getvalue()
 
 
 SINKS: dict[OutputFormat, type[Sink]] = {

@@ -1,4 +1,4 @@
-"""Reading back the maps of a finished shard, whatever format they are stored in."""
+"""Reading back the maps and masks of a finished shard, whatever format they are stored in."""
 
 import tarfile
 from collections.abc import Callable
@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 
 from .config import OutputFormat
 from .plan import PlannedInput
-from .rows import MAP_COLUMN, SUCCESS, Row, read_rows
-from .sinks import ARRAY_FILE, ROWS_FILE, TAR_FILE
+from .rows import MAP_COLUMN, MASK_COLUMN, SUCCESS, Row, Stored, read_rows
+from .sinks import ARRAY_FILE, MASKS_FILE, ROWS_FILE, TAR_FILE
 
-MapReader = Callable[[PlannedInput], bytes | None]
+MapReader = Callable[[PlannedInput], Stored | None]
 
 
 def stored_rows(folder: Path, shard: int) -> list[Row]:
@@ -21,12 +21,21 @@ def stored_rows(folder: Path, shard: int) -> list[Row]:
 
 
 def map_reader(folder: Path, shard: int, output_format: OutputFormat) -> MapReader:
-    """Return a function from an input to its stored map, None where there is none; raises OSError on missing files."""
+    """Return a function from an input to its stored map and mask, None where there is no map.
+
+    Raises OSError on missing files.
+    """
     if output_format == "files":
-        return lambda planned: _file(folder / f"{planned.input.output}.png")
+        return lambda planned: _stored(
+            *(_file(folder / f"{planned.input.output}.{end}") for end in ("png", "mask.png"))
+        )
     if output_format == "dummy":
         return lambda _: None
-    return {"webdataset": _tar, "parquet": _cells, "npy": _array}[output_format](folder, shard)
+    return {"webdataset": _tar, "parquet": _cells, "npy": _arrays}[output_format](folder, shard)
+
+
+def _stored(saliency: bytes | None, mask: bytes | None) -> Stored | None:
+    return None if saliency is None else Stored(saliency, mask)
 
 
 def _file(path: Path) -> bytes | None:
@@ -38,24 +47,39 @@ def _tar(folder: Path, shard: int) -> MapReader:
     with tarfile.open(path) as archive:
         places = {info.name: (info.offset_data, info.size) for info in archive}
 
-    def read(planned: PlannedInput) -> bytes | None:
-        place = places.get(f"{planned.key}.png")
+    def member(name: str) -> bytes | None:
+        place = places.get(name)
         if place is None:
             return None
         with path.open("rb") as file:
             file.seek(place[0])
             return file.read(place[1])
 
-    return read
+    return lambda planned: _stored(*(member(f"{planned.key}.{end}") for end in ("png", "mask.png")))
 
 
 def _cells(folder: Path, shard: int) -> MapReader:
-    table = pq.read_table(folder / ROWS_FILE.format(shard=shard), columns=["key", MAP_COLUMN])
-    places = {key: place for place, key in enumerate(table.column("key").to_pylist())}
-    return lambda planned: table.column(MAP_COLUMN)[places[planned.key]].as_py() if planned.key in places else None
+    names = ("key", MAP_COLUMN, MASK_COLUMN)
+    keys, *images = (pq.read_table(folder / ROWS_FILE.format(shard=shard), columns=[name]).column(0) for name in names)
+    places = {key: place for place, key in enumerate(keys.to_pylist())}
+
+    def read(planned: PlannedInput) -> Stored | None:
+        place = places.get(planned.key)
+        return None if place is None else _stored(*(column[place].as_py() for column in images))
+
+    return read
 
 
-def _array(folder: Path, shard: int) -> MapReader:
+def _arrays(folder: Path, shard: int) -> MapReader:
+    rows = {row.key: (place, row) for place, row in enumerate(stored_rows(folder, shard)) if row.status == SUCCESS}
     maps = np.load(folder / ARRAY_FILE.format(shard=shard), mmap_mode="r")
-    stored = {row.key: place for place, row in enumerate(stored_rows(folder, shard)) if row.status == SUCCESS}
-    return lambda planned: maps[stored[planned.key]].tobytes() if planned.key in stored else None
+    masked = any(row.mask_sha256 for _, row in rows.values())
+    masks = np.load(folder / MASKS_FILE.format(shard=shard), mmap_mode="r") if masked else None
+
+    def read(planned: PlannedInput) -> Stored | None:
+        if planned.key not in rows:
+            return None
+        place, row = rows[planned.key]
+        return Stored(maps[place].tobytes(), masks[place].tobytes() if masks is not None and row.mask_sha256 else None)
+
+    return read

@@ -10,7 +10,7 @@ from PIL import Image
 
 from .config import OutputFormat
 from .plan import Plan, PlannedInput, read_plan
-from .rows import SUCCESS, Row, printable
+from .rows import SUCCESS, Row, Stored, printable
 from .shard import is_done, read_stats
 from .stored import map_reader, stored_rows
 
@@ -44,13 +44,17 @@ def _shard_faults(plan: Plan, shard: int) -> Iterator[str]:
             yield from _map_faults(member, row, read_map(member), output_format)
 
 
-def _map_faults(member: PlannedInput, row: Row, data: bytes | None, output_format: OutputFormat) -> Iterator[str]:
-    if data is None:
-        yield f"{member.key}: the map of {row.path} is missing"
-    elif hashlib.sha256(data).hexdigest() != row.map_sha256:
-        yield f"{member.key}: the map of {row.path} is not the one that was written"
-    elif output_format != "npy" and _png_size(data) != (row.width, row.height):
-        yield f"{member.key}: the map of {row.path} has another size than the image"
+def _map_faults(member: PlannedInput, row: Row, stored: Stored | None, output_format: OutputFormat) -> Iterator[str]:
+    parts = [("map", row.map_sha256, stored.saliency if stored else None)]
+    if row.mask_sha256:
+        parts.append(("mask", row.mask_sha256, stored.mask if stored else None))
+    for part, sha256, data in parts:
+        if data is None:
+            yield f"{member.key}: the {part} of {row.path} is missing"
+        elif hashlib.sha256(data).hexdigest() != sha256:
+            yield f"{member.key}: the {part} of {row.path} is not the one that was written"
+        elif output_format != "npy" and _png_size(data) != (row.width, row.height):
+            yield f"{member.key}: the {part} of {row.path} has another size than the image"
 
 
 def _png_size(data: bytes) -> tuple[int, int] | None:

@@ -202,3 +202,91 @@ def weighted_errors(values, mask):
     blurred = sum(taps[y, x] * padded[y : y + mask.shape[0], x : x + mask.shape[1]] for y in range(7) for x in range(7))
     inside = np.minimum(errors, blurred)[mask].sum()
     return inside, (errors * importance)[~mask].sum(), mask.sum()
+
+
+def minimax_costs(costs, seeds):
+    """Smallest largest edge of a path from any seed to each node (Floyd, with max for plus)."""
+    paths = costs.copy()
+    np.fill_diagonal(paths, -np.inf)
+    for via in range(len(paths)):
+        paths = np.minimum(paths, np.maximum(paths[:, [via]], paths[[via], :]))
+    return paths[:, seeds].min(1) if seeds.any() else np.full(len(paths), np.inf)
+
+
+def shortest_paths(costs):
+    """Every path of up to n edges, edge by edge."""
+    paths = costs.copy()
+    np.fill_diagonal(paths, 0)
+    for _ in costs:
+        paths = (paths[:, :, None] + paths[None]).min(1)
+    return paths
+
+
+def touching(labels):
+    graph = np.zeros((labels.max() + 1,) * 2, bool)
+    for row, column in np.ndindex(labels.shape):
+        for y, x in ((row + 1, column), (row, column + 1)):
+            if y < labels.shape[0] and x < labels.shape[1] and labels[y, x] != labels[row, column]:
+                graph[labels[y, x], labels[row, column]] = graph[labels[row, column], labels[y, x]] = True
+    return graph
+
+
+def felzenszwalb(lab, scale, min_size):
+    """Sets of pixels, joined edge by edge; lengths in 1/128 Lab unit, labels in raster order."""
+    height, width, _ = lab.shape
+    lengths = []
+    for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        for row, column in np.ndindex(height, width):
+            y, x = row + down, column + right
+            if y < height and 0 <= x < width:
+                squares = ((lab[row, column] - lab[y, x]).astype(float) ** 2).sum()
+                lengths.append((round(128 * math.sqrt(squares)), (row, column), (y, x)))
+    order = sorted(lengths, key=lambda edge: edge[0])
+    region = {pixel: frozenset([pixel]) for pixel in np.ndindex(height, width)}
+    longest = dict.fromkeys(region.values(), 0)
+
+    def join(one, other, length):
+        union = one | other
+        longest[union] = length
+        region.update(dict.fromkeys(union, union))
+
+    for length, start, end in order:
+        one, other = region[start], region[end]
+        limit = min(longest[part] + 128 * scale / len(part) for part in (one, other))
+        if one is not other and length <= limit:
+            join(one, other, length)
+    for length, start, end in order:
+        one, other = region[start], region[end]
+        if one is not other and min(len(one), len(other)) < min_size:
+            join(one, other, length)
+    names = {}
+    return np.array(
+        [[names.setdefault(region[row, column], len(names)) for column in range(width)] for row in range(height)]
+    )
+
+
+def ward_hierarchy(color, size, graph):
+    """Regions as sets of superpixels in the order of their joining."""
+    parts = [frozenset([place]) for place in range(len(size)) if size[place]]
+    joins = []
+
+    def mean(part):
+        weights = size[sorted(part)]
+        return (color[sorted(part)] * weights[:, None]).sum(0) / weights.sum(), weights.sum()
+
+    def cost(one, other):
+        (first, n), (second, m) = mean(one), mean(other)
+        return ((first - second) ** 2).sum() * n * m / (n + m)
+
+    while True:
+        pairs = [
+            (cost(one, other), one, other)
+            for place, one in enumerate(parts)
+            for other in parts[place + 1 :]
+            if any(graph[a, b] for a in one for b in other)
+        ]
+        if not pairs:
+            return joins
+        _, one, other = min(pairs, key=lambda pair: pair[0])
+        parts = [part for part in parts if part not in (one, other)] + [one | other]
+        joins.append(one | other)
