@@ -99,7 +99,7 @@ def fit(image: Tensor, axis: int, start: int, size: int) -> Tensor:
 
 def threshold_adjoint(gradient: Tensor, output: Tensor, threshold: float) -> Tensor:
     """Return the gradient of a ReLU from its output (or input)."""
-    return torch.where(output > threshold, gradient, 0.0)
+    return gradient * (output > threshold).to(gradient.dtype)
 
 
 def leaky_relu_adjoint(gradient: Tensor, image: Tensor, slope: float, _is_result: bool) -> Tensor:

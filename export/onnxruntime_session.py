@@ -1,6 +1,7 @@
 """The session that runs a bundle's step.onnx with ONNX Runtime, on the CPU or a CUDA device. No torch needed."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,15 @@ CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "Tensorrt
 class OnnxRuntimeSession(SteppingSession):
     """ONNX Runtime with bound, reused buffers: between iterations nothing is copied but two scalars.
 
-    On CUDA the batch size is fixed by the first batch, later ones are padded to it, and the step is replayed as a CUDA
-    graph. threads: of the CPU provider, all that the process may use where None.
+    On the CPU a batch is split over lanes of one thread each, which never wait for one another; a first batch smaller
+    than the number of threads gives each lane several. On CUDA there is one lane, the batch size is fixed by the first
+    batch, later ones are padded to it, and the step is replayed as a CUDA graph. threads: of the CPU provider, all that
+    the process may use where None.
     """
 
     backend = "onnxruntime"
     accelerator = CUDA
+    opens_at_once = True
 
     def __init__(self, bundle: Bundle, config: DescentConfig, device: str = "auto", threads: int | None = None) -> None:
         check_constants(bundle, config)
@@ -32,44 +36,47 @@ class OnnxRuntimeSession(SteppingSession):
         self.path = bundle.step_path
         self.device = self._resolved(device)
         self.threads = threads or usable_threads()
-        self.fixed_batch = 0
-        self.buffers: _Buffers | None = None
+        self.pool = ThreadPoolExecutor(self.threads)
         super().__init__(
             SessionInfo(bundle.model_id, bundle.labels, bundle.input.size, self.backend, str(self.device)), config
         )
-        self.session = None if self.device.is_cuda else self._open(0)
+        self.largest_batch = 0
+        self.lane_threads = 1
+        if self.opens_at_once:
+            self._reopen(1)
 
     def advance(self, state: State, iterations: int, first: int = 0) -> State:
         """See `SteppingSession.advance`."""
         count = len(state.image)
+        if not self.largest_batch or (self.device.is_cuda and count > self.largest_batch):
+            self._fit(count)
         if self.device.is_cuda:
-            state = self._padded(state)
-        buffers = self._buffers(len(state.image))
-        buffers.load(state)
-        for turn in range(iterations):
-            buffers.run(self.session, turn, first + turn, self.config.step_at(first + turn))
-        end = buffers.state(iterations)
-        return State(end.image[:count], end.reference[:count], end.targets[:count])
+            state = state.padded(self.largest_batch)
+        parts = state.split(1 if self.device.is_cuda else max(1, self.threads // self.lane_threads))
+        steps = [(number, self.config.step_at(number)) for number in range(first, first + iterations)]
+        ends = self.pool.map(lambda lane, part: lane.run(part, steps), self.lanes, parts)
+        return State.joined(list(ends)).first(count)
 
-    def _padded(self, state: State) -> State:
-        """Pad a batch to the captured size with its own images; a larger one is captured anew."""
-        count = len(state.image)
-        if count > self.fixed_batch:
-            self.fixed_batch = count
-            self.buffers, self.session = None, self._open(count)
-        return state.padded(self.fixed_batch)
+    def _fit(self, batch: int) -> None:
+        """Fix what the first batch decides: threads of a lane, and on CUDA the size that everything is padded to."""
+        lane_threads = max(1, self.threads // batch)
+        self.largest_batch = batch
+        if self.device.is_cuda or lane_threads != self.lane_threads:
+            self.lane_threads = lane_threads
+            self._reopen(batch)
 
-    def _buffers(self, batch: int) -> "_Buffers":
-        if self.buffers is None or self.buffers.batch != batch:
-            self.buffers = _Buffers(
-                self.runtime, self.session, self.device, batch, self.info.input_size, len(self.info.labels)
-            )
-        return self.buffers
+    def _reopen(self, batch: int) -> None:
+        self.session = self._open(batch)
+        size, classes = self.info.input_size, len(self.info.labels)
+        self.lanes = [
+            _Lane(self.runtime, self.session, self.device, size, classes)
+            for _ in range(max(1, self.threads // self.lane_threads))
+        ]
 
     def _open(self, batch: int) -> Any:
         """Open the runtime's session and make sure that the device asked for is the one in use."""
         options = self.runtime.SessionOptions()
-        options.intra_op_num_threads = self.threads
+        options.intra_op_num_threads = self.lane_threads
         options.graph_optimization_level = self.runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
         if self.device.is_cuda:
             options.add_free_dimension_override_by_name("batch", batch)
@@ -107,11 +114,12 @@ class OrtTensorRtSession(OnnxRuntimeSession):
 
     backend = "ort-tensorrt"
     accelerator = TENSORRT
+    opens_at_once = False  # which would build an engine for a batch of 1
 
     def providers(self) -> list[tuple[str, dict[str, Any]]]:
         """Return TensorRT first, CUDA for what it leaves over."""
         return [
-            (TENSORRT, tensorrt_options(self.device.index, self.path, self.fixed_batch)),
+            (TENSORRT, tensorrt_options(self.device.index, self.path, self.largest_batch)),
             (CUDA, {"device_id": self.device.index, "cudnn_conv_algo_search": "EXHAUSTIVE"}),
         ]
 
@@ -147,12 +155,30 @@ def usable_threads() -> int:
     return int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
 
 
+class _Lane:
+    """Runs its part of every batch in memory of its own."""
+
+    def __init__(self, runtime: Any, session: Any, device: RuntimeDevice, size: int, classes: int) -> None:
+        self.runtime, self.session, self.device = runtime, session, device
+        self.shape = (size, classes)
+        self.buffers: _Buffers | None = None
+
+    def run(self, state: State, steps: list[tuple[int, float]]) -> State:
+        """Run the iterations of the given numbers and step sizes."""
+        batch = len(state.image)
+        if self.buffers is None or self.buffers.batch != batch:
+            self.buffers = _Buffers(self.runtime, self.session, self.device, State.empty(batch, *self.shape))
+        self.buffers.load(state)
+        for turn, (number, step_size) in enumerate(steps):
+            self.buffers.run(self.session, turn, number, step_size)
+        return self.buffers.state(len(steps))
+
+
 class _Buffers:
     """Device memory of one batch size: two copies of the state, each iteration reads one and writes the other."""
 
-    def __init__(self, runtime: Any, session: Any, device: RuntimeDevice, batch: int, size: int, classes: int) -> None:
-        self.runtime, self.device, self.batch = runtime, device, batch
-        empty = State.empty(batch, size, classes)
+    def __init__(self, runtime: Any, session: Any, device: RuntimeDevice, empty: State) -> None:
+        self.runtime, self.device, self.batch = runtime, device, len(empty.image)
         self.states = [{name: self._on_device(value) for name, value in empty.named().items()} for _ in range(2)]
         self.iteration = self._on_device(np.zeros((), np.int64))
         self.step_size = self._on_device(np.zeros((), np.float32))

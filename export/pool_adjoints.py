@@ -48,7 +48,8 @@ def _winners(
         if tap < kernel - 1:
             values = _strided(padded, axis, cell * stride + phase, windows, stride)
             wins = values == maxima
-            part, remaining = torch.where(wins, remaining, 0.0), torch.where(wins, 0.0, remaining)
+            part = remaining * wins.to(remaining.dtype)
+            remaining = remaining - part
         else:
             part = remaining  # what no earlier element has won is the last one's
         placed = _padded(part, axis, cell, cells - windows - cell, 0.0)

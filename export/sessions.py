@@ -47,6 +47,23 @@ class State:
         """Return the arrays by the names of the step's inputs."""
         return dict(zip(STATE, (self.image, self.reference, self.targets), strict=True))
 
+    def first(self, count: int) -> "State":
+        """Return the first images."""
+        return State(self.image[:count], self.reference[:count], self.targets[:count])
+
+    def split(self, parts: int) -> list["State"]:
+        """Return so many parts of nearly equal size, fewer where there are not as many images."""
+        parts = min(parts, len(self.image))
+        pieces = (np.array_split(value, parts) for value in (self.image, self.reference, self.targets))
+        return [State(*piece) for piece in zip(*pieces, strict=True)]
+
+    @classmethod
+    def joined(cls, parts: list["State"]) -> "State":
+        """Return the batch of which `parts` are the parts."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(*(np.concatenate(values) for values in zip(*(part.named().values() for part in parts), strict=True)))
+
     def padded(self, batch: int) -> "State":
         """Return a larger batch that repeats this one's images."""
         index = np.arange(batch) % len(self.image)
