@@ -26,7 +26,8 @@ def findings() -> list[tuple[str, str]]:
         *((package, _version(package) or "missing") for package in REQUIRED),
         *((package, _extra_finding(package, extra)) for package, extra in EXTRAS.items()),
         ("CUDA devices", _cuda_devices()),
-        ("a run would use", _choice()),
+        ("a checkpoint runs on", _torch_choice()),
+        ("a bundle runs on", _onnxruntime_choice()),
     ]
 
 
@@ -53,10 +54,19 @@ def _cuda_devices() -> str:
     return ", ".join(names) or "none"
 
 
-def _choice() -> str:
+def _torch_choice() -> str:
     if not find_spec("torch"):
-        return "nothing: no backend is installed (pip install 'unsee[train]')"
+        return "nothing: torch is not installed (pip install 'unsee[train]')"
     import torch
 
     device = "cuda" if torch.cuda.is_available() else f"cpu, {torch.get_num_threads()} threads"
     return f"torch on {device}"
+
+
+def _onnxruntime_choice() -> str:
+    if not find_spec("onnxruntime"):
+        return "nothing: onnxruntime is not installed (pip install 'unsee[cpu]' or 'unsee[gpu]')"
+    import onnxruntime
+
+    on_gpu = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    return f"onnxruntime on {'cuda, or cpu' if on_gpu else 'cpu'}"

@@ -38,7 +38,7 @@ def test_override_is_checked():
 def test_doctor_names_devices_and_choice():
     result = RUNNER.invoke(app, ["doctor"])
     assert result.exit_code == 0
-    for word in ("python", "numba", "CUDA devices", "a run would use"):
+    for word in ("python", "numba", "CUDA devices", "a checkpoint runs on", "a bundle runs on"):
         assert word in result.output
 
 
