@@ -152,3 +152,21 @@ def distribution(
     from .distribution import bench_distribution
 
     bench_distribution(images, model, shards, samples, iterations, rounds)
+
+
+@app.command("all")
+def everything(
+    images: Annotated[Path | None, typer.Option(help="folder of photographs [default: scikit-image's]")] = None,
+    gt: Annotated[Path | None, typer.Option(help="folder of their masks, for the quality table")] = None,
+    models: Annotated[str, typer.Option(help="models with commas")] = DEFAULT_NAME,
+    only: Annotated[str | None, typer.Option(help="benchmarks with commas [default: all]")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="photographs of the quality table")] = 40,
+    results: Annotated[Path, typer.Option(help="folder of result files")] = Path("bench/results"),
+    page: Annotated[Path, typer.Option(help="page made from them")] = Path("docs/benchmarks.md"),
+) -> None:
+    """Every benchmark on small settings, kept by machine, and the page made from all results."""
+    from .everything import run_benchmarks, small_settings
+
+    settings = small_settings(images, gt, models.split(","), limit)
+    chosen = only.split(",") if only else list(settings)
+    run_benchmarks({name: runs for name, runs in settings.items() if name in chosen}, results, page)

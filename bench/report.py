@@ -22,7 +22,7 @@ from ..engine.config import OutputFormat
 from ..engine.decoding import DecodingConfig, DecodingError, decode
 from ..engine.inputs import Input, ReadingError, is_url, read
 from ..engine.plan import Plan, PlannedInput, read_plan
-from ..engine.rows import SUCCESS, Row
+from ..engine.rows import SUCCESS, Row, Stored
 from ..engine.shard import is_done
 from ..engine.status import Summary, summarize
 from ..engine.stored import map_reader, stored_rows
@@ -107,7 +107,11 @@ def finished_inputs(plan: Plan) -> Iterator[Finished]:
             read_map = map_reader(plan.folder, shard, output_format)
             for planned, row in zip(plan.rows(shard), stored_rows(plan.folder, shard), strict=True):
                 has_map = row.status == SUCCESS and output_format in ("files", "webdataset", "parquet")
-                yield Finished(planned, row, read_map(planned) if has_map else None)
+                yield Finished(planned, row, _saliency(read_map(planned)) if has_map else None)
+
+
+def _saliency(stored: Stored | None) -> bytes | None:
+    return stored.saliency if stored else None
 
 
 class Pictures:
@@ -244,7 +248,7 @@ def _differences(first: Plan, second: Plan) -> Iterator[tuple[float, Finished, F
     for one in finished_inputs(first):
         if one.data is not None and one.row.path in places:
             shard, planned, row = places[one.row.path]
-            other = Finished(planned, row, reader(shard)(planned))
+            other = Finished(planned, row, _saliency(reader(shard)(planned)))
             if other.data is not None:
                 yield _difference(one.data, other.data), one, other
 
