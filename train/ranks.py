@@ -1,0 +1,65 @@
+"""Several processes that train one network together (torchrun), or a single one that is alone."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from ..errors import UnseeError
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among `count` of them. local_rank: its number on this machine, and its GPU's."""
+
+    rank: int = 0
+    count: int = 1
+    local_rank: int = 0
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def part(self, batch: Sequence[Item]) -> list[Item]:
+        """Return this process' part of a batch, which every process must have one of."""
+        part = list(batch[self.rank :: self.count])
+        if not part:
+            raise UnseeError(
+                f"a batch of {len(batch)} samples is too small for {self.count} processes: choose another --batch"
+            )
+        return part
+
+    def wrapped(self, network: nn.Module) -> nn.Module:
+        """Return the network as it is trained: processes average their gradients."""
+        return network if self.count == 1 else DistributedDataParallel(network)
+
+    def mean(self, value: Tensor) -> float:
+        """Return the mean of a number over the processes."""
+        if self.count > 1:
+            distributed.all_reduce(value)
+        return float(value) / self.count
+
+    def wait(self) -> None:
+        """Wait for all processes."""
+        if self.count > 1:
+            distributed.barrier()
+
+
+@contextmanager
+def joined() -> Iterator[Ranks]:
+    """Join the processes that torchrun started, for as long as the block lasts; without torchrun this one is alone."""
+    if not distributed.is_torchelastic_launched():
+        yield Ranks()
+        return
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield Ranks(distributed.get_rank(), distributed.get_world_size(), int(os.environ["LOCAL_RANK"]))
+    finally:
+        distributed.destroy_process_group()
