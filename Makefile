@@ -22,8 +22,7 @@ lint: $(VENV)/ready
 	$(VENV)/bin/pyright --pythonpath $(VENV)/bin/python
 
 bench: $(VENV)/ready
-	$(RUN) unsee bench kernels
-	$(RUN) unsee bench descent
+	$(RUN) unsee bench all $(BENCH)
 
 chaos: $(VENV)/ready
 	$(RUN) unsee.tests.chaos
