@@ -18,6 +18,7 @@ from .engine.sharding import OutputNames, Sharding
 from .engine.sources import InputFormat, Sources
 from .errors import ExitCode, UnseeError, VerificationError
 from .options import with_preset
+from .train.commands import app as train
 from .train.pretrained import DEFAULT_NAME
 
 MODEL_HELP = "checkpoint directory, shipped checkpoint, or network: vgg16, squeezenet1_1, resnet18"
@@ -48,6 +49,7 @@ app = typer.Typer(
 )
 
 app.add_typer(bench, name="bench")
+app.add_typer(train, name="train")
 app.command("eval")(evaluate)
 app.command()(report)
 

@@ -170,3 +170,34 @@ def everything(
     settings = small_settings(images, gt, models.split(","), limit)
     chosen = only.split(",") if only else list(settings)
     run_benchmarks({name: runs for name, runs in settings.items() if name in chosen}, results, page)
+
+
+@app.command()
+def refinement(
+    images: Annotated[Path, typer.Option(help="folder of photographs")],
+    count: Annotated[int, typer.Option(min=1, help="photographs")] = 32,
+    size: Annotated[int, typer.Option(min=8, help="side of the grid in pixels")] = 224,
+    rounds: Rounds = 5,
+) -> None:
+    """Refinement of maps by 100 runs of random seeds, in seconds of one core."""
+    from .refinement import bench_refinement
+
+    bench_refinement(images, count, size, rounds, Console())
+
+
+@app.command()
+def scenes(
+    folder: Annotated[Path, typer.Option(help="where trained classifiers and tables go; the same command resumes")],
+    start: Annotated[str, typer.Option(help="classifier that the trainings start from")] = DEFAULT_NAME,
+    training: Annotated[int, typer.Option(min=1, help="scenes to train on")] = 1000,
+    test: Annotated[int, typer.Option(min=1, help="scenes to test on")] = 200,
+    epochs: Annotated[int, typer.Option(min=1)] = 4,
+    input_size: Annotated[int, typer.Option(min=32, help="side of the classifiers' input in pixels")] = 96,
+    learning_rate: Annotated[float, typer.Option()] = 0.003,
+    seed: Annotated[int, typer.Option(min=0, help="of scenes, trainings and refinement")] = 0,
+) -> None:
+    """Train CNN1, CNN2 and CNN3 on generated scenes and score every method of papers A and B on others."""
+    from .scenes import World, compare_on_scenes
+
+    world = World(training, test, epochs, input_size, start, learning_rate, seed)
+    compare_on_scenes(folder, world, Console(stderr=True))

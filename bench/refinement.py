@@ -1,0 +1,49 @@
+"""`unsee bench refinement`: seconds of one core for the refinement of a map by random seeds; the last line is JSON."""
+
+import json
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any, get_args
+
+import numpy as np
+import typer
+from PIL import Image
+from rich.console import Console
+
+from ..engine.baselines import robust_background
+from ..engine.config import Refine, SegmentConfig
+from ..engine.segmentation import refined, superpixels
+from .machine import machine
+
+GOAL = 50.0
+"""Milliseconds of one core for a map of 224 x 224 pixels and 100 runs."""
+
+
+def bench_refinement(images: Path, count: int, size: int, rounds: int, console: Console) -> dict[str, Any]:
+    """Refine maps of photographs by each segmenter; print and return milliseconds of CPU an image, medians over rounds.
+
+    Superpixels are counted apart: runs make them once for everything.
+    """
+    paths = sorted(path for path in images.glob("*") if path.suffix.lower() in (".jpg", ".png"))[:count]
+    pictures = np.stack([np.asarray(Image.open(path).convert("RGB").resize((size, size))) for path in paths])
+    maps = robust_background(pictures)
+    figures: dict[str, Any] = {"images": len(pictures), "size": size, "goal": GOAL}
+    for kind in (kind for kind in get_args(Refine) if kind != "none"):
+        config = SegmentConfig(refine=kind)
+        times = [_cpu_seconds(pictures, maps, config) for _ in range(rounds + 1)][1:]  # the first one warms up
+        for name, seconds in zip(("superpixels", kind), zip(*times, strict=True), strict=True):
+            figures[f"{name} ms"] = 1000 * median(seconds) / len(pictures)
+    for name in ("superpixels", "ultrametric", "random-walker"):
+        console.print(f"{name}: {figures[f'{name} ms']:.1f} ms of CPU an image")
+    typer.echo(json.dumps({"benchmark": "refinement", **figures, "machine": machine()}))
+    return figures
+
+
+def _cpu_seconds(pictures: np.ndarray, maps: np.ndarray, config: SegmentConfig) -> tuple[float, float]:
+    """Seconds of CPU, over all threads, for the superpixels and for the refinement."""
+    start = time.process_time()
+    regions = superpixels(pictures, config)
+    middle = time.process_time()
+    refined(maps, regions, config)
+    return middle - start, time.process_time() - middle
