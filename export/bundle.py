@@ -171,3 +171,14 @@ def _inside(directory: Path, name: str) -> Path:
     if Path(name).is_absolute() or not path.resolve().is_relative_to(directory.resolve()):
         raise UnseeError(f"{directory / BUNDLE_FILE}: lists {name!r}, which is outside the bundle")
     return path
+
+
+def bundled_preset(model: str | Path) -> dict[str, Any] | None:
+    """Return the preset, as JSON, that a bundle was exported with; None where `model` is no bundle or it has none.
+
+    Files are not checked here: `read_bundle` does that before anything of the bundle runs.
+    """
+    if not is_bundle(model):
+        return None
+    preset = _read_object(Path(model) / BUNDLE_FILE).get("preset")
+    return preset if isinstance(preset, dict) and preset else None

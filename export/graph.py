@@ -52,7 +52,7 @@ def trace_step(
     """Return the step as a graph of forward operators only, symbolic in the batch size and in nothing else."""
     check_operators(network, size)
     graph = trace(build_step(network, config, scaled), example_inputs(size, classes))
-    _check_live(graph, network)
+    check_live(graph, network)
     return graph
 
 
@@ -166,7 +166,7 @@ def _replace(graph: fx.GraphModule, node: fx.Node, name: str, value: Tensor) -> 
     graph.graph.erase_node(node)
 
 
-def _check_live(graph: fx.GraphModule, network: nn.Module) -> None:
+def check_live(graph: fx.GraphModule, network: nn.Module) -> None:
     """Raise where a result that belongs to one batch was stored as a constant, or an output does not see the image.
 
     Tracing a gradient the wrong way gives a graph that runs and always answers with the traced image's gradient.

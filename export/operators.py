@@ -17,7 +17,7 @@ PACKETS = {
     aten._softmax, aten.view, aten._unsafe_view, aten.flatten, aten.reshape, aten.t, aten.transpose, aten.permute,
     aten.expand, aten.unsqueeze, aten.squeeze, aten.slice, aten.flip, aten.constant_pad_nd, aten.detach, aten.alias,
     aten.clone, aten.zeros, aten.empty, aten.split, aten.split_with_sizes, aten.rsub, aten.scalar_tensor, aten.lift_fresh,
-    aten._to_copy,
+    aten._to_copy, aten.ones, aten.full,
 }  # fmt: skip
 """Operators by name, whatever their overload."""
 

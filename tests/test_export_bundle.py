@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from unsee.errors import DeviceUnavailableError, UnseeError, VerificationError
-from unsee.export.bundle import BUNDLE_FILE, descent_from_json, descent_to_json, is_bundle, read_bundle
+from unsee.export.bundle import BUNDLE_FILE, bundled_preset, descent_from_json, descent_to_json, is_bundle, read_bundle
 from unsee.export.config import DescentConfig
 from unsee.export.exporting import check_bundle, export_bundle
 from unsee.export.parity import Probe, raw_map, relative_error, synthetic_images, within_one_level
@@ -257,3 +257,8 @@ def test_real_models_agree_on_photographs(name: str, tmp_path: Path) -> None:
     bundle = export_bundle(str(SHARED / "models" / name), tmp_path / name, config, probes=pixels, finish=finished)
     assert bundle.parity["within_one_level"] >= 0.995
     assert bundle.parity["gradient_error"] <= max(1e-3, 2 * bundle.parity["eager_gradient_error"])
+
+
+def test_preset_of_a_bundle(model: Path, exported: Path) -> None:
+    assert bundled_preset(exported) == {"name": "reference", "descent": {}}
+    assert bundled_preset(model) is None

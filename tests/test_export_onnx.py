@@ -13,7 +13,16 @@ from unsee.errors import UnseeError
 from unsee.export.config import DescentConfig
 from unsee.export.descent import PixelClassifier, build_step
 from unsee.export.folding import fold_batch_norms
-from unsee.export.graph import INPUTS, OUTPUTS, example_inputs, export_step, trace_step
+from unsee.export.graph import (
+    INPUTS,
+    OUTPUTS,
+    TRACED_BATCH,
+    check_live,
+    example_inputs,
+    export_step,
+    trace,
+    trace_step,
+)
 from unsee.export.onnx import OPSET, TENSORRT_OPERATORS, check, tensors, write_step
 from unsee.export.parity import relative_error
 from unsee.tests.export_models import classifier
@@ -135,15 +144,18 @@ def test_foreign_operators_are_refused() -> None:
         check(model)
 
 
-def test_a_constant_of_one_batch_is_refused() -> None:
-    class Remembering(torch.nn.Module):
-        """Holds a value shaped like the batch that it was traced with."""
-
-        def forward(self, image: torch.Tensor) -> torch.Tensor:
-            return image.flatten(1)[:, :10] * torch.ones(5, 10)
-
+def test_a_result_of_the_traced_batch_is_refused_as_a_constant() -> None:
+    gradient = torch.rand(TRACED_BATCH, 3, 8, 8)
+    inputs = example_inputs(8, 10)
+    graph = trace(lambda image, *rest: (image - gradient, *rest[:2], image.sum((2, 3))), inputs)
     with pytest.raises(UnseeError, match="constant of one batch"):
-        trace_step(Remembering(), RAW, 8, 10)
+        check_live(graph, torch.nn.Identity())
+
+
+def test_an_output_that_does_not_see_the_image_is_refused() -> None:
+    graph = trace(lambda image, *rest: (image * 2, *rest[:2], rest[0] * 2), example_inputs(8, 10))
+    with pytest.raises(UnseeError, match="next_reference does not depend on the image"):
+        check_live(graph, torch.nn.Identity())
 
 
 def test_folding_keeps_the_function() -> None:
@@ -157,3 +169,20 @@ def test_folding_keeps_the_function() -> None:
 def test_batch_norm_that_follows_no_convolution_is_kept() -> None:
     network = torch.nn.Sequential(torch.nn.BatchNorm2d(3), torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU()).eval()
     assert isinstance(fold_batch_norms(network).get_submodule("0"), torch.nn.BatchNorm2d)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("name", "size"), [("vgg16", 64), ("vgg_s", 224)])
+def test_large_networks_equal_eager(name: str, size: int, tmp_path: Path) -> None:
+    network = pixel_classifier(name, size)
+    write_step(export_step(network, RAW, size, 10), tmp_path / "step.onnx", {})
+    parameters = sum(tensor.numel() for tensor in network.parameters())
+    kernels = sum(tensor.numel() for tensor in network.parameters() if tensor.ndim == 4)
+    assert (tmp_path / "step.onnx").stat().st_size < 4.1 * (parameters + kernels)  # only kernels are stored turned, too
+    session = onnxruntime.InferenceSession(tmp_path / "step.onnx")
+    state = states(2, size, 1, 0)
+    expected = build_step(network, RAW)(*state)[0].numpy()
+    actual = session.run(["next_image"], {key: value.numpy() for key, value in zip(INPUTS, state, strict=True)})[0]
+    image = state[0].numpy()
+    assert np.median(relative_error(image - actual, image - expected)) < 1e-3
