@@ -23,7 +23,7 @@ class Fingerprint:
 
     def add(self, member: Input, size: int) -> None:
         """Add an input whose file had `size` bytes."""
-        self._sum = (self._sum + int.from_bytes(hashlib.sha256(_identity(member, size)).digest(), "little")) % MODULUS
+        self._sum += int.from_bytes(hashlib.sha256(_identity(member, size)).digest(), "little")
 
     def add_now(self, member: Input) -> None:
         """Add an input with the size its file has now."""
@@ -33,7 +33,7 @@ class Fingerprint:
 
     def hexdigest(self) -> str:
         """Return the digest of what was added so far."""
-        return f"{self._sum:064x}"
+        return f"{self._sum % MODULUS:064x}"
 
     @staticmethod
     def size_now(member: Input) -> int:

@@ -4,7 +4,8 @@ import json
 import os
 from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from ..files import atomic_path, write_json
 from .fingerprint import Fingerprint, changed_inputs, output_hash
 from .inputs import Input, is_url
 from .pipeline import batched
-from .sharding import OutputNames, Sharding
+from .sharding import Sharding
 from .sources import Sources
 
 PLAN_VERSION = 1
@@ -36,6 +37,9 @@ SCHEMA = pa.schema(
     ]
 )
 """Paths are bytes, as the file system has them: a name need not be valid UTF-8. `bytes` is the file's size when planned."""
+
+PLACE = ("offset", "size", "row", "problem")
+"""Columns that, with the path, say where an input's bytes are."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ def make_plan(folder: Path, sources: Sources, identity: dict[str, Any], shards: 
     refuse_nesting(folder, sources)
     if not (folder / PLAN_FILE).exists():
         folder.mkdir(parents=True, exist_ok=True)
-        return _frozen(folder, _tables(sources.stream(), shards, 0), identity)
+        return _frozen(folder, _sharded(sources.stream(), shards, 0), identity)
     plan = read_plan(folder)
     _refuse_other_identity(plan, identity)
     if extend:
@@ -118,19 +122,19 @@ def read_plan(folder: Path) -> Plan:
         raise UnseeError(f"{folder / PLAN_FILE}: damaged ({type(error).__name__}: {error})") from None
 
 
-def _frozen(folder: Path, tables: Iterable[pa.Table], identity: dict[str, Any]) -> Plan:
-    """Stream the tables, one a shard, into the plan's files."""
+def _frozen(folder: Path, shards_of_inputs: Iterable[list[PlannedInput]], identity: dict[str, Any]) -> Plan:
+    """Stream the inputs, a list a shard, into the plan's files."""
     fingerprint, outputs = Fingerprint(), array("Q")  # 8 bytes an input are all that planning keeps of it
     shards = 0
     with atomic_path(folder / ROWS_FILE) as temporary:
         with pq.ParquetWriter(temporary, SCHEMA) as writer:
-            for table in tables:
-                writer.write_table(table, row_group_size=max(1, len(table)))
+            for members in shards_of_inputs:
+                sizes = [Fingerprint.size_now(member.input) for member in members]
+                writer.write_table(_table(members, sizes), row_group_size=len(members))
                 shards += 1
-                for row in table.to_pylist():
-                    member = _planned(row).input
-                    fingerprint.add(member, row["bytes"])
-                    outputs.append(output_hash(member))
+                for member, size in zip(members, sizes, strict=True):
+                    fingerprint.add(member.input, size)
+                    outputs.append(output_hash(member.input))
         if not outputs:
             raise UnseeError("no images among the inputs")
         _refuse_collisions(np.frombuffer(outputs, np.uint64), temporary)
@@ -147,10 +151,9 @@ def _extended(plan: Plan, sources: Sources, shards: Sharding) -> Plan:
         raise UnseeError(f"{plan.folder} cannot be extended: {changed.describe(gone_only=True)}")
     if not changed.new:
         return plan
-    old = pq.ParquetFile(plan.folder / ROWS_FILE)
-    kept = (old.read_row_group(shard) for shard in range(plan.shards))
-    added = _tables(changed.only_new(sources.stream()), shards, plan.shards)
-    return _frozen(plan.folder, (table for tables in (kept, added) for table in tables), plan.identity)
+    kept = (plan.rows(shard) for shard in range(plan.shards))
+    added = _sharded(changed.only_new(sources.stream()), shards, plan.shards)
+    return _frozen(plan.folder, chain(kept, added), plan.identity)
 
 
 def _refuse_other_identity(plan: Plan, identity: dict[str, Any]) -> None:
@@ -174,29 +177,28 @@ def _refuse_other_inputs(plan: Plan, sources: Sources) -> None:
         )
 
 
-def _tables(inputs: Iterable[Input], shards: Sharding, first_shard: int) -> Iterator[pa.Table]:
+def _sharded(inputs: Iterable[Input], shards: Sharding, first_shard: int) -> Iterator[list[PlannedInput]]:
     for shard, members in enumerate(batched(inputs, shards.samples), first_shard):
-        rows = [_row(shard, place, member, shards.output_names) for place, member in enumerate(members)]
-        yield pa.Table.from_pylist(rows, SCHEMA)
+        keys = [f"{shard:05d}{place:04d}" for place in range(len(members))]
+        if shards.output_names == "key":
+            members = [replace(member, output=f"{shard:05d}/{key}") for key, member in zip(keys, members, strict=True)]
+        yield [PlannedInput(key, member) for key, member in zip(keys, members, strict=True)]
 
 
-def _row(shard: int, place: int, member: Input, output_names: OutputNames) -> dict[str, Any]:
-    key = f"{shard:05d}{place:04d}"
-    output = member.output if output_names == "mirror" else f"{shard:05d}/{key}"
-    return {
-        "key": key,
-        "path": os.fsencode(member.path),
-        "output": os.fsencode(output),
-        "offset": member.offset,
-        "size": member.size,
-        "row": member.row,
-        "problem": member.problem,
-        "bytes": Fingerprint.size_now(member),
-    }
+def _table(members: list[PlannedInput], sizes: list[int]) -> pa.Table:
+    inputs = [member.input for member in members]
+    columns = [
+        [member.key for member in members],
+        [os.fsencode(member.path) for member in inputs],
+        [os.fsencode(member.output) for member in inputs],
+        *([getattr(member, name) for member in inputs] for name in PLACE),
+        sizes,
+    ]
+    return pa.table(columns, SCHEMA)
 
 
 def _planned(row: dict[str, Any]) -> PlannedInput:
-    place = {name: row[name] for name in ("offset", "size", "row", "problem")}
+    place = {name: row[name] for name in PLACE}
     return PlannedInput(row["key"], Input(os.fsdecode(row["path"]), os.fsdecode(row["output"]), **place))
 
 

@@ -3,6 +3,7 @@
 import glob
 import itertools
 import os
+import posixpath
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -125,7 +126,7 @@ def siblings(directory: str, names: list[str], relative: str) -> Iterator[tuple[
 
 def stem_of(name: str) -> str:
     """Return a path without its last extension."""
-    return str(PurePosixPath(name).with_suffix("")) if PurePosixPath(name).suffix else name
+    return posixpath.splitext(name)[0]
 
 
 def _located(entry: str, listing: str) -> str:
@@ -140,4 +141,4 @@ def _listed_output(entry: str) -> str:
     if is_url(entry):
         parts = urlsplit(entry)
         entry = f"{parts.netloc}/{parts.path}"
-    return stem_of("/".join(part for part in PurePosixPath(entry).parts if part not in ("/", "..")))
+    return stem_of("/".join(part for part in entry.split("/") if part not in ("", ".", "..")))

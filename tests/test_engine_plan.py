@@ -138,6 +138,8 @@ def test_archive_members_come_back_from_the_plan_as_they_were(images, tmp_path):
 
 def test_planning_keeps_eight_bytes_an_input(tmp_path):
     listing = tmp_path / "list.txt"
+    listing.write_text("one.jpg")
+    make_plan(tmp_path / "first", Sources((str(listing),)), IDENTITY, Sharding(1000))  # imports what is imported late
     listing.write_text("".join(f"folder-with-a-long-name/{number:09d}.jpg\n" for number in range(40_000)))
     tracemalloc.start()
     plan = make_plan(tmp_path / "out", Sources((str(listing),)), IDENTITY, Sharding(1000))
