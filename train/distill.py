@@ -24,6 +24,8 @@ STATE_FILE = "training.pt"
 STUDENT_INPUT = InputSpec()
 WARM_UP = 0.05
 LARGEST_GRADIENT = 1.0
+STREAM = 1
+"""Enters every seed; that of the shipped weights."""
 WINDOWS = 2
 """Batches are up to this many cells smaller or larger than the configured side."""
 
@@ -76,7 +78,7 @@ def _train_epoch(
     config: DistillConfig, epoch: int, network: UnseeSmall, optimizer: torch.optim.Optimizer, lessons: Lessons
 ) -> str:
     """Show the network one crop of every photograph; return the mean losses. All chance follows from seed and epoch."""
-    generator = torch.manual_seed(int(digest_of([config.seed, epoch]), 16) % 2**63)  # of dropout as well
+    generator = Generator().manual_seed(int(digest_of([config.seed, STREAM, epoch]), 16) % 2**63)
     order = torch.randperm(len(lessons), generator=generator).split(config.batch)
     total = torch.zeros(2)
     for number, photographs in enumerate(order):
@@ -106,7 +108,8 @@ def schedule(position: float) -> float:
 def lesson_losses(network: UnseeSmall, batch: Batch, config: DistillConfig) -> Tensor:
     """Return the divergence of the student's class probabilities and the mean square error of its attention, [2]."""
     with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16"):
-        logits, attention = network.attend(preprocess(batch.pixels, STUDENT_INPUT))
+        detectors, attention = network.look(preprocess(batch.pixels, STUDENT_INPUT))
+        logits = network.classify(detectors, attention)
     predictions = divergence(batch.predictions, torch.log_softmax(logits.float(), 1))
     wanted = torch.nn.functional.adaptive_avg_pool2d(batch.maps, (attention.shape[2], attention.shape[3]))
     return torch.stack([predictions, (attention[:, 0].float() - wanted).square().mean()])

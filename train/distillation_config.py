@@ -30,11 +30,11 @@ class DistillConfig:
     crops: int = 12
     held_out: float = 0.1
     batch: int = 64
-    epochs: int = 120
+    epochs: int = 80
     learning_rate: float = 2e-3
-    prediction_weight: float = 0.3
+    prediction_weight: float = 1.0
     attention_weight: float = 20.0
-    weight_decay: float = 0.05
+    weight_decay: float = 0.02
     seed: int = 0
     threads: int = 1
     precision: Literal["float32", "bfloat16"] = "bfloat16"

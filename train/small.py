@@ -40,9 +40,10 @@ class FireModule(nn.Module):
 class UnseeSmall(nn.Module):
     """Fire modules behind one 8x8 convolution of stride 4, whose windows cover every pixel equally often.
 
-    A last channel, the attention, says where the object is on a grid of stride 16. Its fourth power weighs the
-    detectors of the classes there: the gradient of every class, through the detectors and through the attention itself,
-    fades where the attention is low. `batch_norm` adds normalisation for training; the shipped network has none.
+    A last channel, the attention, says where the object is on a grid of stride 16. It weighs the detectors of the
+    classes there while they are trained; in eval mode its fourth power does, so that the gradient of every class,
+    through the detectors and through the attention itself, fades where the attention is low (docs/log.md has what the
+    alternatives gave). `batch_norm` adds normalisation for training; the shipped network has none.
     """
 
     def __init__(self, classes: int = 1000, batch_norm: bool = False) -> None:
@@ -57,25 +58,28 @@ class UnseeSmall(nn.Module):
         self.attention = nn.Conv2d(384, 1, 1)
         self.detectors = Convolution(384, 512, 1, batch_norm=batch_norm)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.dropout = nn.Dropout()
         self.classifier = nn.Linear(512, classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         nn.init.constant_(self.attention.weight, 0)  # open everywhere at first, so that no ReLU starts closed
-        nn.init.constant_(self.attention.bias, 0.7)  # pyright: ignore[reportArgumentType]
+        nn.init.constant_(self.attention.bias, 0.5)  # pyright: ignore[reportArgumentType]
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits [B,N] of a preprocessed image [B,3,H,W]."""
-        return self.attend(image)[0]
+        return self.classify(*self.look(image))
 
-    def attend(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits [B,N] and attention [B,1,H/16,W/16] of a preprocessed image [B,3,H,W]."""
+    def look(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return detectors [B,512,H/16,W/16] and attention [B,1,H/16,W/16] of a preprocessed image [B,3,H,W]."""
         features = self.features(image)
-        attention = torch.relu(self.attention(features))
-        square = attention * attention
-        pooled = torch.flatten(self.avgpool(self.detectors(features) * (square * square)), 1)
-        return self.classifier(self.dropout(pooled)), attention
+        return self.detectors(features), torch.relu(self.attention(features))
+
+    def classify(self, detectors: Tensor, attention: Tensor) -> Tensor:
+        """Return logits [B,N] of what `look` returns."""
+        if not self.training:
+            square = attention * attention
+            attention = square * square
+        return self.classifier(torch.flatten(self.avgpool(detectors * attention), 1))
 
 
 def folded(network: UnseeSmall) -> UnseeSmall:
