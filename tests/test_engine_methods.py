@@ -1,13 +1,18 @@
 """Method a and the methods that the papers compare: formulas by hand, then through a run."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
+from unsee.__main__ import app
 from unsee.engine.baselines import robust_background, saliency_filters
 from unsee.engine.config import RunConfig
 from unsee.engine.methods import GRADIENT_STEP, GradientMethod, MaskedMethod, open_method
+from unsee.engine.plan import read_plan
 from unsee.engine.presets import PRESETS
 from unsee.engine.region_contrast import (
     Palette,
@@ -19,10 +24,14 @@ from unsee.engine.region_contrast import (
     smoothed_by_color,
 )
 from unsee.engine.sources import Sources
+from unsee.engine.verify import faults
 from unsee.errors import UnseeError
 from unsee.export.config import DescentConfig
 from unsee.export.descent import build_step
+from unsee.export.exporting import export_bundle
 from unsee.export.sessions import Descent, Session, SessionInfo, open_session
+from unsee.tests.export_models import checkpoint
+from unsee.tests.export_models import images as random_images
 from unsee.train.metadata import numbered_labels
 
 RNG = np.random.default_rng(8)
@@ -242,3 +251,51 @@ def test_region_contrast_is_close_to_its_authors_maps(shared):
         correlations.append(np.corrcoef(found.ravel(), given.ravel())[0, 1])
     assert abs(ours.result().scores["maxfmeasure"] - theirs.result().scores["maxfmeasure"]) < 0.02
     assert np.nanmean(correlations) > 0.85
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory):
+    """Checkpoints of a CNN1, CNN2 and CNN3 for 3 classes, with random weights."""
+    sizes = {"cnn1": 3, "cnn2": 3, "cnn3": 6}
+    folder = tmp_path_factory.mktemp("networks")
+    return {name: checkpoint(folder / name, "squeezenet1_1", classes, 48) for name, classes in sizes.items()}
+
+
+def test_method_a_and_segmentation_on_the_command_line(networks, photographs, tmp_path):
+    options = [f"--{name}={folder}" for name, folder in networks.items()]
+    for name, segment in (("one", "jaccard"), ("two", "jaccard")):
+        command = ["run", str(photographs), "--output-folder", str(tmp_path / name), "--method", "a", *options]
+        rest = ["--iterations", "2", "--segment", segment, "--refine", "ultrametric", "--device", "cpu"]
+        result = CliRunner().invoke(app, [*command, *rest])
+        assert result.exit_code == 0, result.output
+    assert not list(faults(tmp_path / "one"))
+    identity = read_plan(tmp_path / "one").identity
+    assert (identity["name"], identity["descent"]["cost"], identity["post"]["closing"]) == (
+        "a-reference",
+        "log-prob",
+        5,
+    )
+    assert "cnn3 squeezenet1_1" in identity["model"]
+    images = sorted((tmp_path / "one").rglob("*.png"))
+    assert len(images) == 24
+    for path in images:
+        assert path.read_bytes() == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_method_a_through_a_bundle_gives_the_maps_of_the_checkpoint(networks, tmp_path):
+    pytest.importorskip("onnxruntime")
+    preset = replace(PRESETS["a-reference"], descent=replace(PRESETS["a-reference"].descent, iterations=3))
+    export_bundle(str(networks["cnn2"]), tmp_path / "bundle", replace(preset.descent, cost="masked"))
+    images, cnn1 = random_images(4, 48), str(networks["cnn1"])
+
+    def found(cnn2):
+        config = RunConfig(SOURCES, "out", cnn1, method="a", cnn2=str(cnn2), preset=preset, device="cpu")
+        method = open_method(config, open_session)
+        return method.detections(method.compute(images), images)
+
+    for one, other in zip(found(networks["cnn2"]), found(tmp_path / "bundle"), strict=True):
+        assert one.target == other.target
+        difference = abs(one.saliency.astype(int) - other.saliency)
+        assert (difference <= 2).mean() > 0.98
