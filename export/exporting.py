@@ -148,3 +148,17 @@ def _eager(classifier: "Classifier", layout: dict[str, Any], config: DescentConf
 
 def _named(preset: dict[str, Any]) -> dict[str, str]:
     return {"preset": str(preset["name"])} if "name" in preset else {}
+
+
+def build_plan(directory: Path, batch_size: int, device: str = "auto", precision: str | None = None) -> None:
+    """Build the TensorRT plan of a bundle for this machine's GPU and a batch size, and keep it in the bundle.
+
+    precision: fp32 or tf32 for a bundle in fp32, its own where None. Raises `MissingExtraError` without TensorRT,
+    `DeviceUnavailableError` without a GPU.
+    """
+    from .tensorrt_session import TensorRtSession
+
+    bundle = read_bundle(directory)
+    session = TensorRtSession(bundle, bundle.descent, device, precision)
+    size = bundle.input.size
+    session.descend(np.zeros((batch_size, size, size, 3), np.uint8), 1)

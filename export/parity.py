@@ -143,6 +143,8 @@ def make_probe(
     halfway = _channels_first(images) - session.descend(images, _half(config)).delta
     start = (images, halfway, descent.logits, descent.targets, config)
     updates = _updates(*start, exact)
+    if np.median(np.abs(updates[0]).max((1, 2, 3))) == 0:
+        raise UnseeError("the gradient of most probe images is zero: there is nothing to compare; use other images")
     return Probe(
         images=images,
         halfway=halfway,

@@ -17,7 +17,8 @@ from unsee.export.exporting import check_bundle, export_bundle
 from unsee.export.parity import Probe, raw_map, relative_error, synthetic_images, within_one_level
 from unsee.export.sessions import open_session
 from unsee.files import sha256_of
-from unsee.tests.export_models import SHARED, checkpoint, images
+from unsee.tests.export_models import SHARED, checkpoint, classifier, images
+from unsee.train.checkpoints import save_checkpoint
 
 CONFIG = DescentConfig(iterations=4)
 
@@ -262,3 +263,22 @@ def test_real_models_agree_on_photographs(name: str, tmp_path: Path) -> None:
 def test_preset_of_a_bundle(model: Path, exported: Path) -> None:
     assert bundled_preset(exported) == {"name": "reference", "descent": {}}
     assert bundled_preset(model) is None
+
+
+def test_loop_of_the_manual_gives_the_sessions_result(exported: Path) -> None:
+    manual = (Path(__file__).parents[1] / "docs/deploying.md").read_text()
+    code = manual.split("```python\n")[1].split("```")[0].replace("bundle/", f"{exported}/")
+    pixels = images(2)
+    names = {"pixels": pixels, "classes": 10}
+    exec(code, names)
+    expected = open_session(str(exported), CONFIG).descend(pixels).delta
+    np.testing.assert_allclose(names["difference"], expected, atol=1e-3)
+
+
+def test_a_network_without_gradient_is_not_verified(tmp_path: Path) -> None:
+    closed = classifier("unsee_small", size=64)
+    closed.module.get_submodule("attention").bias.fill_(-1)  # pyright: ignore[reportCallIssue]
+    save_checkpoint(tmp_path / "model", closed)
+    with pytest.raises(UnseeError, match="gradient of most probe images is zero"):
+        export_bundle(str(tmp_path / "model"), tmp_path / "bundle", CONFIG)
+    assert not (tmp_path / "bundle").exists()

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from unsee.errors import DeviceUnavailableError, MissingExtraError, UnseeError
-from unsee.export.bundle import Bundle
+from unsee.export.bundle import Bundle, write_bundle
 from unsee.export.config import DescentConfig
 from unsee.export.devices import RuntimeDevice, has_nvidia_driver
+from unsee.export.exporting import build_plan
 from unsee.export.onnxruntime_session import cuda_options, tensorrt_options
 from unsee.export.plans import plan_key, read_plan, write_plan
 from unsee.export.tensorrt_session import TensorRtSession
@@ -105,3 +106,13 @@ def test_gpu_sessions_equal_the_cpu(backend: str, tmp_path: Path) -> None:
         pixels = images(batch, 64, seed=batch)
         actual = session.descend(pixels, 1).delta
         assert relative_error(actual, expected.descend(pixels, 1).delta).max() < 5e-3
+
+
+def test_a_plan_cannot_be_built_without_tensorrt(bundle: Bundle) -> None:
+    if importlib.util.find_spec("tensorrt"):
+        pytest.skip("tensorrt is installed")
+    (bundle.directory / "labels.json").write_text('["a", "b", "c"]')
+    (bundle.directory / "probe.npz").touch()
+    write_bundle(bundle)
+    with pytest.raises(MissingExtraError, match="backend tensorrt needs tensorrt"):
+        build_plan(bundle.directory, 4)
