@@ -17,6 +17,7 @@ from .engine.presets import Preset
 from .engine.sharding import OutputNames, Sharding
 from .engine.sources import InputFormat, Sources
 from .errors import ExitCode, UnseeError, VerificationError
+from .export.config import Precision
 from .options import with_preset
 from .train.commands import app as train
 from .train.pretrained import DEFAULT_NAME
@@ -143,6 +144,45 @@ def run(
     summary = engine.run(config, overwrite=overwrite, extend=extend, retry_errors=codes)
     if summary.error_rate > max_error_rate:
         raise typer.Exit(ExitCode.FAILED_ROWS)
+
+
+@app.command()
+@with_preset
+def export(
+    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    bundle: Annotated[Path, typer.Argument(help="directory of the bundle")],
+    preset: Preset,
+    weights: Annotated[str | None, typer.Option(help="weight file of the network that the model names")] = None,
+    precision: Annotated[Precision, typer.Option(help="of the network's layers; half precision is for GPUs")] = "fp32",
+    probes: Annotated[str | None, typer.Option(help="photographs to verify on [default: synthetic images]")] = None,
+    tensorrt: Annotated[bool, typer.Option("--tensorrt", help="also build this machine's TensorRT plan")] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="of the TensorRT plan")] = 32,
+) -> None:
+    """Write a bundle that runs without PyTorch: ONNX graph of a descent step, labels, probe and parity report."""
+    from .engine.bundles import export_model
+    from .export.exporting import build_plan
+    from .export.parity import Parity
+
+    written = export_model(model, bundle, preset, weights, precision, probes)
+    if tensorrt:
+        build_plan(bundle, batch_size)
+    console = Console()
+    for line in Parity(**written.parity).lines():
+        console.print(line, soft_wrap=True)
+    console.print(f"{bundle}: {written.network}, preset {preset.name}, opset {written.opset}", soft_wrap=True)
+
+
+@app.command()
+def check(
+    bundle: Annotated[Path, typer.Argument(help="directory of a bundle")],
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")] = "auto",
+    backend: Annotated[str, typer.Option(help="auto, onnxruntime, tensorrt or ort-tensorrt")] = "auto",
+) -> None:
+    """Run a bundle on its probe and compare with what PyTorch made of it; exit code 4 where they differ."""
+    from .engine.bundles import check_model
+
+    for line in check_model(bundle, device, backend).lines():
+        Console().print(line, soft_wrap=True)
 
 
 @app.command()

@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 import typer
 
 from .engine.presets import METHOD_PRESETS, PRESETS, PostConfig, Preset, preset
+from .export.bundle import is_bundle
 from .export.config import DescentConfig
 
 Record = TypeVar("Record", DescentConfig, PostConfig)
@@ -17,15 +18,15 @@ Record = TypeVar("Record", DescentConfig, PostConfig)
 def with_preset(command: Callable[..., None]) -> Callable[..., None]:
     """Replace a command's `preset: Preset` by `--preset NAME` and an option for each of the preset's constants.
 
-    Without a name a command with an option `method` takes that method's own preset.
+    Without a name a command with an option `model` takes a bundle's preset, one with an option `method` that method's.
     """
     records = (DescentConfig, PostConfig)
 
     @wraps(command)
     def parsed(*args: Any, preset: str | None, **options: Any) -> None:
-        name = preset or METHOD_PRESETS.get(options.get("method", ""), "reference")
+        base = _base(preset, options.get("method", ""), options.get("model", ""))
         overrides = [{item.name: options.pop(item.name) for item in fields(record)} for record in records]
-        command(*args, preset=chosen_preset(name, *overrides), **options)
+        command(*args, preset=overridden(base, *overrides), **options)
 
     own = [item for name, item in inspect.signature(command, eval_str=True).parameters.items() if name != "preset"]
     made = [_preset_option(), *(option for record in records for option in _options(record))]
@@ -35,10 +36,18 @@ def with_preset(command: Callable[..., None]) -> Callable[..., None]:
     return parsed
 
 
-def chosen_preset(name: str, descent: dict[str, Any], post: dict[str, Any]) -> Preset:
+def overridden(base: Preset, descent: dict[str, Any], post: dict[str, Any]) -> Preset:
     """Return a preset with those constants replaced that are not None."""
-    base = preset(name)
     return replace(base, descent=_replaced(base.descent, descent), post=_replaced(base.post, post))
+
+
+def _base(name: str | None, method: str, model: str) -> Preset:
+    """Return the preset of that name, or without one the bundle's, or the method's own."""
+    if name is None and is_bundle(model):
+        from .engine.bundles import bundle_preset
+
+        return bundle_preset(model) or preset("reference")
+    return preset(name or METHOD_PRESETS.get(method, "reference"))
 
 
 def _replaced(record: Record, values: dict[str, Any]) -> Record:

@@ -9,7 +9,7 @@ from unsee.__main__ import app
 from unsee.engine.presets import PRESETS, PostConfig
 from unsee.errors import UnseeError
 from unsee.export.config import DescentConfig
-from unsee.options import chosen_preset
+from unsee.options import overridden
 
 RUNNER = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
 
@@ -22,7 +22,7 @@ def test_every_constant_has_an_option():
 
 
 def test_overrides_replace_only_what_is_given():
-    chosen = chosen_preset("paper", {"gamma": 5.0, "step": None}, {"low_level": False})
+    chosen = overridden(PRESETS["paper"], {"gamma": 5.0, "step": None}, {"low_level": False})
     assert chosen.descent.gamma == 5
     assert chosen.descent.step == PRESETS["paper"].descent.step
     assert chosen.post == PostConfig(
@@ -32,7 +32,7 @@ def test_overrides_replace_only_what_is_given():
 
 def test_override_is_checked():
     with pytest.raises(UnseeError, match="theta"):
-        chosen_preset("paper", {}, {"theta": 2.0})
+        overridden(PRESETS["paper"], {}, {"theta": 2.0})
 
 
 def test_doctor_names_devices_and_choice():
