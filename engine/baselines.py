@@ -48,7 +48,7 @@ def robust_background(images: np.ndarray, saliency: np.ndarray | None = None) ->
         foreground = _scaled(superpixel_statistics(np.stack([saliency] * 3, -1), labels).color[..., 0], statistics)
     twice = (graph.astype(np.float32) @ graph.astype(np.float32) > 0) | graph | _all_pairs(border)
     affinity = np.exp(-(distances**2) / (2 * AFFINITY_SIGMA**2)) + AFFINITY_FLOOR
-    values = _optimum(np.where(twice, affinity, 0), foreground, background)
+    values = optimum(np.where(twice, affinity, 0), foreground, background)
     return paint(_scaled(values, statistics), labels)
 
 
@@ -73,8 +73,12 @@ def _contrast(statistics: SuperpixelStatistics, background: np.ndarray) -> np.nd
     return _scaled((color_distances(statistics) * weights).sum(2), statistics)
 
 
-def _optimum(affinity: np.ndarray, foreground: np.ndarray, background: np.ndarray) -> np.ndarray:
-    """Minimise sum w_bg s^2 + sum w_fg (s - 1)^2 + sum over pairs of w_ij (s_i - s_j)^2: one linear solve an image."""
+def optimum(affinity: np.ndarray, foreground: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """Minimise sum w_bg s^2 + sum w_fg (s - 1)^2 + sum over pairs of w_ij (s_i - s_j)^2: one linear solve an image.
+
+    affinity: [B,n,n], symmetric; foreground, background: [B,n]. Returns [B,n].
+    """
+    affinity = affinity.copy()
     own = np.arange(affinity.shape[1])
     affinity[:, own, own] = 0
     system = -affinity

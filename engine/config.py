@@ -13,6 +13,8 @@ OutputFormat = Literal["files", "webdataset", "parquet", "npy", "dummy"]
 MethodName = Literal["b", "a", "gradient", "rc", "rbd", "saliency-filters"]
 Segment = Literal["none", "jaccard", "saliencycut"]
 Refine = Literal["none", "ultrametric", "random-walker"]
+MODEL_METHODS = ("b", "a", "gradient")
+"""The methods that run a classifier; the others run on the CPU."""
 OnError = Literal["record", "raise"]
 Distributor = Literal["local", "ray"]
 LARGEST_SHARD = 10_000
@@ -99,6 +101,8 @@ class RunConfig:
             raise UnseeError(f"method must be one of {get_args(MethodName)}, got {self.method!r}")
         if self.method != "a" and (self.cnn2 or self.cnn3):
             raise UnseeError("cnn2 and cnn3 belong to method a: add --method a")
+        if self.method not in MODEL_METHODS and (self.device.startswith("cuda") or self.backend != "auto"):
+            raise UnseeError(f"method {self.method} runs no model, on the CPU: leave --device and --backend out")
         if self.workers < 1 or self.processes < 1 or self.timeout <= 0 or self.max_shard_retry < 0:
             raise UnseeError("workers, processes and timeout must be above 0, max shard retry at least 0")
         if not 0 <= self.max_error_rate <= 1:

@@ -19,7 +19,7 @@ from typing import Any
 from ..errors import UnseeError
 from ..export.sessions import SessionInfo, open_session
 from ..extras import require
-from .config import RunConfig
+from .config import MODEL_METHODS, RunConfig
 from .interruption import working
 from .methods import open_method
 from .plan import read_plan
@@ -144,7 +144,8 @@ class RaySlot(Slot):
 
     def __init__(self, config: RunConfig) -> None:
         ray = _joined_ray()
-        on_gpu = config.device.startswith("cuda") or (config.device == "auto" and "GPU" in ray.cluster_resources())
+        takes_gpu = config.device == "auto" and config.method in MODEL_METHODS and "GPU" in ray.cluster_resources()
+        on_gpu = config.device.startswith("cuda") or takes_gpu
         resources = {"num_gpus": 1} if on_gpu else {"num_cpus": CORES_OF_A_RAY_ACTOR}
         # Ray shows an actor its own GPU only, as the first.
         self.config = replace(config, device="cuda" if on_gpu else "cpu")

@@ -181,8 +181,6 @@ IMAGE_METHODS: dict[str, ImageMaps] = {
 def open_method(config: RunConfig, open_session: Opener) -> Method[Any]:
     """Open the method of a configuration, its models by `open_session` (see there)."""
     if config.method in IMAGE_METHODS:
-        if config.device.startswith("cuda"):
-            raise UnseeError(f"method {config.method} runs on the CPU: leave --device out")
         return ImageMethod(config.method, IMAGE_METHODS[config.method], config.batch_size)
 
     def opened(model: str, descent: DescentConfig, weights: str | None = None) -> Session:

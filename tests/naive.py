@@ -290,3 +290,25 @@ def ward_hierarchy(color, size, graph):
         _, one, other = min(pairs, key=lambda pair: pair[0])
         parts = [part for part in parts if part not in (one, other)] + [one | other]
         joins.append(one | other)
+
+
+def background_weight(color, graph, border):
+    """1 - exp(-BndCon^2 / 2) of superpixels, one after the other (Zhu et al. 2014, equations 2 to 6)."""
+    distances = color_distances(color)
+    count = len(color)
+    clip = np.mean([min(distances[i, j] for j in range(count) if j != i) for i in range(count)])
+    paths = shortest_paths(np.where(graph, np.maximum(distances - clip, 0), np.inf))
+    weights = []
+    for i in range(count):
+        similar = np.exp(-(paths[i] ** 2) / (2 * 7.0**2))
+        weights.append(1 - math.exp(-((similar[border].sum() / math.sqrt(similar.sum())) ** 2) / 2))
+    return np.array(weights)
+
+
+def saliency_filter(color, position):
+    """Uniqueness times compactness (Perazzi et al. 2012) with normalised Gaussians."""
+    uniqueness = []
+    for i in range(len(color)):
+        near = np.exp(-((position - position[i]) ** 2).sum(1) / (2 * 0.25**2))
+        uniqueness.append((near / near.sum() * ((color - color[i]) ** 2).sum(1)).sum())
+    return min_max(min_max(np.array(uniqueness)) * np.exp(-6 * min_max(color_distribution(color, position))))

@@ -9,7 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from unsee.__main__ import app
-from unsee.engine.baselines import robust_background, saliency_filters
+from unsee.engine.baselines import background_weight, optimum, robust_background, saliency_filters
 from unsee.engine.config import RunConfig
 from unsee.engine.methods import GRADIENT_STEP, GradientMethod, MaskedMethod, open_method
 from unsee.engine.plan import read_plan
@@ -30,6 +30,10 @@ from unsee.export.config import DescentConfig
 from unsee.export.descent import build_step
 from unsee.export.exporting import export_bundle
 from unsee.export.sessions import Descent, Session, SessionInfo, open_session
+from unsee.kernels.color import rgb_to_lab
+from unsee.kernels.pooling import SuperpixelStatistics, superpixel_statistics
+from unsee.kernels.slic import slic_lab
+from unsee.tests import naive
 from unsee.tests.export_models import checkpoint
 from unsee.tests.export_models import images as random_images
 from unsee.train.metadata import numbered_labels
@@ -218,8 +222,9 @@ def test_baselines_find_the_odd_disk_and_survive_odd_images(method):
 
 
 def test_methods_without_a_network_refuse_a_gpu():
-    with pytest.raises(UnseeError, match="method rc runs on the CPU"):
-        open_method(config_of("rc", device="cuda"), open_session)
+    for options in ({"device": "cuda"}, {"backend": "onnxruntime"}):
+        with pytest.raises(UnseeError, match="method rc runs no model, on the CPU"):
+            config_of("rc", **options)
     with pytest.raises(UnseeError, match="method must be one of"):
         config_of("unknown")
 
@@ -299,3 +304,49 @@ def test_method_a_through_a_bundle_gives_the_maps_of_the_checkpoint(networks, tm
         assert one.target == other.target
         difference = abs(one.saliency.astype(int) - other.saliency)
         assert (difference <= 2).mean() > 0.98
+
+
+def some_superpixels(count=12):
+    """Statistics of two images, the second with three superpixels fewer, a graph and its border."""
+    color = (RNG.random((2, count, 3)) * 40).astype(np.float32)
+    position, size = RNG.random((2, count, 2)).astype(np.float32), np.full((2, count), 9, np.int32)
+    size[1, -3:] = color[1, -3:] = 0
+    graph = RNG.random((2, count, count)) < 0.3
+    graph = (graph | graph.transpose(0, 2, 1)) & ~np.eye(count, dtype=bool)
+    graph[1, -3:] = graph[1, :, -3:] = False
+    border = RNG.random((2, count)) < 0.4
+    border[1, -3:] = False
+    return SuperpixelStatistics(color, position, size, np.array([count, count - 3], np.int32)), graph, border
+
+
+def test_background_weight_is_the_formulas():
+    statistics, graph, border = some_superpixels()
+    weights = background_weight(statistics, graph, border)
+    for image, count in enumerate(statistics.count):
+        color = statistics.color[image, :count].astype(float)
+        expected = naive.background_weight(color, graph[image, :count, :count], border[image, :count])
+        np.testing.assert_allclose(weights[image, :count], expected, rtol=1e-6)
+
+
+def test_optimum_has_no_lower_neighbour():
+    affinity = RNG.random((1, 8, 8)) * 0.5
+    affinity = affinity + affinity.transpose(0, 2, 1)
+    foreground, background = RNG.random((2, 1, 8))
+    np.fill_diagonal(affinity[0], 0)
+
+    def cost(values):
+        pairs = (affinity[0] * (values[:, None] - values) ** 2).sum() / 2
+        return (background[0] * values**2 + foreground[0] * (values - 1) ** 2).sum() + pairs
+
+    best = optimum(affinity.copy(), foreground, background)[0]
+    for step in 1e-3 * np.concatenate([np.eye(8), -np.eye(8)]):
+        assert cost(best + step) > cost(best)
+
+
+def test_saliency_filters_are_the_formulas():
+    image = RNG.integers(0, 256, (1, 5, 6, 3), np.uint8).repeat(10, 1).repeat(10, 2)
+    lab = rgb_to_lab(image)
+    labels = slic_lab(lab, 200, 20.0)
+    statistics = superpixel_statistics(lab, labels)
+    values = naive.saliency_filter(statistics.color[0].astype(float), statistics.position[0].astype(float))
+    np.testing.assert_allclose(saliency_filters(image)[0], values[labels[0]], atol=1e-5)
