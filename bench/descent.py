@@ -91,12 +91,7 @@ def bench_descent(
     with tempfile.TemporaryDirectory() as folder:
         contenders, warm_ups = _warm(_openers(classifier, Path(folder), device, threads, compiled), images, console)
         errors = _update_errors(contenders, images)
-        seconds: dict[str, list[float]] = {name: [] for name in contenders}
-        ceilings: list[float] = []
-        for _ in range(rounds):
-            ceilings.append(max(products.rates().values()))
-            for name, contender in contenders.items():
-                seconds[name].append(_seconds(contender, images, iterations) / iterations)
+        seconds, ceilings = _rounds(contenders, products, images, iterations, rounds)
     speeds = [
         _speed(name, spent, seconds[PLAIN], ceilings, flops, batch_size, iterations, errors[name], warm_ups[name])
         for name, spent in seconds.items()
@@ -209,6 +204,19 @@ def _warm(
     return contenders, warm_ups
 
 
+def _rounds(
+    contenders: dict[str, Contender], products: Any, images: np.ndarray, iterations: int, rounds: int
+) -> tuple[dict[str, list[float]], list[float]]:
+    """Return seconds an iteration of every contender, and the ceiling in GFLOP/s, in each round."""
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    ceilings: list[float] = []
+    for _ in range(rounds):
+        ceilings.append(max(products.rates().values()))
+        for name, contender in contenders.items():
+            seconds[name].append(_seconds(contender, images, iterations) / iterations)
+    return seconds, ceilings
+
+
 def _update_errors(contenders: dict[str, Contender], images: np.ndarray) -> dict[str, float]:
     expected = contenders[PLAIN](images, 1)
     return {name: float(relative_error(contender(images, 1), expected).max()) for name, contender in contenders.items()}
@@ -245,7 +253,7 @@ def _speed(
 
 
 def _show(console: Console, speeds: list[Speed]) -> None:
-    table = Table("session", "ms/iteration", "images/s", "ratio", "GFLOP/s", "of ceiling", "update error", "warm-up s")
+    table = Table("session", "ms/it", "images/s", "ratio", "GFLOP/s", "ceiling", "error", "warm s", box=None)
     for speed in speeds:
         table.add_row(
             speed.name,
