@@ -219,7 +219,7 @@ class SmallMemory:
     def __init__(self, room, error):
         self.room, self.error, self.seen = room, error, []
 
-    def descend(self, images):
+    def descend(self, images, iterations=None, targets=None):
         self.seen.append(len(images))
         if len(images) > self.room:
             raise self.error
