@@ -1,0 +1,71 @@
+"""Rewrites change where work is done, not the gradient."""
+
+import pytest
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional
+
+from unsee.export.graph import trace
+
+
+class Concatenated(nn.Module):
+    """Two branches with ReLUs, concatenated and pooled, as in SqueezeNet."""
+
+    def __init__(self, slope: float | None, second: nn.Module | None = None) -> None:
+        super().__init__()
+        self.left, self.right = nn.Conv2d(3, 4, 1), nn.Conv2d(3, 6, 3, padding=1)
+        self.gate: nn.Module = nn.ReLU() if slope is None else nn.LeakyReLU(slope)
+        self.second = second or self.gate
+
+    def forward(self, image: Tensor) -> Tensor:
+        joined = torch.cat([self.gate(self.left(image)), self.second(self.right(image))], 1)
+        return functional.max_pool2d(joined, 3, 2, ceil_mode=True)
+
+
+def traced(network: nn.Module, image: Tensor) -> fx.GraphModule:
+    network.requires_grad_(False)
+    return trace(lambda pixels, signal: torch.func.vjp(network, pixels)[1](signal)[0], (image, network(image)))
+
+
+def sizes_of_gates(graph: fx.GraphModule) -> set[int]:
+    """Widths of what is compared with zero."""
+    gates = graph.graph.find_nodes(op="call_function", target=torch.ops.aten.gt.Scalar)
+    return {node.meta["val"].shape[-1] for node in gates}
+
+
+@pytest.mark.parametrize("slope", [None, 0.1])
+def test_gates_move_to_the_pooled_size(slope: float | None) -> None:
+    torch.manual_seed(0)
+    network, image = Concatenated(slope), torch.randn(5, 3, 13, 13)
+    graph = traced(network, image)
+    assert sizes_of_gates(graph) == {6}
+    pixels = torch.randn(3, 3, 13, 13).requires_grad_()
+    signal = torch.randn_like(network(pixels))
+    (expected,) = torch.autograd.grad(network(pixels), pixels, signal)
+    torch.testing.assert_close(graph(pixels.detach(), signal), expected)
+
+
+def test_gates_stay_where_one_branch_has_none() -> None:
+    torch.manual_seed(0)
+    network, image = Concatenated(None, nn.Identity()), torch.randn(5, 3, 13, 13)
+    graph = traced(network, image)
+    assert sizes_of_gates(graph) == {13}
+    pixels = torch.randn(2, 3, 13, 13).requires_grad_()
+    signal = torch.randn_like(network(pixels))
+    (expected,) = torch.autograd.grad(network(pixels), pixels, signal)
+    torch.testing.assert_close(graph(pixels.detach(), signal), expected)
+
+
+def test_gradient_of_a_concatenation_is_not_sliced() -> None:
+    class Squeezed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.squeeze = Concatenated(None), nn.Conv2d(10, 2, 1)
+
+        def forward(self, image: Tensor) -> Tensor:
+            joined = torch.cat([torch.relu(self.body.left(image)), torch.relu(self.body.right(image))], 1)
+            return self.squeeze(joined)
+
+    torch.manual_seed(0)
+    graph = traced(Squeezed(), torch.randn(5, 3, 8, 8))
+    assert not list(graph.graph.find_nodes(op="call_function", target=torch.ops.aten.slice.Tensor))
