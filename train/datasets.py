@@ -62,11 +62,14 @@ def main_class(objects: np.ndarray) -> int | None:
     return int(np.bincount(labelled).argmax()) if labelled.size else None
 
 
-def label_of(item: Item) -> int:
-    """Return the class of an item; raises `UnseeError` on an image without a labelled object."""
+def label_of(item: Item, scene: Scene | None = None) -> int:
+    """Return the class of an item, which has been read where `scene` is given.
+
+    Raises `UnseeError` on an image without a labelled object.
+    """
     label = item.label()
     if label is None:
-        label = main_class(item.read().objects)
+        label = main_class((scene or item.read()).objects)
     if label is None:
         raise UnseeError(f"{item.key}: no labelled object, so no class: leave the image out")
     return label

@@ -42,7 +42,7 @@ class SampleReader(TorchDataset[tuple[Tensor, Tensor]]):
         scene, masked = item.read(), sample % 2 == 1
         pixels = masked_pixels(scene, self.config.fill, self.spec) if masked else scene.pixels
         grid = resized(pixels, self.spec.size, None if seed < 0 else np.random.default_rng(seed))
-        node = label_of(item) + (len(self.dataset.classes) if masked and self.config.variant == "cnn3" else 0)
+        node = label_of(item, scene) + (len(self.dataset.classes) if masked and self.config.variant == "cnn3" else 0)
         return torch.from_numpy(grid.transpose(2, 0, 1).copy()), torch.tensor(node)
 
 
