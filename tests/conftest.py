@@ -14,6 +14,9 @@ from unsee.tests.corpus import write_tiny_model
 
 ROOT = Path(__file__).parents[1]
 
+# Tiny networks gain nothing from threads, and on a busy machine threads that wait for each other take minutes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
