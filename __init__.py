@@ -28,7 +28,7 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(_HOMES[name], __name__), name)
 
 
-def saliency(image: Any, model: str = "unsee-small", preset: str = "reference", device: str = "auto") -> "Saliency":
+def saliency(image: Any, model: str = "unsee-small", preset: str | None = None, device: str = "auto") -> "Saliency":
     """Return the saliency of one image; for more than one build a `Detector`, which loads the model once."""
     from .engine.detector import Detector
 

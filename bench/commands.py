@@ -140,6 +140,24 @@ def quality(
 
 
 @app.command()
+def descent(
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="checkpoint, or a network with random weights")
+    ] = DEFAULT_NAME,
+    batch_size: Annotated[int, typer.Option(min=1)] = 8,
+    iterations: Annotated[int, typer.Option(min=1, help="of a timed call")] = 3,
+    rounds: Rounds = 7,
+    threads: Annotated[int | None, typer.Option(min=1, help="of the CPU, for every session [default: all]")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    compiled: Annotated[bool, typer.Option(help="take part with PyTorch's compiler: minutes of warm-up")] = True,
+) -> None:
+    """Every session against a plain autograd loop, with the share of the measured matrix-product ceiling."""
+    from .descent import bench_descent
+
+    bench_descent(model, batch_size, iterations, rounds, threads, device, compiled)
+
+
+@app.command()
 def distribution(
     images: Annotated[str, typer.Option(help="folder of photographs")],
     model: Annotated[str, typer.Option("--model", "-m")] = DEFAULT_NAME,

@@ -11,6 +11,7 @@ from PIL import Image
 from ..errors import UnseeError
 from ..export.sessions import open_session
 from ..train.pretrained import DEFAULT_NAME
+from .bundles import bundle_preset
 from .decoding import DecodedImage, DecodingConfig, DecodingError, decode, on_grid
 from .detection import DIVERGED, detections
 from .pipeline import batched
@@ -36,20 +37,21 @@ class Saliency:
 class Detector:
     """A model with a preset, loaded once.
 
-    model: see `load_classifier`. preset: a name or a `Preset`. device: auto, cpu, cuda or cuda:N.
+    model: see `load_classifier`. preset: a name or a `Preset`; None is a bundle's own, or
+    `reference`. device: auto, cpu, cuda or cuda:N.
     """
 
     def __init__(
         self,
         model: str | Path = DEFAULT_NAME,
-        preset: str | Preset = "reference",
+        preset: str | Preset | None = None,
         device: str = "auto",
         backend: str = "auto",
         batch_size: int = 16,
     ) -> None:
         if batch_size < 1:
             raise UnseeError(f"batch size must be at least 1, got {batch_size}")
-        self.preset = _preset(preset)
+        self.preset = _preset(preset) if preset else bundle_preset(str(model)) or _preset("reference")
         self.session = open_session(str(model), self.preset.descent, device, backend)
         self.decoding = DecodingConfig(self.session.info.input_size)
         self.batch_size = batch_size

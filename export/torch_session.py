@@ -1,6 +1,7 @@
 """The session that runs eager PyTorch."""
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
@@ -13,9 +14,14 @@ from .sessions import SessionInfo, State, SteppingSession
 
 
 class TorchSession(SteppingSession):
-    """Eager PyTorch on a CPU or a CUDA device; channels last is the faster memory format on both."""
+    """Eager PyTorch on a CPU or a CUDA device; channels last is the faster memory format on both.
+
+    On the CPU every image descends by itself, on lanes of one thread each: PyTorch's convolutions round differently for
+    another batch size, which a descent multiplies, and threads that wait for one another take minutes on a busy machine.
+    """
 
     backend = "torch"
+    on_lanes = True
 
     def __init__(
         self,
@@ -32,6 +38,9 @@ class TorchSession(SteppingSession):
         network = PixelClassifier(module, classifier.metadata.input, precision).eval().requires_grad_(False)
         network = network.to(self.device, memory_format=self.layout)  # pyright: ignore[reportCallIssue]
         self.step = self._built(network, config)
+        self.lanes = None
+        if self.on_lanes and self.device.type == "cpu":
+            self.lanes = ThreadPoolExecutor(torch.get_num_threads(), "descent", lambda: torch.set_num_threads(1))
         size = classifier.metadata.input.size
         super().__init__(
             SessionInfo(fingerprint(classifier), classifier.labels, size, self.backend, str(self.device)), config
@@ -40,9 +49,15 @@ class TorchSession(SteppingSession):
     def _built(self, network: PixelClassifier, config: DescentConfig) -> Step:
         return build_step(network, config, scaled=network.precision == "fp16")
 
-    @torch.no_grad()
     def advance(self, state: State, iterations: int, first: int = 0) -> State:
         """See `SteppingSession.advance`."""
+        if self.lanes is None:
+            return self._advance(state, iterations, first)
+        images = state.split(len(state.image))
+        return State.joined(list(self.lanes.map(lambda image: self._advance(image, iterations, first), images)))
+
+    @torch.no_grad()
+    def _advance(self, state: State, iterations: int, first: int) -> State:
         image = torch.from_numpy(state.image).to(self.device, self.dtype).contiguous(memory_format=self.layout)
         reference = torch.from_numpy(state.reference).to(self.device, self.dtype)
         target = torch.from_numpy(state.targets).to(self.device)
@@ -58,6 +73,7 @@ class CompiledTorchSession(TorchSession):
     """PyTorch's compiler on our own graph of the step; on CUDA it is replayed as a CUDA graph for each batch size."""
 
     backend = "torch-compile"
+    on_lanes = False
 
     def _built(self, network: PixelClassifier, config: DescentConfig) -> Step:
         mode = "reduce-overhead" if self.device.type == "cuda" else None
