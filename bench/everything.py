@@ -132,7 +132,7 @@ def _figures(result: dict[str, Any]) -> str:
             ]
         elif name not in ("benchmark", "machine"):
             rows.append([name.replace("_", " "), _number(value)])
-    return f"{_about(result).capitalize()}.\n\n{_markdown(['figure', 'value'], rows)}"
+    return f"{_about(result)}.\n\n{_markdown(['figure', 'value'], rows)}"
 
 
 def _about(result: dict[str, Any]) -> str:
