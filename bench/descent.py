@@ -160,27 +160,16 @@ def _delta(session: Any) -> Contender:
 
 
 def _plain_loop(classifier: Any, config: DescentConfig, device: str) -> Contender:
-    """Return the descent as one writes it down: autograd on a contiguous image, one call an iteration (B1 to B3)."""
+    """Return the plain script's descent, of a batch."""
     import torch
 
-    from ..export.descent import PixelClassifier, min_max
+    from .plain import plain_descent, plain_network
 
-    module = copy.deepcopy(classifier.module)
-    network = PixelClassifier(module, classifier.metadata.input).eval().requires_grad_(False).to(device)
+    network = plain_network(classifier, device)
 
     def descend(images: np.ndarray, iterations: int) -> np.ndarray:
         start = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float().contiguous()
-        image, original, target = start, None, None
-        for iteration in range(iterations):
-            image = image.detach().requires_grad_()
-            logits = network(image)
-            if original is None or target is None:
-                original, target = logits.detach(), logits.argmax(1, keepdim=True)
-            others = torch.ones_like(original).scatter(1, target, 0)
-            cost = logits.gather(1, target).sum() + config.gamma * (others * (logits - original) ** 2).sum()
-            (gradient,) = torch.autograd.grad(cost, image)
-            image = image.detach() - config.step_at(iteration) * min_max(gradient.clamp(min=0))
-        return (start - image).cpu().numpy()
+        return plain_descent(network, start, config, iterations).cpu().numpy()
 
     return descend
 

@@ -4,7 +4,6 @@ Files are scored on threads and added up in the order of their keys, so that res
 workers; only a few images are in memory at a time. A pair that cannot be read is a row, not an end.
 """
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -21,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ..engine.pipeline import ordered_map
 from ..errors import UnseeError
 from ..files import write_json
+from .machine import cores
 from .metrics import DEFAULT_METRICS, MetricResult, MetricSums, PairScores, check_metrics, number_names, score_pair
 from .pairs import FilePair, PairList, pair_folders, pair_toolkit
 from .protocols import find_protocol
@@ -145,7 +145,7 @@ def _evaluate_lists(
     results = []
     with ExitStack() as stack:
         rows = stack.enter_context(RowWriter(Path(per_image), number_names(config.metrics))) if per_image else None
-        pool = stack.enter_context(ThreadPoolExecutor(config.workers or _cores()))
+        pool = stack.enter_context(ThreadPoolExecutor(config.workers or cores()))
         progress = stack.enter_context(_progress(console))
         for (method, dataset), pairs in lists.items():
             task = progress.add_task(" ".join(filter(None, (method, dataset))) or "scoring", total=len(pairs.pairs))
@@ -202,7 +202,7 @@ def _row(file: ScoredFile, method: str, dataset: str) -> dict[str, Any]:
 
 def _scored(pool: ThreadPoolExecutor, pairs: Sequence[FilePair], config: EvaluationConfig) -> Iterator[ScoredFile]:
     """Scores in the order of the pairs, with no more than a few pairs a worker begun."""
-    return ordered_map(pool, partial(score_file, config=config), pairs, 4 * (config.workers or _cores()))
+    return ordered_map(pool, partial(score_file, config=config), pairs, 4 * (config.workers or cores()))
 
 
 def score_file(pair: FilePair, config: EvaluationConfig) -> ScoredFile:
@@ -224,10 +224,6 @@ def read_grey(path: Path) -> np.ndarray:
         if image.mode.startswith("I"):
             return (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
         return np.asarray(image.convert("L"))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _progress(console: Console | None) -> Progress:

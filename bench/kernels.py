@@ -5,7 +5,6 @@ median over rounds stands for the machine. The last line printed is JSON.
 """
 
 import json
-import os
 import platform
 import time
 import warnings
@@ -30,6 +29,7 @@ from ..kernels.device import load_cuda
 from ..kernels.pooling import paint, superpixel_mean, superpixel_statistics
 from ..kernels.slic import slic, slic_lab
 from .cuda_kernels import cuda_speeds
+from .machine import cores
 from .metrics import DEFAULT_METRICS, MetricSums, score_pair
 from .peers import finished_map, superpixels
 from .protocols import find_protocol
@@ -130,7 +130,7 @@ def _compare_metrics(pairs: list[tuple[np.ndarray, np.ndarray]], rounds: int) ->
         ),
     ):
         peer = partial(_score_with_peer, pairs, reference, classes)
-        for threads in sorted({1, _cores()}):
+        for threads in sorted({1, cores()}):
             label = f"{name} ({threads} thread{'s' if threads > 1 else ''})"
             ours = partial(_score, pairs, metrics, threads)
             comparisons.append(_compared(label, "PySODMetrics", ours, peer, len(pairs), rounds, goal))
@@ -213,11 +213,7 @@ def _pairs(photographs: list[Image.Image]) -> list[tuple[np.ndarray, np.ndarray]
 
 
 def _environment() -> dict[str, Any]:
-    return {"machine": platform.machine(), "cores": _cores(), "python": platform.python_version()}
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return {"machine": platform.machine(), "cores": cores(), "python": platform.python_version()}
 
 
 def _table(comparisons: list[Comparison]) -> Table:

@@ -14,11 +14,16 @@ def machine() -> dict[str, Any]:
     """Return processor, cores, package versions and the commit of the sources, where they can be found."""
     return {
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
         "python": platform.python_version(),
         **{package: found for package in PACKAGES if (found := _version(package))},
         "commit": _commit(),
     }
+
+
+def cores() -> int:
+    """Return the number of cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _processor() -> str:

@@ -1,5 +1,6 @@
 """The script a user would write instead: Pillow, an eager autograd loop, scikit-image, one image at a time."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -8,35 +9,30 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..export.config import DescentConfig
-from ..export.descent import PixelClassifier
+from ..export.descent import PixelClassifier, min_max
 from ..train.checkpoints import Classifier
 from .peers import finished_map
 
 
-def plain_network(classifier: Classifier) -> nn.Module:
-    """Return the classifier on pixels, laid out as PyTorch does by default."""
-    return (
-        PixelClassifier(classifier.module, classifier.metadata.input).eval().to(memory_format=torch.contiguous_format)
-    )  # pyright: ignore[reportCallIssue]
+def plain_network(classifier: Classifier, device: str = "cpu") -> nn.Module:
+    """Return a copy of the classifier on pixels, laid out as PyTorch does by default."""
+    module = copy.deepcopy(classifier.module)  # `to` would change the caller's
+    return PixelClassifier(module, classifier.metadata.input).eval().requires_grad_(False).to(device)
 
 
-def plain_descent(network: nn.Module, image: Tensor, config: DescentConfig) -> Tensor:
-    """Return X(0) - X(T) [B,3,H,W] of the clamp cost with a normalised gradient, by plain autograd."""
-    start = image
-    reference = target = torch.empty(0)
-    for iteration in range(config.iterations):
+def plain_descent(network: nn.Module, image: Tensor, config: DescentConfig, iterations: int) -> Tensor:
+    """Return X(0) - X(T) [B,3,H,W] as one writes it down: plain autograd, one call an iteration (B1 to B3)."""
+    start, original, target = image, None, None
+    for iteration in range(iterations):
         image = image.detach().requires_grad_()
         logits = network(image)
-        if iteration == 0:
-            reference, target = logits.detach(), logits.argmax(1)
-        own = logits.gather(1, target[:, None])
-        cost = own.sum() + config.gamma * ((logits - reference) ** 2).sum()
-        cost = cost - config.gamma * ((own - reference.gather(1, target[:, None])) ** 2).sum()
+        if original is None or target is None:
+            original, target = logits.detach(), logits.argmax(1, keepdim=True)
+        others = torch.ones_like(original).scatter(1, target, 0)
+        cost = logits.gather(1, target).sum() + config.gamma * (others * (logits - original) ** 2).sum()
         (gradient,) = torch.autograd.grad(cost, image)
-        gradient = gradient.clamp(min=0)
-        low, high = gradient.amin((2, 3), keepdim=True), gradient.amax((2, 3), keepdim=True)
-        image = image - config.step_at(iteration) * (gradient - low) / (high - low).clamp(min=1e-12)
-    return (start - image).detach()
+        image = image.detach() - config.step_at(iteration) * min_max(gradient.clamp(min=0))
+    return start - image
 
 
 def plain_map(network: nn.Module, path: Path, size: int, config: DescentConfig, output: Path) -> None:
@@ -44,7 +40,7 @@ def plain_map(network: nn.Module, path: Path, size: int, config: DescentConfig, 
     picture = Image.open(path).convert("RGB")
     small = np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR))
     pixels = torch.from_numpy(small.copy()).permute(2, 0, 1)[None].float().contiguous()
-    raw = plain_descent(network, pixels, config).mean(1)[0].numpy()
+    raw = plain_descent(network, pixels, config, config.iterations).mean(1)[0].numpy()
     finished = finished_map(small, raw, segments=100, compactness=10.0)
     levels = np.uint8(255 * finished / max(finished.max(), 1e-12))
     Image.fromarray(levels).resize(picture.size, Image.Resampling.BILINEAR).save(output)

@@ -19,6 +19,7 @@ from ..engine.pipeline import batched
 from ..engine.postprocess import Maps, finish
 from ..engine.presets import PRESETS, Preset
 from ..errors import UnseeError
+from ..export.parity import to_levels
 from ..export.sessions import Session, open_session
 from ..files import atomic_path, write_bytes, write_json
 from .evaluate import RESIZE_OF_PROTOCOL, read_grey
@@ -146,7 +147,7 @@ class _Run:
 
 
 def _scored(saliency: np.ndarray, mask: np.ndarray, sums: MetricSums) -> PairScores:
-    levels = np.rint(255 * saliency).astype(np.uint8)
+    levels = to_levels(saliency)
     rule = RESIZE_OF_PROTOCOL.get(sums.protocol, "opencv")
     return sums.update(resize_to(levels, (mask.shape[0], mask.shape[1]), rule), mask)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from ..export.parity import to_levels
 from ..export.sessions import Descent
 from ..train.metadata import Label
 from .postprocess import Maps, finish
@@ -55,7 +56,7 @@ def described(maps: Maps, descent: Descent, labels: tuple[Label, ...]) -> list[D
         None
         if maps.diverged[place]
         else Detection(
-            saliency=np.rint(maps.final[place] * 255).astype(np.uint8),
+            saliency=to_levels(maps.final[place]),
             raw=maps.raw[place],
             target=int(target),
             label=labels[target].name,

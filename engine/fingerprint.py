@@ -28,17 +28,12 @@ class Fingerprint:
     def add_now(self, member: Input) -> None:
         """Add an input with the size its file has now."""
         if self._last[0] != member.path:  # the members of an archive follow each other
-            self._last = (member.path, self.size_now(member))
+            self._last = (member.path, stat_size(member.path))
         self.add(member, self._last[1])
 
     def hexdigest(self) -> str:
         """Return the digest of what was added so far."""
         return f"{self._sum % MODULUS:064x}"
-
-    @staticmethod
-    def size_now(member: Input) -> int:
-        """Return the size of an input's file: a changed file is noticed without reading it."""
-        return stat_size(member.path)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import UnseeError
 from ..export.config import DescentConfig
+from ..export.parity import to_levels
 from ..export.sessions import Descent, Session, SessionInfo
 from ..kernels.prune import normalize
 from .baselines import robust_background, saliency_filters
@@ -168,7 +169,7 @@ class ImageMethod(Method[np.ndarray]):
 
     def detections(self, computed: np.ndarray, images: np.ndarray) -> list[Detection | None]:  # noqa: ARG002
         """Return the maps as they are."""
-        return [Detection(np.rint(one * 255).astype(np.uint8), one.astype(np.float32)) for one in computed]
+        return [Detection(to_levels(one), one.astype(np.float32)) for one in computed]
 
 
 IMAGE_METHODS: dict[str, ImageMaps] = {

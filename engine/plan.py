@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from ..errors import UnseeError
 from ..files import atomic_path, write_json
 from .fingerprint import Fingerprint, changed_inputs, output_hash
-from .inputs import Input, is_url
+from .inputs import Input, is_url, stat_size
 from .pipeline import batched
 from .sharding import Sharding
 from .sources import Sources
@@ -129,7 +129,7 @@ def _frozen(folder: Path, shards_of_inputs: Iterable[list[PlannedInput]], identi
     with atomic_path(folder / ROWS_FILE) as temporary:
         with pq.ParquetWriter(temporary, SCHEMA) as writer:
             for members in shards_of_inputs:
-                sizes = [Fingerprint.size_now(member.input) for member in members]
+                sizes = [stat_size(member.input.path) for member in members]
                 writer.write_table(_table(members, sizes), row_group_size=len(members))
                 shards += 1
                 for member, size in zip(members, sizes, strict=True):

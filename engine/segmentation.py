@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..export.parity import to_levels
 from ..kernels.color import rgb_to_lab
 from ..kernels.pooling import SuperpixelStatistics, paint, superpixel_statistics
 from ..kernels.random_walker import walk_labels, walk_weights
@@ -95,10 +96,7 @@ class Segmenter:
         regions = superpixels(images, config) if needs_regions else None
         better = maps if regions is None else refined(maps, regions, config)
         if config.refine != "none":
-            found = [
-                replace(detection, saliency=np.rint(one * 255).astype(np.uint8))
-                for detection, one in zip(found, better, strict=True)
-            ]
+            found = [replace(detection, saliency=to_levels(one)) for detection, one in zip(found, better, strict=True)]
         if config.segment == "saliencycut":
             cut = [saliency_cut(image, one) for image, one in zip(images, better, strict=True)]
         elif regions is not None and config.segment == "jaccard":

@@ -6,7 +6,6 @@
 import argparse
 import os
 import random
-import re
 import shutil
 import signal
 import subprocess
@@ -17,16 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from unsee.engine.verify import faults
-from unsee.tests.corpus import write_corpus, write_tiny_model
+from unsee.tests.corpus import contents, write_corpus, write_tiny_model
 
 IMAGES = 400
 OPTIONS = ["--iterations", "2", "--number-sample-per-shard", "20", "--batch-size", "4", "--max-error-rate", "0.1"]
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """Return every file of a run directory but the stats, which hold times, and the locks."""
-    files = (path for path in folder.rglob("*") if path.is_file() and not re.search(r"_stats|\.lock$", path.name))
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def chaos(model: Path, kills: int, distributor: str, seed: int, folder: Path, images: int = IMAGES) -> int:

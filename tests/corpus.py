@@ -49,6 +49,14 @@ def write_tiny_model(folder: Path) -> Path:
     return folder
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return every file of a run directory but the stats, which hold times, and the lock."""
+    files = (
+        path for path in folder.rglob("*") if path.is_file() and "_stats" not in path.name and path.name != ".lock"
+    )
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
 class IdleSession(Session):
     """The difference is the image itself."""
 

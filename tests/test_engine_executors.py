@@ -25,7 +25,8 @@ from unsee.engine.verify import faults
 from unsee.errors import BadImageError, ExitCode, OutputError, UnseeError
 from unsee.export.config import DescentConfig
 from unsee.export.sessions import Descent, SessionInfo
-from unsee.tests.test_engine_run import command, contents, unsee
+from unsee.tests.corpus import contents
+from unsee.tests.test_engine_run import command, unsee
 
 QUICK = Preset("reference", DescentConfig(iterations=2), PRESETS["reference"].post)
 

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from unsee.errors import ExitCode
+from unsee.tests.corpus import contents
 
 FAST = ["--iterations", "3", "--number-sample-per-shard", "4", "--batch-size", "3"]
 
@@ -30,14 +31,6 @@ def unsee(*arguments, expect=ExitCode.OK):
 
 def rows_of(folder):
     return [row for path in sorted(folder.glob("0*.parquet")) for row in pq.read_table(path).to_pylist()]
-
-
-def contents(folder):
-    """Every file but the stats, which hold times, and the lock."""
-    files = sorted(
-        path for path in folder.rglob("*") if path.is_file() and "_stats" not in path.name and path.name != ".lock"
-    )
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 @pytest.fixture(scope="module")
