@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 import typer
 
 from .engine.presets import METHOD_PRESETS, PRESETS, PostConfig, Preset, preset
-from .export.bundle import is_bundle
+from .export.bundle_files import is_bundle
 from .export.config import DescentConfig
 
 Record = TypeVar("Record", DescentConfig, PostConfig)

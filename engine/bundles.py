@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UnseeError
-from ..export.bundle import Bundle, is_bundle, read_bundle
+from ..export.bundle import Bundle, read_bundle
+from ..export.bundle_files import is_bundle
 from ..export.config import Precision
 from ..export.exporting import check_bundle, export_bundle
 from ..export.parity import Parity

@@ -1,7 +1,6 @@
 """Making a bundle of a classifier, and checking one where it will run."""
 
 import copy
-import shutil
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -14,16 +13,8 @@ from ..errors import UnseeError
 from ..extras import require
 from ..files import digest_of, write_json
 from ..train.metadata import labels_to_json
-from .bundle import (
-    LABELS_FILE,
-    PROBE_FILE,
-    STEP_FILE,
-    Bundle,
-    descent_to_json,
-    is_bundle,
-    read_bundle,
-    write_bundle,
-)
+from .bundle import LABELS_FILE, STEP_FILE, Bundle, descent_to_json, read_bundle, write_bundle
+from .bundle_files import PROBE_FILE, drafted
 from .config import DescentConfig, Precision
 from .parity import LIMITS, Finish, Parity, Probe, make_probe, measure, raw_map, synthetic_images
 from .sessions import SteppingSession, open_bundle
@@ -58,23 +49,13 @@ def export_bundle(
 
     if precision not in LIMITS:
         raise UnseeError(f"a bundle's precision must be one of {', '.join(LIMITS)}, got {precision!r}")
-    if directory.exists() and not is_bundle(directory) and any(directory.iterdir()):
-        raise UnseeError(f"{directory} exists and is not a bundle: name another directory")
-    draft = directory.with_name(f".{directory.name}.tmp")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    try:
+    with drafted(directory) as draft:
         classifier = load_classifier(model, weights)
         bundle = write_network(classifier, draft, config, preset, precision)
         _write_probe(classifier, bundle, probes, finish)
         write_bundle(bundle)
         parity = check_bundle(draft, finish=finish)
         write_bundle(replace(bundle, parity=parity.to_json()))
-        if directory.exists():
-            shutil.rmtree(directory)
-        draft.rename(directory)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return read_bundle(directory)
 
 

@@ -20,10 +20,11 @@ CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "Tensorrt
 class OnnxRuntimeSession(SteppingSession):
     """ONNX Runtime with bound, reused buffers: between iterations nothing is copied but two scalars.
 
-    On the CPU a batch is split over lanes of one thread each, which never wait for one another; a first batch smaller
-    than the number of threads gives each lane several. On CUDA there is one lane, the batch size is fixed by the first
-    batch, later ones are padded to it, and the step is replayed as a CUDA graph. threads: of the CPU provider, all that
-    the process may use where None.
+    On the CPU a batch is split over lanes of one thread each, which never wait for one another and run an image at a
+    time: its activations stay in the cache, and no result can depend on batch mates. A first batch smaller than the
+    number of threads gives each lane several. On CUDA there is one lane, the batch size is fixed by the first batch,
+    later ones are padded to it, and the step is replayed as a CUDA graph. threads: of the CPU provider, all that the
+    process may use where None.
     """
 
     backend = "onnxruntime"
@@ -33,7 +34,7 @@ class OnnxRuntimeSession(SteppingSession):
     def __init__(self, bundle: Bundle, config: DescentConfig, device: str = "auto", threads: int | None = None) -> None:
         check_constants(bundle, config)
         self.runtime: Any = require("onnxruntime", "cpu", "running a bundle")
-        self.path = bundle.step_path
+        self.path = bundle.graph_path
         self.device = self._resolved(device)
         self.threads = threads or usable_threads()
         self.pool = ThreadPoolExecutor(self.threads)
@@ -54,8 +55,12 @@ class OnnxRuntimeSession(SteppingSession):
             state = state.padded(self.largest_batch)
         parts = state.split(1 if self.device.is_cuda else max(1, self.threads // self.lane_threads))
         steps = [(number, self.config.step_at(number)) for number in range(first, first + iterations)]
-        ends = self.pool.map(lambda lane, part: lane.run(part, steps), self.lanes, parts)
+        ends = self.pool.map(lambda lane, part: self._run(lane, part, steps), self.lanes, parts)
         return State.joined(list(ends)).first(count)
+
+    def _run(self, lane: "_Lane", part: State, steps: list[tuple[int, float]]) -> State:
+        pieces = [part] if self.device.is_cuda else part.split(len(part.image))
+        return State.joined([lane.run(piece, steps) for piece in pieces])
 
     def _fit(self, batch: int) -> None:
         """Fix what the first batch decides: threads of a lane, and on CUDA the size that everything is padded to."""

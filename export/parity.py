@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import UnseeError, VerificationError
+from .bundle_files import read_probe, write_probe
 from .config import DescentConfig
 
 if TYPE_CHECKING:
@@ -49,22 +50,13 @@ class Probe:
 
     def save(self, path: Path) -> None:
         """Write the probe as .npz."""
-        with path.open("wb") as file:
-            np.savez_compressed(
-                file, allow_pickle=False, **{name: np.asarray(value) for name, value in vars(self).items()}
-            )
+        write_probe(path, vars(self))
 
     @classmethod
     def load(cls, path: Path) -> "Probe":
         """Read a probe; nothing in the file can run code."""
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                values: dict[str, Any] = {
-                    name: arrays[name] if arrays[name].ndim else float(arrays[name]) for name in arrays.files
-                }
+        with read_probe(path) as values:
             return cls(**values)
-        except (OSError, ValueError, TypeError) as error:
-            raise UnseeError(f"{path}: not a probe ({error})") from None
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def plan_key(bundle: Bundle, gpu: str, tensorrt: str, precision: str, batch_size
         raise UnseeError(f"{bundle.directory} was exported in {bundle.precision}: its plan cannot be {precision}")
     if bundle.precision == "fp32" and precision not in ("fp32", "tf32"):
         raise UnseeError(f"a plan in {precision} needs a bundle exported with --precision {precision}")
-    return PlanKey(gpu, tensorrt, precision, batch_size, sha256_of(bundle.step_path))
+    return PlanKey(gpu, tensorrt, precision, batch_size, sha256_of(bundle.graph_path))
 
 
 def write_plan(directory: Path, key: PlanKey, plan: bytes) -> Path:

@@ -9,7 +9,8 @@ import numpy as np
 from ..errors import DeviceUnavailableError, UnseeError
 from ..extras import require
 from ..train.metadata import Label
-from .bundle import Bundle, is_bundle, read_bundle
+from .bundle import Bundle, read_bundle
+from .bundle_files import is_bundle
 from .config import DescentConfig
 
 STATE = ("image", "reference", "target")

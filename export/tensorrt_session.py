@@ -107,9 +107,9 @@ def build_plan(runtime: Any, logger: Any, bundle: Bundle, key: PlanKey) -> bytes
     builder = runtime.Builder(logger)
     network = builder.create_network(1 << int(runtime.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = runtime.OnnxParser(network, logger)
-    if not parser.parse_from_file(str(bundle.step_path)):
+    if not parser.parse_from_file(str(bundle.graph_path)):
         reasons = "; ".join(str(parser.get_error(index)) for index in range(parser.num_errors))
-        raise UnseeError(f"{bundle.step_path}: TensorRT cannot read it: {reasons}")
+        raise UnseeError(f"{bundle.graph_path}: TensorRT cannot read it: {reasons}")
     config = builder.create_builder_config()
     if key.precision == "tf32":
         config.set_flag(runtime.BuilderFlag.TF32)
@@ -126,7 +126,7 @@ def build_plan(runtime: Any, logger: Any, bundle: Bundle, key: PlanKey) -> bytes
     config.set_timing_cache(cache, ignore_mismatch=False)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise UnseeError(f"{bundle.step_path}: TensorRT could not build a plan; its log says why")
+        raise UnseeError(f"{bundle.graph_path}: TensorRT could not build a plan; its log says why")
     cache_path.write_bytes(bytes(config.get_timing_cache().serialize()))
     return bytes(plan)
 

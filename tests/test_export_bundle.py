@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from unsee.errors import DeviceUnavailableError, UnseeError, VerificationError
-from unsee.export.bundle import BUNDLE_FILE, bundled_preset, descent_from_json, descent_to_json, is_bundle, read_bundle
+from unsee.export.bundle import descent_from_json, descent_to_json, read_bundle
+from unsee.export.bundle_files import BUNDLE_FILE, bundle_kind, is_bundle
 from unsee.export.config import DescentConfig
 from unsee.export.exporting import check_bundle, export_bundle
 from unsee.export.parity import Probe, raw_map, relative_error, synthetic_images, within_one_level
@@ -260,9 +261,16 @@ def test_real_models_agree_on_photographs(name: str, tmp_path: Path) -> None:
     assert bundle.parity["gradient_error"] <= max(1e-3, 2 * bundle.parity["eager_gradient_error"])
 
 
-def test_preset_of_a_bundle(model: Path, exported: Path) -> None:
-    assert bundled_preset(exported) == {"name": "reference", "descent": {}}
-    assert bundled_preset(model) is None
+def test_kind_of_a_bundle(model: Path, bundle: Path) -> None:
+    assert bundle_kind(bundle) == "descent" and bundle_kind(model) is None
+    path = bundle / BUNDLE_FILE
+    older = {name: value for name, value in json.loads(path.read_text()).items() if name != "kind"}
+    path.write_text(json.dumps(older))
+    assert bundle_kind(bundle) == "descent"
+    assert read_bundle(bundle).network == "squeezenet1_1"
+    edit(bundle, kind="promoter")
+    with pytest.raises(UnseeError, match="of kind 'promoter', expected one of kind descent"):
+        read_bundle(bundle)
 
 
 def test_loop_of_the_manual_gives_the_sessions_result(exported: Path) -> None:
