@@ -172,7 +172,7 @@ class _Lane:
         """Run the iterations of the given numbers and step sizes."""
         batch = len(state.image)
         if self.buffers is None or self.buffers.batch != batch:
-            self.buffers = _Buffers(self.runtime, self.session, self.device, State.empty(batch, *self.shape))
+            self.buffers = _Buffers(self.lanes, self.session, State.empty(batch, *self.shape))
         self.buffers.load(state)
         for turn, (number, step_size) in enumerate(steps):
             self.buffers.run(self.session, turn, number, step_size)
@@ -182,14 +182,14 @@ class _Lane:
 class _Buffers:
     """Device memory of one batch size: two copies of the state, each iteration reads one and writes the other."""
 
-    def __init__(self, runtime: Any, session: Any, device: RuntimeDevice, empty: State) -> None:
-        self.runtime, self.device, self.batch = runtime, device, len(empty.image)
-        self.states = [{name: self._on_device(value) for name, value in empty.named().items()} for _ in range(2)]
-        self.iteration = self._on_device(np.zeros((), np.int64))
-        self.step_size = self._on_device(np.zeros((), np.float32))
-        self.logits = self._on_device(empty.reference)
+    def __init__(self, lanes: Lanes, session: Any, empty: State) -> None:
+        self.batch = len(empty.image)
+        self.states = [{name: lanes.on_device(value) for name, value in empty.named().items()} for _ in range(2)]
+        self.iteration = lanes.on_device(np.zeros((), np.int64))
+        self.step_size = lanes.on_device(np.zeros((), np.float32))
+        self.logits = lanes.on_device(empty.reference)
         self.bindings = [self._bind(session, self.states[turn], self.states[1 - turn]) for turn in range(2)]
-        self.options = [self._run_options(turn) for turn in range(2)]
+        self.options = [lanes.run_options(turn) for turn in range(2)]
 
     def load(self, state: State) -> None:
         """Set the state that the first iteration reads."""
@@ -207,10 +207,6 @@ class _Buffers:
         last = self.states[turns % 2]
         return State(*(last[name].numpy().copy() for name in STATE))
 
-    def _on_device(self, value: np.ndarray) -> Any:
-        """Return a copy: on the CPU the runtime would share the array's memory."""
-        return self.runtime.OrtValue.ortvalue_from_numpy(value.copy(), self.device.kind, self.device.index)
-
     def _bind(self, session: Any, read: dict[str, Any], written: dict[str, Any]) -> Any:
         binding = session.io_binding()
         for name in STATE:
@@ -220,9 +216,3 @@ class _Buffers:
         binding.bind_ortvalue_input("step_size", self.step_size)
         binding.bind_ortvalue_output("logits", self.logits)
         return binding
-
-    def _run_options(self, turn: int) -> Any:
-        options = self.runtime.RunOptions()
-        if self.device.is_cuda:  # each direction is a captured graph of its own: its addresses are fixed
-            options.add_run_config_entry("gpu_graph_id", str(turn + 1))
-        return options
