@@ -167,8 +167,8 @@ def open_bundle(
         from .tensorrt_session import TensorRtSession
 
         return TensorRtSession(bundle, config, device)
-    from .onnxruntime_session import OnnxRuntimeSession, OrtTensorRtSession
+    from .onnxruntime_session import OnnxRuntimeSession
 
-    if backend == "ort-tensorrt":
-        return OrtTensorRtSession(bundle, config, device)
-    return OnnxRuntimeSession(bundle, config, device, threads)
+    return OnnxRuntimeSession(
+        bundle, config, device, threads, "ort-tensorrt" if backend == "ort-tensorrt" else "onnxruntime"
+    )

@@ -11,7 +11,7 @@ from unsee.export.bundle import Bundle, write_bundle
 from unsee.export.config import DescentConfig
 from unsee.export.devices import RuntimeDevice, has_nvidia_driver
 from unsee.export.exporting import build_plan
-from unsee.export.onnxruntime_session import cuda_options, tensorrt_options
+from unsee.export.onnxruntime_lanes import cuda_options, tensorrt_options
 from unsee.export.plans import plan_key, read_plan, write_plan
 from unsee.export.tensorrt_session import TensorRtSession
 from unsee.train.metadata import InputSpec, numbered_labels
