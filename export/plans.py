@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import UnseeError
 from ..files import sha256_of, write_bytes, write_json
-from .bundle import Bundle
+from .bundle_files import GraphBundle
 
 
 @dataclass(frozen=True)
@@ -15,28 +15,29 @@ class PlanKey:
     """What a plan depends on: a plan is used only where all of it is the same.
 
     gpu: the device's name. tensorrt: its version. precision: fp32, tf32 or fp16. batch_size: the only one it runs.
-    step: SHA-256 of the bundle's step.onnx.
+    graph: name of the bundle's ONNX file without its suffix. graph_sha256: of the file.
     """
 
     gpu: str
     tensorrt: str
     precision: str
     batch_size: int
-    step: str
+    graph: str
+    graph_sha256: str
 
     def path(self, directory: Path) -> Path:
-        """Return the plan's path in a bundle: step.<gpu>-<precision>-batch<n>.plan."""
+        """Return the plan's path in a bundle: <graph>.<gpu>-<precision>-batch<n>.plan."""
         gpu = re.sub(r"[^a-z0-9]+", "-", self.gpu.lower()).strip("-")
-        return directory / f"step.{gpu}-{self.precision}-batch{self.batch_size}.plan"
+        return directory / f"{self.graph}.{gpu}-{self.precision}-batch{self.batch_size}.plan"
 
 
-def plan_key(bundle: Bundle, gpu: str, tensorrt: str, precision: str, batch_size: int) -> PlanKey:
+def plan_key(bundle: GraphBundle, gpu: str, tensorrt: str, precision: str, batch_size: int) -> PlanKey:
     """Return the key of a bundle's plan; half precision is the bundle's own, fp32 and tf32 are chosen on the box."""
     if bundle.precision != "fp32" and precision != bundle.precision:
         raise UnseeError(f"{bundle.directory} was exported in {bundle.precision}: its plan cannot be {precision}")
     if bundle.precision == "fp32" and precision not in ("fp32", "tf32"):
         raise UnseeError(f"a plan in {precision} needs a bundle exported with --precision {precision}")
-    return PlanKey(gpu, tensorrt, precision, batch_size, sha256_of(bundle.graph_path))
+    return PlanKey(gpu, tensorrt, precision, batch_size, bundle.graph_path.stem, sha256_of(bundle.graph_path))
 
 
 def write_plan(directory: Path, key: PlanKey, plan: bytes) -> Path:
