@@ -7,7 +7,7 @@ RUN := $(VENV)/bin/python -m
 
 $(VENV)/ready: setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[test,demo,cpu]'
+	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[test,demo,cpu,peers]'
 	touch $@
 
 demo: $(VENV)/ready

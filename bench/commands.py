@@ -110,6 +110,11 @@ def quality(
         str, typer.Option(help="gradient, presets, or given (--preset with its constants), with commas")
     ] = "gradient,paper,reference",
     maps: Annotated[list[str] | None, typer.Option(help="NAME=DIR of foreign maps to score as well")] = None,
+    ablate: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=VALUE[,VALUE] of the given preset, backend or precision: a row for each; repeatable"),
+    ] = None,
+    peers: Annotated[str | None, typer.Option(help="what users would pick instead, with commas, or all")] = None,
     protocol: Annotated[str, typer.Option(help="pysod, cheng or lps")] = "cheng",
     limit: Annotated[int | None, typer.Option(min=1, help="photographs [default: all]")] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 8,
@@ -117,7 +122,7 @@ def quality(
     backend: Annotated[str, typer.Option(help="auto or the name of a runtime")] = "auto",
     output: Annotated[Path | None, typer.Option(help="folder for JSON, Markdown and parquet")] = None,
 ) -> None:
-    """Score models, methods and stages against masks, with images a second beside every figure."""
+    """Score models, methods, stages, ablations and peers against masks, with images a second beside every figure."""
     from .quality import QualityConfig, bench_quality
 
     foreign = dict(item.split("=", 1) for item in maps or [] if "=" in item)
@@ -130,6 +135,8 @@ def quality(
         methods=tuple(methods.split(",")),
         maps={name: Path(folder) for name, folder in foreign.items()},
         given=preset,
+        ablations=tuple(ablate or ()),
+        peers=tuple(peers.split(",")) if peers else (),
         protocol=protocol,
         limit=limit,
         batch_size=batch_size,

@@ -163,7 +163,7 @@ def _plain_loop(classifier: Any, config: DescentConfig, device: str) -> Contende
     """Return the plain script's descent, of a batch."""
     import torch
 
-    from .plain import plain_descent, plain_network
+    from .peers.plain import plain_descent, plain_network
 
     network = plain_network(classifier, device)
 

@@ -5,9 +5,7 @@ median over rounds stands for the machine. The last line printed is JSON.
 """
 
 import json
-import platform
 import time
-import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -29,9 +27,10 @@ from ..kernels.device import load_cuda
 from ..kernels.pooling import paint, superpixel_mean, superpixel_statistics
 from ..kernels.slic import slic, slic_lab
 from .cuda_kernels import cuda_speeds
-from .machine import cores
+from .machine import cores, machine
 from .metrics import DEFAULT_METRICS, MetricSums, score_pair
-from .peers import finished_map, superpixels
+from .peers.scikit_image import finished_map, superpixels
+from .peers.scoring import scored_by_peer, scoring_peer
 from .protocols import find_protocol
 
 SEGMENTS, COMPACTNESS = 100, 10.0
@@ -77,9 +76,9 @@ def bench_kernels(
         "size": size,
         "pair_size": PAIR_SIZE,
         "rounds": rounds,
-        **_environment(),
         "results": [asdict(comparison) for comparison in comparisons],
         "cuda": [asdict(speed) for speed in cuda_speeds(pictures, rounds)] if _gpu_is_here() else [],
+        "machine": machine(),
     }
     console.print(json.dumps(report), soft_wrap=True, markup=False, highlight=False)
     return report
@@ -118,7 +117,7 @@ def _compare_post_processing(pictures: np.ndarray, rounds: int) -> list[Comparis
 
 
 def _compare_metrics(pairs: list[tuple[np.ndarray, np.ndarray]], rounds: int) -> list[Comparison]:
-    reference = require("py_sod_metrics", "test", "comparing with PySODMetrics")
+    scoring_peer()  # its absence is told before anything is timed
     comparisons = []
     for name, metrics, classes, goal in (
         ("F, MAE", ("fmeasure", "mae"), ("Fmeasure", "MAE"), 20),
@@ -129,7 +128,7 @@ def _compare_metrics(pairs: list[tuple[np.ndarray, np.ndarray]], rounds: int) ->
             5,
         ),
     ):
-        peer = partial(_score_with_peer, pairs, reference, classes)
+        peer = partial(scored_by_peer, pairs, classes)
         for threads in sorted({1, cores()}):
             label = f"{name} ({threads} thread{'s' if threads > 1 else ''})"
             ours = partial(_score, pairs, metrics, threads)
@@ -148,16 +147,6 @@ def _score(pairs: list[tuple[np.ndarray, np.ndarray]], metrics: tuple[str, ...],
         for scores in pool.map(lambda pair: score_pair(pair[0], pair[1], protocol, metrics), pairs):
             sums.add(scores)
     return sums.result()
-
-
-def _score_with_peer(pairs: list[tuple[np.ndarray, np.ndarray]], reference: Any, classes: tuple[str, ...]) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it announces that Fmeasure will go one day
-        meters = [getattr(reference, name)() for name in classes]
-    for prediction, mask in pairs:
-        for meter in meters:
-            meter.step(prediction, mask)
-    return [meter.get_results() for meter in meters]
 
 
 def _compared(
@@ -210,10 +199,6 @@ def _pairs(photographs: list[Image.Image]) -> list[tuple[np.ndarray, np.ndarray]
         (np.maximum(saliency, rng.integers(0, 90, saliency.shape, dtype=np.uint8)), mask)
         for saliency, mask in zip(maps, masks, strict=True)
     ]
-
-
-def _environment() -> dict[str, Any]:
-    return {"machine": platform.machine(), "cores": cores(), "python": platform.python_version()}
 
 
 def _table(comparisons: list[Comparison]) -> Table:

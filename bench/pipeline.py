@@ -28,7 +28,7 @@ from ..engine.sources import Sources
 from ..export.sessions import Session, open_session
 from ..train.models import load_classifier
 from .machine import machine
-from .plain import plain_map, plain_network
+from .peers.plain import plain_map, plain_network
 
 DESCENT_SHARE_GOAL = 0.95
 PLAIN_RATIO_GOAL = 3.0

@@ -1,9 +1,13 @@
-"""`unsee bench quality`: methods, models and stages over a data set with masks, with images a second beside every figure."""
+"""`unsee bench quality`: methods, models, stages, ablations and peers over a data set with masks.
+
+Everything runs in one process, with images a second beside every figure: from reading files to finished maps.
+"""
 
 import json
+import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,36 +20,32 @@ from rich.table import Table
 
 from ..engine.decoding import DecodingConfig, decode
 from ..engine.pipeline import batched
-from ..engine.postprocess import Maps, finish
 from ..engine.presets import PRESETS, Preset
-from ..errors import UnseeError
+from ..errors import DeviceUnavailableError, MissingExtraError, UnseeError
 from ..export.parity import to_levels
-from ..export.sessions import Session, open_session
 from ..files import atomic_path, write_bytes, write_json
+from .ablations import Variant, variants
+from .contenders import GRADIENT, Contender, Opened, method_contender, peer_contender
 from .evaluate import RESIZE_OF_PROTOCOL, read_grey
 from .machine import machine
 from .metrics import MetricSums, PairScores
 from .pairs import FilePair, pair_folders
+from .peers.catalogue import PEERS, find_peer
 from .resize import resize_to
 
-STAGES = ("raw", "smoothed", "final")
 METRICS = ("fmeasure", "mae")
 GIVEN = "given"
 """Name of the method whose constants are those of the command's options."""
-
-GRADIENT = replace(
-    PRESETS["reference"],
-    name="gradient",
-    descent=replace(PRESETS["reference"].descent, gradient="raw", gradient_floor=-np.inf, iterations=1, step=1.0),
-)
-"""Simonyan's map, one pass: the largest magnitude over channels of the gradient of the top class's logit (spec 5.1)."""
+ALL = "all"
 
 
 @dataclass(frozen=True)
 class QualityConfig:
     """images, masks: folders, matched by name. models: see `load_classifier`. methods: `gradient`, presets, or `given`.
 
-    maps: folders of foreign maps by name. given: the preset of the method `given`. limit: number of images, None for all.
+    maps: folders of foreign maps by name. given: the preset of the method `given`, of ablations and, for the number of
+    passes, of peers. ablations: changes of it, see `ablations.variants`. peers: see `PEERS`. limit: number of images,
+    None for all.
     """
 
     images: Path
@@ -54,6 +54,8 @@ class QualityConfig:
     methods: tuple[str, ...] = ("gradient", "paper", "reference")
     maps: dict[str, Path] = field(default_factory=dict)
     given: Preset = PRESETS["reference"]
+    ablations: tuple[str, ...] = ()
+    peers: tuple[str, ...] = ()
     protocol: str = "cheng"
     limit: int | None = None
     batch_size: int = 8
@@ -66,6 +68,21 @@ class QualityConfig:
         if method not in known:
             raise UnseeError(f"unknown method {method!r}; known: {', '.join(known)}")
         return known[method]
+
+    def contenders(self) -> list[Contender]:
+        """Return everything that is compared; `UnseeError` where a method, a change or a peer is unknown."""
+        chosen = [(method, Variant(self.preset(method))) for method in self.methods]
+        if self.ablations:
+            chosen += [(GIVEN, one) for one in variants(self.given, self.ablations) if (GIVEN, one) not in chosen]
+        found = [
+            method_contender(model, method, variant, self.device, self.backend)
+            for model in self.models
+            for method, variant in chosen
+        ]
+        for name in dict.fromkeys(name for peer in self.peers for name in (PEERS if peer == ALL else (peer,))):
+            models = self.models if find_peer(name).needs_model else self.models[:1]
+            found += [peer_contender(name, model, self.given.descent, self.device) for model in models]
+        return found
 
 
 @dataclass(frozen=True)
@@ -89,61 +106,74 @@ def bench_quality(
     output: folder for quality.json, quality.md and quality.parquet (a row an image).
     """
     console = console or Console()
+    runs, skipped = [], {}
+    contenders = config.contenders()
     pairs = list(pair_folders(config.images, config.masks).pairs)[: config.limit]
-    runs = [_Run(config, model, method) for model in config.models for method in config.methods]
     foreign = [_foreign_rows(config, name, folder) for name, folder in config.maps.items()]
-    rows = [row for run in runs for row in run.rows(pairs, console)] + foreign
+    with tempfile.TemporaryDirectory() as folder:
+        for contender in contenders:
+            try:
+                runs.append(_run(contender, config, pairs, Path(folder), console))
+            except (MissingExtraError, DeviceUnavailableError) as error:
+                skipped[f"{contender.model} {contender.method}"] = str(error)
+    rows = [row for run in runs for row in run.rows()] + foreign
     report = {
         "benchmark": "quality",
         "protocol": config.protocol,
+        "iterations_given": config.given.descent.iterations,
         "rows": [asdict(row) for row in rows],
+        "skipped": skipped,
         "machine": machine(),
     }
     if output:
         _write(output, rows, [record for run in runs for record in run.records], report)
     console.print(_table(rows, config))
+    for name, reason in skipped.items():
+        console.print(f"{name} left out: {reason}", markup=False, soft_wrap=True)
     console.print(json.dumps(report), soft_wrap=True, markup=False, highlight=False)
     return rows
 
 
-class _Run:
-    """One model with one method over all images."""
+def _run(
+    contender: Contender, config: QualityConfig, pairs: list[FilePair], workspace: Path, console: Console
+) -> "_Run":
+    """Open one contender and map, time and score all images."""
+    run = _Run(contender, config.protocol)
+    opened = contender.open(workspace, config.batch_size)
+    batches = list(batched(pairs, config.batch_size))
+    for batch in track(batches, f"{contender.model} {contender.method}", console=console):
+        run.add(batch, opened)
+    return run
 
-    def __init__(self, config: QualityConfig, model: str, method: str) -> None:
-        self.config, self.model, self.method = config, model, method
-        self.preset = config.preset(method)
-        self.sums = {stage: MetricSums(config.protocol, METRICS) for stage in STAGES}
+
+class _Run:
+    """The sums of one contender."""
+
+    def __init__(self, contender: Contender, protocol: str) -> None:
+        self.contender = contender
+        self.sums = {stage: MetricSums(protocol, METRICS) for stage in contender.stages}
         self.records: list[dict[str, Any]] = []
+        self.images = 0
         self.seconds = 0.0
 
-    def rows(self, pairs: list[FilePair], console: Console) -> Iterator[QualityRow]:
-        session = open_session(self.model, self.preset.descent, self.config.device, self.config.backend)
-        session.descend(np.zeros((1, *[session.info.input_size] * 2, 3), np.uint8), iterations=1)  # warm up
-        batches = list(batched(pairs, self.config.batch_size))
-        for batch in track(batches, f"{Path(self.model).name} {self.method}", console=console):
-            self._score(batch, self._maps(batch, session))
-        speed = len(pairs) / self.seconds
-        for stage, sums in self.sums.items():
-            yield _row(Path(self.model).name, self.method, stage, sums, speed)
-
-    def _maps(self, batch: list[FilePair], session: Session) -> Maps:
+    def add(self, batch: list[FilePair], opened: Opened) -> None:
+        """Map and score images."""
         started = time.perf_counter()
-        grid = DecodingConfig(session.info.input_size)
-        images = np.stack([decode(pair.prediction.read_bytes(), grid).pixels for pair in batch])
-        delta = session.descend(images).delta
-        if self.method == GRADIENT.name:
-            delta = np.abs(delta).max(1, keepdims=True).repeat(3, 1)
-        maps = finish(delta, images, self.preset.post)
+        grid = DecodingConfig(opened.size)
+        maps = opened.maps(np.stack([decode(pair.prediction.read_bytes(), grid).pixels for pair in batch]))
         self.seconds += time.perf_counter() - started
-        return maps
-
-    def _score(self, batch: list[FilePair], maps: Maps) -> None:
+        self.images += len(batch)
         for place, pair in enumerate(batch):
             mask = read_grey(pair.mask)
             for stage, sums in self.sums.items():
-                scores = _scored(getattr(maps, stage)[place], mask, sums)
-                name = {"model": Path(self.model).name, "method": self.method, "stage": stage, "key": pair.key}
+                scores = _scored(maps[stage][place], mask, sums)
+                name = {"model": self.contender.model, "method": self.contender.method, "stage": stage, "key": pair.key}
                 self.records.append({**name, **scores.numbers})
+
+    def rows(self) -> Iterator[QualityRow]:
+        """Return the means, a row a stage."""
+        for stage, sums in self.sums.items():
+            yield _row(self.contender.model, self.contender.method, stage, sums, self.images / self.seconds)
 
 
 def _scored(saliency: np.ndarray, mask: np.ndarray, sums: MetricSums) -> PairScores:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from unsee.bench import kernels
 from unsee.bench.kernels import bench_kernels
-from unsee.bench.peers import finished_map, low_level_values
+from unsee.bench.peers.scikit_image import finished_map, low_level_values
 from unsee.kernels.contrast import low_level_map
 from unsee.kernels.pooling import SuperpixelStatistics
 

@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 from unsee.bench.quality import QualityConfig, bench_quality
+from unsee.engine.presets import Preset
 from unsee.errors import UnseeError
+from unsee.export.config import DescentConfig
 
 
 @pytest.fixture(scope="module")
@@ -40,3 +42,38 @@ def test_every_stage_is_scored_and_perfect_maps_are_perfect(photographs, masks, 
 def test_unknown_method_is_named(photographs, masks, tiny_model):
     with pytest.raises(UnseeError, match="unknown method 'magic'; known: reference, paper, .*gradient, given"):
         bench_quality(QualityConfig(photographs, masks, (str(tiny_model),), ("magic",)))
+
+
+def test_ablations_and_peers_are_rows_of_the_same_table(photographs, masks, tiny_model, tmp_path, capsys):
+    config = QualityConfig(
+        photographs,
+        masks,
+        (str(tiny_model),),
+        methods=("given",),
+        given=Preset("given", DescentConfig(iterations=2)),
+        ablations=("iterations=2,3", "low_level=false", "backend=onnxruntime,tensorrt", "precision=bf16"),
+        peers=("plain-loop",),
+        limit=3,
+    )
+    rows = bench_quality(config, tmp_path)
+    labels = ["given", "iterations=2", "iterations=3", "low_level=false", "backend=onnxruntime", "precision=bf16"]
+    methods = list(dict.fromkeys(row.method for row in rows))
+    assert methods == [*labels, "plain-loop"]
+    scores = {(row.method, row.stage): (row.f_measure, row.mae) for row in rows}
+    for stage in ("raw", "smoothed", "final"):
+        assert scores["iterations=2", stage] == scores["given", stage] != scores["iterations=3", stage]
+    assert scores["low_level=false", "smoothed"] == scores["given", "smoothed"]
+    assert scores["low_level=false", "final"] != scores["given", "final"]
+    assert scores["backend=onnxruntime", "final"] == pytest.approx(scores["given", "final"], abs=0.05)
+    assert [row.stage for row in rows if row.method == "plain-loop"] == ["final"]
+    assert all(row.images == 3 and row.images_per_second > 0 for row in rows)
+    report = json.loads((tmp_path / "quality.json").read_text())
+    assert list(report["skipped"]) == [f"{tiny_model.name} backend=tensorrt"]
+    assert "pip install" in report["skipped"][f"{tiny_model.name} backend=tensorrt"]
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == report
+
+
+def test_mistakes_are_told_before_anything_runs(photographs, masks):
+    for wrong in ({"ablations": ("gama=1",)}, {"peers": ("magic",)}):
+        with pytest.raises(UnseeError, match="nothing called 'gama'|unknown peer 'magic'"):
+            bench_quality(QualityConfig(photographs, masks, ("no model",), **wrong))

@@ -8,10 +8,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from ..export.config import DescentConfig
-from ..export.descent import PixelClassifier, min_max
-from ..train.checkpoints import Classifier
-from .peers import finished_map
+from ...export.config import DescentConfig
+from ...export.descent import PixelClassifier, min_max
+from ...extras import require
+from ...train.checkpoints import Classifier
+from .scikit_image import finished_map
 
 
 def plain_network(classifier: Classifier, device: str = "cpu") -> nn.Module:
@@ -39,8 +40,15 @@ def plain_map(network: nn.Module, path: Path, size: int, config: DescentConfig, 
     """Make and save the map of one photograph."""
     picture = Image.open(path).convert("RGB")
     small = np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR))
-    pixels = torch.from_numpy(small.copy()).permute(2, 0, 1)[None].float().contiguous()
-    raw = plain_descent(network, pixels, config, config.iterations).mean(1)[0].numpy()
-    finished = finished_map(small, raw, segments=100, compactness=10.0)
-    levels = np.uint8(255 * finished / max(finished.max(), 1e-12))
+    levels = np.uint8(255 * plain_saliency(network, small, config))
     Image.fromarray(levels).resize(picture.size, Image.Resampling.BILINEAR).save(output)
+
+
+def plain_saliency(network: nn.Module, image: np.ndarray, config: DescentConfig, device: str = "cpu") -> np.ndarray:
+    """Return the map [S,S], 0 to 1, of an image, uint8 [S,S,3], cleaned as the preset `reference` does (spec 2.5)."""
+    pixels = torch.from_numpy(image.copy()).to(device).permute(2, 0, 1)[None].float().contiguous()
+    raw = min_max(plain_descent(network, pixels, config, config.iterations)).mean(1)[0].cpu().numpy()
+    level = require("skimage.filters", "peers", "the plain script").threshold_otsu(raw)
+    finished = finished_map(image, raw * (raw > 1.3 * level), segments=100, compactness=10.0)
+    bright = np.minimum(1.7 * finished / max(finished.max(), 1e-12), 1)
+    return bright * (bright > 0.2)

@@ -1,15 +1,15 @@
-"""What users would write without these kernels: scikit-image and numpy, an image at a time. Used to compare speeds."""
+"""Superpixels and clean-up as users would write them without these kernels: scikit-image and numpy, an image at a time."""
 
 from types import ModuleType
 
 import numpy as np
 
-from ..extras import require
+from ...extras import require
 
 
 def segmentation_peer() -> ModuleType:
     """scikit-image's segmentation module."""
-    return require("skimage.segmentation", "test", "comparing with scikit-image")
+    return require("skimage.segmentation", "peers", "comparing with scikit-image")
 
 
 def superpixels(image: np.ndarray, segments: int, compactness: float) -> np.ndarray:
@@ -19,7 +19,7 @@ def superpixels(image: np.ndarray, segments: int, compactness: float) -> np.ndar
 
 def finished_map(image: np.ndarray, saliency: np.ndarray, segments: int, compactness: float) -> np.ndarray:
     """Superpixel means weighed by the low-level map (spec 2.3, 2.4, 2.7), alpha 0.2."""
-    lab = require("skimage.color", "test", "comparing with scikit-image").rgb2lab(image)
+    lab = require("skimage.color", "peers", "comparing with scikit-image").rgb2lab(image)
     labels = superpixels(image, segments, compactness)
     sizes = np.bincount(labels.ravel())
     rows, columns = np.indices(labels.shape)

@@ -1,0 +1,1 @@
+"""What a user would pick instead, each optional: `catalogue` lists those that make maps, `scoring` scores them."""
