@@ -88,8 +88,8 @@ def write_network(
     from ..train.models import fingerprint
     from .descent import PixelClassifier
     from .folding import fold_batch_norms
-    from .graph import export_step
-    from .onnx import OPSET, tensors, write_step
+    from .graph import INPUTS, OUTPUTS, export_step
+    from .onnx import OPSET, tensors, write_graph
 
     preset = preset or {}
     spec, classes = classifier.metadata.input, len(classifier.labels)
@@ -97,7 +97,7 @@ def write_network(
     network = PixelClassifier(module, spec, precision).eval().requires_grad_(False)
     properties = {"model": fingerprint(classifier), "descent": digest_of(descent_to_json(config)), **_named(preset)}
     step = export_step(network, config, spec.size, classes, scaled=precision == "fp16")
-    write_step(step, directory / STEP_FILE, properties)
+    write_graph(step, directory / STEP_FILE, INPUTS, OUTPUTS, properties)
     write_json(directory / LABELS_FILE, labels_to_json(classifier.labels))
     return Bundle(
         directory=directory,

@@ -1,10 +1,10 @@
-"""Writing the descent step as an ONNX file of standard operators that ONNX Runtime and TensorRT both take."""
+"""Writing a graph as an ONNX file of standard operators that ONNX Runtime and TensorRT both take."""
 
 import hashlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ import torch
 
 from ..errors import UnseeError
 from ..files import atomic_path
-from .graph import INPUTS, OUTPUTS
 
 OPSET = 18
 
@@ -28,27 +27,33 @@ TENSORRT_OPERATORS = frozenset(
 )
 """Operators that TensorRT's parser has taken since version 8.4 (onnx-tensorrt, docs/operators.md).
 
-The scatters and GatherND are on its list too but not here: where a step needs one, an adjoint is badly written.
+The scatters and GatherND are on its list too but not here: where a graph needs one, it is badly written.
 """
 
 
-def write_step(program: torch.export.ExportedProgram, path: Path, properties: Mapping[str, str]) -> None:
-    """Write an exported step (see `graph.export_step`) to an ONNX file, checked; `properties` become its metadata."""
-    model = to_onnx(program)
+def write_graph(
+    program: torch.export.ExportedProgram,
+    path: Path,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    properties: Mapping[str, str],
+) -> None:
+    """Write an exported program to an ONNX file, checked; `properties` become its metadata."""
+    model = to_onnx(program, inputs, outputs)
     for key, value in properties.items():
         model.metadata_props.add(key=key, value=value)
     with atomic_path(path) as temporary:
         temporary.write_bytes(model.SerializeToString(deterministic=True))
 
 
-def to_onnx(program: torch.export.ExportedProgram) -> onnx.ModelProto:
-    """Return the step as a checked ONNX model whose batch dimension is called `batch`."""
+def to_onnx(program: torch.export.ExportedProgram, inputs: Sequence[str], outputs: Sequence[str]) -> onnx.ModelProto:
+    """Return an exported program as a checked ONNX model whose batch dimension is called `batch`."""
     with _quiet():
         exported = torch.onnx.export(
             program,
             dynamo=True,
-            input_names=INPUTS,
-            output_names=OUTPUTS,
+            input_names=inputs,
+            output_names=outputs,
             opset_version=OPSET,
             verbose=False,
         )
@@ -80,10 +85,10 @@ def check(model: onnx.ModelProto) -> None:
     try:
         onnx.checker.check_model(model, full_check=True)
     except onnx.checker.ValidationError as error:
-        raise UnseeError(f"the exported step is not valid ONNX: {error}") from error
+        raise UnseeError(f"the exported graph is not valid ONNX: {error}") from error
     foreign = {node.op_type for node in model.graph.node if node.domain or node.op_type not in TENSORRT_OPERATORS}
     if foreign:
-        raise UnseeError(f"the exported step holds operators that TensorRT lacks: {', '.join(sorted(foreign))}")
+        raise UnseeError(f"the exported graph holds operators that TensorRT lacks: {', '.join(sorted(foreign))}")
     for node in model.graph.node:
         if node.op_type == "MaxPool" and len(node.output) > 1:
             raise UnseeError(f"{node.name}: MaxPool with indices, which TensorRT lacks")
@@ -128,7 +133,7 @@ def _name_batch(model: onnx.ModelProto) -> None:
 
 
 def tensors(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """Return name, type and shape of a step's inputs and outputs; a shape holds the word `batch` for the batch size."""
+    """Return name, type and shape of a graph's inputs and outputs; a shape holds the word `batch` for the batch size."""
     graph = onnx.load(path, load_external_data=False).graph
     return {"inputs": [_described(value) for value in graph.input], "outputs": [_described(v) for v in graph.output]}
 

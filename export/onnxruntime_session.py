@@ -14,8 +14,9 @@ from .sessions import STATE, SessionInfo, State, SteppingSession
 class OnnxRuntimeSession(SteppingSession):
     """ONNX Runtime with bound, reused buffers: between iterations nothing is copied but two scalars.
 
-    On the CPU a batch is split over lanes, on CUDA it is padded to the size of the first (see `Lanes`), and the step is
-    replayed as a CUDA graph. threads: of the CPU provider, all that the process may use where None.
+    On the CPU a batch is split over lanes, which run an image at a time: its activations stay in the cache, and no result
+    can depend on batch mates. On CUDA it is padded to the size of the first (see `Lanes`), and the step is replayed as a
+    CUDA graph. threads: of the CPU provider, all that the process may use where None.
     """
 
     def __init__(
@@ -39,8 +40,12 @@ class OnnxRuntimeSession(SteppingSession):
         count = len(state.image)
         state = state.padded(self.lanes.fitted(count))
         steps = [(number, self.config.step_at(number)) for number in range(first, first + iterations)]
-        ends = self.lanes.run(state.split(self.lanes.count), lambda lane, part: lane.run(part, steps))
+        ends = self.lanes.run(state.split(self.lanes.count), lambda lane, part: self._run(lane, part, steps))
         return State.joined(ends).first(count)
+
+    def _run(self, lane: "_Lane", part: State, steps: list[tuple[int, float]]) -> State:
+        pieces = [part] if self.lanes.device.is_cuda else part.split(len(part.image))
+        return State.joined([lane.run(piece, steps) for piece in pieces])
 
     def _lane(self, session: Any) -> "_Lane":
         return _Lane(self.lanes, session, self.info.input_size, len(self.info.labels))

@@ -23,7 +23,7 @@ from unsee.export.graph import (
     trace,
     trace_step,
 )
-from unsee.export.onnx import OPSET, TENSORRT_OPERATORS, check, tensors, write_step
+from unsee.export.onnx import OPSET, TENSORRT_OPERATORS, check, tensors, write_graph
 from unsee.export.parity import relative_error
 from unsee.tests.export_models import classifier
 
@@ -46,7 +46,9 @@ def pixel_classifier(name: str, size: int) -> PixelClassifier:
 @pytest.fixture(scope="session")
 def squeezenet_step(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("step") / "step.onnx"
-    write_step(export_step(pixel_classifier("squeezenet1_1", 67), RAW, 67, 10), path, {"model": "squeezenet"})
+    write_graph(
+        export_step(pixel_classifier("squeezenet1_1", 67), RAW, 67, 10), path, INPUTS, OUTPUTS, {"model": "squeezenet"}
+    )
     return path
 
 
@@ -76,7 +78,7 @@ def assert_same_step(path: Path, step: torch.nn.Module, size: int) -> None:
 def test_exported_network_equals_eager(name: str, size: int, tmp_path: Path) -> None:
     made = classifier(name, size=size)
     eager = build_step(PixelClassifier(made.module, made.metadata.input), RAW)
-    write_step(export_step(pixel_classifier(name, size), RAW, size, 10), tmp_path / "step.onnx", {})
+    write_graph(export_step(pixel_classifier(name, size), RAW, size, 10), tmp_path / "step.onnx", INPUTS, OUTPUTS, {})
     assert_same_step(tmp_path / "step.onnx", eager, size)
 
 
@@ -130,7 +132,7 @@ def test_linear_weights_and_their_transposes_are_stored_once(tmp_path: Path) -> 
             return self.layers(image)
 
     network = Linear().eval().requires_grad_(False)
-    write_step(export_step(network, RAW, 8, 10), tmp_path / "step.onnx", {})
+    write_graph(export_step(network, RAW, 8, 10), tmp_path / "step.onnx", INPUTS, OUTPUTS, {})
     assert (tmp_path / "step.onnx").stat().st_size < 1.3 * 4 * (192 * 64 + 64 * 10)
     assert_same_step(tmp_path / "step.onnx", build_step(network, RAW), 8)
 
@@ -177,7 +179,7 @@ def test_batch_norm_that_follows_no_convolution_is_kept() -> None:
 @pytest.mark.parametrize(("name", "size"), [("vgg16", 64), ("vgg_s", 224)])
 def test_large_networks_equal_eager(name: str, size: int, tmp_path: Path) -> None:
     network = pixel_classifier(name, size)
-    write_step(export_step(network, RAW, size, 10), tmp_path / "step.onnx", {})
+    write_graph(export_step(network, RAW, size, 10), tmp_path / "step.onnx", INPUTS, OUTPUTS, {})
     parameters = sum(tensor.numel() for tensor in network.parameters())
     kernels = sum(tensor.numel() for tensor in network.parameters() if tensor.ndim == 4)
     assert (tmp_path / "step.onnx").stat().st_size < 4.1 * (parameters + kernels)  # only kernels are stored turned, too
