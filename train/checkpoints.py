@@ -10,10 +10,18 @@ from torch import Tensor, nn
 
 from ..errors import UnseeError
 from ..files import atomic_path, write_json
-from .metadata import InputSpec, Label, Metadata, labels_to_json, numbered_labels, read_labels, read_metadata
+from .metadata import (
+    MODEL_FILE,
+    InputSpec,
+    Label,
+    Metadata,
+    labels_to_json,
+    numbered_labels,
+    read_labels,
+    read_metadata,
+)
 from .networks import CLASSIFIER_WEIGHTS, build_network
 
-MODEL_FILE = "model.json"
 WEIGHTS_FILE = "weights.safetensors"
 LABELS_FILE = "labels.json"
 
@@ -55,11 +63,16 @@ def load_weights(network: str, weights: Path, labels: tuple[Label, ...] | None =
 def save_checkpoint(directory: Path, classifier: Classifier, dtype: torch.dtype = torch.float32) -> None:
     """Write a checkpoint directory; `dtype` is that of the stored weights. The description is written last."""
     directory.mkdir(parents=True, exist_ok=True)
-    tensors = {name: _stored(tensor, dtype) for name, tensor in classifier.module.state_dict().items()}
-    with atomic_path(directory / WEIGHTS_FILE) as temporary:
-        save_file(tensors, temporary)
+    write_weights(directory / WEIGHTS_FILE, classifier.module, dtype)
     write_json(directory / LABELS_FILE, labels_to_json(classifier.labels))
     write_json(directory / MODEL_FILE, classifier.metadata.to_json())
+
+
+def write_weights(path: Path, module: nn.Module, dtype: torch.dtype = torch.float32) -> None:
+    """Write the tensors of a module as a .safetensors file; floating ones as `dtype`."""
+    tensors = {name: _stored(tensor, dtype) for name, tensor in module.state_dict().items()}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -83,12 +96,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 def _classifier(tensors: dict[str, Tensor], metadata: Metadata, labels: tuple[Label, ...]) -> Classifier:
     with torch.device("meta"):  # no time is spent on random values that the weights replace
         module = build_network(metadata.network, metadata.classes)
-    module.load_state_dict(_matched(tensors, module.state_dict(), metadata.network), assign=True)
+    module.load_state_dict(matched_weights(tensors, module.state_dict(), metadata.network), assign=True)
     return Classifier(module.eval().requires_grad_(False), metadata, labels)
 
 
-def _matched(tensors: dict[str, Tensor], expected: dict[str, Tensor], network: str) -> dict[str, Tensor]:
-    """Return the tensors if names and shapes fit; batch counters, which inference never uses, may lack."""
+def matched_weights(tensors: dict[str, Tensor], expected: dict[str, Tensor], network: str) -> dict[str, Tensor]:
+    """Return the tensors if names and shapes fit, else `UnseeError`; batch counters, unused in inference, may lack."""
     counters = {name: torch.zeros((), dtype=torch.long) for name in expected if name.endswith("num_batches_tracked")}
     tensors = counters | tensors
     missing = [name for name in expected if name not in tensors]

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from ..errors import UnseeError
 
+MODEL_FILE = "model.json"
+
 
 @dataclass(frozen=True)
 class InputSpec:
@@ -77,7 +79,7 @@ class Metadata:
 
 def read_metadata(path: Path) -> Metadata:
     """Read model.json; a missing or malformed file is one clear error."""
-    value = _read_json(path)
+    value = read_json(path)
     try:
         return Metadata.from_json(value)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -86,7 +88,7 @@ def read_metadata(path: Path) -> Metadata:
 
 def read_labels(path: Path, classes: int) -> tuple[Label, ...]:
     """Read labels.json, a list of names or of {wnid, name}; its length must be `classes`."""
-    value = _read_json(path)
+    value = read_json(path)
     if not isinstance(value, list):
         raise UnseeError(f"{path}: expected a list of labels, got {type(value).__name__}")
     if len(value) != classes:
@@ -104,7 +106,8 @@ def numbered_labels(classes: int) -> tuple[Label, ...]:
     return tuple(Label(f"class {index}") for index in range(classes))
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """Read a JSON file; `UnseeError` where it cannot be read or is none."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -4,9 +4,9 @@ import hashlib
 from pathlib import Path
 
 from ..errors import UnseeError
-from .checkpoints import LABELS_FILE, MODEL_FILE, Classifier, load_checkpoint, load_weights
+from .checkpoints import LABELS_FILE, Classifier, load_checkpoint, load_weights
 from .downloads import OFFICIAL_FILES, official_weights
-from .metadata import Label, read_labels
+from .metadata import MODEL_FILE, Label, read_labels
 from .pretrained import DEFAULT_NAME, pretrained_directory, pretrained_names
 
 

@@ -1,0 +1,137 @@
+"""What the checkpoint of a network that makes or promotes maps says of it. No torch needed."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from ..errors import UnseeError
+from .metadata import MODEL_FILE, InputSpec, read_json
+
+Kind = Literal["promoter", "attentional"]
+Preset = Literal["paper", "release", "default"]
+BackboneName = Literal["vgg16", "squeezenet1_1", "unsee_small"]
+Region = Literal["conv", "fc"]
+RegionChoice = Literal["soft", "adaptive", "half"]
+
+SIZE_STEP = 16
+"""Inputs are multiples of it, so that every feature map is an exact part of them."""
+
+
+@dataclass(frozen=True)
+class PromoterOptions:
+    """Constants of the anchor network (spec 3.4, 3.7).
+
+    channels: C, of each block after upsampling. embedding: D. grid: pixels a side that share one embedding; 1 is the
+    paper's, blocks finer than it are left out. region: anchors average embedded pixels (conv), or embed the average (fc).
+    regions: prior and 1 - prior as weights (soft), or cut at twice the mean (adaptive) or at one half. iterations: T.
+    """
+
+    channels: int = 64
+    embedding: int = 512
+    grid: int = 1
+    region: Region = "conv"
+    regions: RegionChoice = "soft"
+    iterations: int = 1
+
+    def __post_init__(self) -> None:
+        if min(self.channels, self.embedding, self.iterations) < 1 or self.grid not in (1, 2, 4, 8):
+            raise UnseeError("channels, embedding and iterations must be at least 1, grid one of 1, 2, 4, 8")
+        _check_choice("region", self.region, Region)
+        _check_choice("regions", self.regions, RegionChoice)
+
+
+@dataclass(frozen=True)
+class AttentionalOptions:
+    """Constants of the attentional recurrent network (spec 4.6).
+
+    widths: channels of the attended maps, deepest level first, multiples of 8; one is left out at the end for every
+    level that the backbone lacks. recurrent: K, feature maps of a recurrent layer. iterations: its T.
+    grid: stride of the finest level. pooled_keys: side of the cells over which the finest level averages what it attends
+    to; 1 is exact. deep_supervision: a further loss at every level. block: queries attended to at a time.
+    """
+
+    widths: tuple[int, ...] = (256, 128, 64, 64)
+    recurrent: int = 64
+    iterations: int = 3
+    grid: int = 2
+    pooled_keys: int = 1
+    deep_supervision: bool = False
+    block: int = 784
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "widths", tuple(self.widths))
+        if len(self.widths) < 2 or any(width < 8 or width % 8 for width in self.widths):
+            raise UnseeError(f"widths must be two or more multiples of 8, got {self.widths}")
+        if min(self.recurrent, self.pooled_keys, self.block) < 1 or self.iterations < 0 or self.grid not in (2, 4, 8):
+            raise UnseeError(
+                "recurrent, pooled_keys and block must be at least 1, iterations at least 0, grid one of 2, 4, 8"
+            )
+
+
+Options = PromoterOptions | AttentionalOptions
+OPTIONS: dict[str, type[PromoterOptions] | type[AttentionalOptions]] = {
+    "promoter": PromoterOptions,
+    "attentional": AttentionalOptions,
+}
+PRESETS: dict[str, tuple[str, ...]] = {"promoter": ("paper", "release"), "attentional": ("default",)}
+
+
+@dataclass(frozen=True)
+class MapMetadata:
+    """model.json of a promoter or an attentional network: kind, preset, backbone, input, constants, origin."""
+
+    kind: Kind
+    preset: Preset
+    backbone: BackboneName
+    input: InputSpec
+    options: Options
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_choice("kind", self.kind, Kind)
+        _check_choice("backbone", self.backbone, BackboneName)
+        if self.preset not in PRESETS[self.kind]:
+            raise UnseeError(f"preset of a {self.kind} must be one of {PRESETS[self.kind]}, got {self.preset!r}")
+        if not isinstance(self.options, OPTIONS[self.kind]):
+            raise UnseeError(f"a {self.kind} needs {OPTIONS[self.kind].__name__}, got {type(self.options).__name__}")
+        if self.input.size % SIZE_STEP:
+            raise UnseeError(f"the input of a {self.kind} must be a multiple of {SIZE_STEP}, got {self.input.size}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object that `from_json` reads."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "MapMetadata":
+        """Build the metadata from model.json."""
+        _check_choice("kind", value["kind"], Kind)
+        options = OPTIONS[value["kind"]](**value["options"])
+        spec = InputSpec.from_json(value["input"])
+        provenance = dict(value.get("provenance", {}))
+        return cls(value["kind"], value["preset"], value["backbone"], spec, options, provenance)
+
+
+def is_map_checkpoint(path: Path) -> bool:
+    """Return whether `path` is the directory of a promoter or an attentional network."""
+    try:
+        value = read_json(Path(path) / MODEL_FILE)
+    except UnseeError:
+        return False
+    return isinstance(value, dict) and value.get("kind") in get_args(Kind)
+
+
+def read_map_metadata(directory: Path) -> MapMetadata:
+    """Read the description of a promoter or an attentional network; `UnseeError` where it is missing or malformed."""
+    path = Path(directory) / MODEL_FILE
+    value = read_json(path)
+    try:
+        return MapMetadata.from_json(value)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnseeError(
+            f"{path}: not the description of a promoter or attentional network ({type(error).__name__}: {error})"
+        ) from None
+
+
+def _check_choice(name: str, value: object, choices: Any) -> None:
+    if value not in get_args(choices):
+        raise UnseeError(f"{name} must be one of {get_args(choices)}, got {value!r}")
