@@ -22,7 +22,8 @@ from .sessions import SteppingSession, open_bundle
 if TYPE_CHECKING:
     from ..train.checkpoints import Classifier
 
-TOOLS = ("unsee", "torch", "onnx", "onnxscript", "onnxruntime", "numpy")
+NEEDED = ("torch", "onnx", "onnxscript", "onnxruntime")
+TOOLS = ("unsee", *NEEDED, "numpy")
 
 
 def export_bundle(
@@ -43,7 +44,7 @@ def export_bundle(
     bundle at `directory` is replaced once the new one is verified. Raises `UnseeError` where the network holds an
     operator without adjoint or `directory` holds something else, `VerificationError` where the parity fails.
     """
-    for package in ("torch", "onnx", "onnxscript", "onnxruntime"):
+    for package in NEEDED:
         require(package, "export", "exporting a model")
     from ..train.models import load_classifier
 

@@ -1,0 +1,106 @@
+"""Measuring how well a session of a promoter or an attentional network agrees with eager PyTorch."""
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import VerificationError
+from .bundle_files import read_probe, write_probe
+from .map_sessions import MapSession
+
+LARGEST_DIFFERENCE = 2 / 255
+"""How far a pixel of a map in 0..1 may be from eager PyTorch's."""
+
+
+@dataclass(frozen=True)
+class MapProbe:
+    """Images and the maps that eager PyTorch made of them.
+
+    images: uint8 [B,S,S,3]. maps: float32 [B,S,S] in 0..1. priors: float32 [B,S,S], what a promoter promoted, else None.
+    """
+
+    images: np.ndarray
+    maps: np.ndarray
+    images_per_second: float
+    priors: np.ndarray | None = None
+
+    def save(self, path: Path) -> None:
+        """Write the probe as .npz."""
+        write_probe(path, {name: value for name, value in vars(self).items() if value is not None})
+
+    @classmethod
+    def load(cls, path: Path) -> "MapProbe":
+        """Read a probe; nothing in the file can run code."""
+        with read_probe(path) as values:
+            return cls(**values)
+
+
+@dataclass(frozen=True)
+class MapParity:
+    """How a session agrees with eager PyTorch, and how fast each was.
+
+    difference, mean_difference: largest and mean absolute difference of a map's pixel, maps being in 0..1.
+    """
+
+    difference: float
+    mean_difference: float
+    images: int
+    images_per_second: float
+    eager_images_per_second: float
+    backend: str
+    device: str
+
+    @property
+    def holds(self) -> bool:
+        """Whether the session may be used instead of eager PyTorch."""
+        return self.difference <= LARGEST_DIFFERENCE
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """Return the report for a person, a line each."""
+        return [
+            f"maps: {255 * self.difference:.3g} levels of 255 apart at most (at most {255 * LARGEST_DIFFERENCE:g}), "
+            f"{255 * self.mean_difference:.2g} on average, on {self.images} images",
+            f"speed: {self.images_per_second:.2f} images/s with {self.backend} on {self.device}, "
+            f"{self.eager_images_per_second:.2f} with eager PyTorch when exported",
+        ]
+
+    def require(self, what: object) -> None:
+        """Raise `VerificationError` unless the parity holds."""
+        if not self.holds:
+            raise VerificationError(f"{what} does not agree with PyTorch: {self.lines()[0]}")
+
+
+def make_map_probe(eager: MapSession, images: np.ndarray, priors: np.ndarray | None) -> MapProbe:
+    """Run eager PyTorch on images, uint8 [B,S,S,3], and for a promoter on their priors, float32 [B,S,S]."""
+    maps, seconds = _timed(eager, images, priors)
+    return MapProbe(images, maps, len(images) / seconds, priors)
+
+
+def measure_maps(probe: MapProbe, session: MapSession) -> MapParity:
+    """Compare a session with a probe."""
+    if session.info.device != "cpu":
+        session.maps(probe.images, probe.priors)  # the first batch chooses algorithms
+    maps, seconds = _timed(session, probe.images, probe.priors)
+    difference = np.abs(maps - probe.maps)
+    return MapParity(
+        difference=float(np.where(np.isfinite(difference), difference, np.inf).max()),
+        mean_difference=float(difference.mean()),
+        images=len(maps),
+        images_per_second=len(maps) / seconds,
+        eager_images_per_second=probe.images_per_second,
+        backend=session.info.backend,
+        device=session.info.device,
+    )
+
+
+def _timed(session: MapSession, images: np.ndarray, priors: np.ndarray | None) -> tuple[np.ndarray, float]:
+    started = time.perf_counter()
+    maps = session.maps(images, priors)
+    return maps, time.perf_counter() - started
