@@ -158,10 +158,28 @@ def descent(
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
     compiled: Annotated[bool, typer.Option(help="take part with PyTorch's compiler: minutes of warm-up")] = True,
 ) -> None:
-    """Every session against a plain autograd loop, with the share of the measured matrix-product ceiling."""
-    from .descent import bench_descent
+    """Every session against a plain autograd loop, with its shares of the measured ceilings, and where its time must go."""
+    from .descent import DescentBench, bench_descent
 
-    bench_descent(model, batch_size, iterations, rounds, threads, device, compiled)
+    bench_descent(DescentBench(model, batch_size, iterations, rounds, threads, device, compiled))
+
+
+@app.command()
+def roofline(
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="checkpoint, or a network with random weights")
+    ] = DEFAULT_NAME,
+    batch_size: Annotated[int, typer.Option(min=1)] = 8,
+    threads: Annotated[int | None, typer.Option(min=1, help="of the CPU [default: all]")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+) -> None:
+    """Measured ceilings, and operations and bytes of an iteration by operator; times no session."""
+    from .descenders import prepare
+
+    threads = prepare(threads)
+    from .roofline import bench_roofline
+
+    bench_roofline(model, batch_size, threads, device)
 
 
 @app.command()

@@ -15,6 +15,7 @@ from ..errors import UnseeError
 from ..export.bundle_files import is_bundle
 from ..export.config import DescentConfig
 from ..export.sessions import BUNDLE_BACKENDS, Session, open_bundle, open_session
+from ..extras import require
 from .ablations import Variant
 from .peers.catalogue import find_peer
 
@@ -79,6 +80,8 @@ def _open_session(model: str, variant: Variant, device: str, workspace: Path) ->
     backend, descent = variant.backend or "auto", variant.preset.descent
     if variant.precision != "fp32" and is_bundle(model):
         raise UnseeError(f"{model} is a bundle, which has a precision already: ablate precision on a checkpoint")
+    if backend == "tensorrt":
+        require("tensorrt", "tensorrt", "backend tensorrt")  # before anything is exported for it
     if backend in BUNDLE_BACKENDS and not is_bundle(model):
         from ..export.exporting import write_network
         from ..train.models import load_classifier

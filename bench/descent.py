@@ -1,6 +1,6 @@
 """`unsee bench descent`: every session side by side against the plain loop that a user of PyTorch would write.
 
-Ceiling first. All contenders run in one process, one after the other in every round; a contender's ratio is the median
+Ceilings first. All contenders run in one process, one after the other in every round; a contender's ratio is the median
 over rounds of plain time / its time, so that a noisy machine slows both sides of it. The last line is JSON.
 """
 
@@ -13,23 +13,46 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from ..errors import UnseeError
-from ..export.bundle import Bundle
-from ..export.config import DescentConfig
 from ..export.parity import relative_error, synthetic_images
-from ..extras import require
+from .descenders import PLAIN, Descender, exported, load_contestant, openers, prepare
 from .machine import machine
 
-PLAIN = "plain eager loop"
+if TYPE_CHECKING:
+    from .graph_costs import Ceilings, Cost
+    from .roofline import Roofs
 
-Contender = Callable[[np.ndarray, int], np.ndarray]
-"""Descends on images, uint8 [B,S,S,3], for so many iterations; returns the difference, float32 [B,3,S,S]."""
+
+@dataclass(frozen=True)
+class DescentBench:
+    """What is timed.
+
+    model: a checkpoint, or a network of `NETWORKS` with random weights. iterations: of a timed call. threads: of the
+    CPU, for everyone, all where None. device: cpu or cuda. compiled: take part with PyTorch's compiler, whose warm-up
+    takes minutes.
+    """
+
+    model: str
+    batch_size: int = 8
+    iterations: int = 3
+    rounds: int = 7
+    threads: int | None = None
+    device: str = "cpu"
+    compiled: bool = True
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Seconds an iteration of everyone, in each round, and the ceilings measured in the same rounds."""
+
+    seconds: dict[str, list[float]]
+    ceilings: "list[Ceilings]"
 
 
 @dataclass(frozen=True)
@@ -37,9 +60,11 @@ class Speed:
     """Medians over rounds.
 
     images_per_second: finished images for the number of iterations asked for. ratio: plain loop's time / this time.
-    gflops, share: operations a second, and their share of the ceiling in the same round. update_error: relative L2
-    distance of an image's first update from the plain loop's, median over images. warm_up: seconds of opening and of
-    the first batch.
+    gflops, share: operations a second, and their share of the matrix products' rate in the same round.
+    roofline_share: the least time of the step's operators one after the other, each at the ceiling that it meets first,
+    over this time; more than 1 is possible where operators are fused or caches hold what passes between them.
+    update_error: relative L2 distance of an image's first update from the plain loop's, the largest over images.
+    warm_up: seconds of opening and of the first batch.
     """
 
     name: str
@@ -48,139 +73,60 @@ class Speed:
     ratio: float
     gflops: float
     share: float
+    roofline_share: float
     update_error: float
     warm_up: float
 
 
-def bench_descent(
-    model: str,
-    batch_size: int = 8,
-    iterations: int = 3,
-    rounds: int = 7,
-    threads: int | None = None,
-    device: str = "cpu",
-    compiled: bool = True,
-    console: Console | None = None,
-) -> dict[str, Any]:
-    """Time the sessions on a checkpoint, or on a network of `NETWORKS` with random weights, and return the result.
-
-    threads: of the CPU, for every contender, all where None. device: cpu or cuda. compiled: take part with PyTorch's
-    compiler, whose warm-up takes minutes.
-    """
-    for package in ("torch", "onnx", "onnxscript", "onnxruntime"):
-        require(package, "export", "comparing sessions")
-    import torch
-
-    from ..export.onnxruntime_session import usable_threads
-    from .roofline import MatrixProducts, iteration_flops
-
+def bench_descent(bench: DescentBench, console: Console | None = None) -> dict[str, Any]:
+    """Time everyone who can run here, print tables and one JSON line, and return what the line says."""
     console = console or Console(stderr=True)
-    threads = threads or usable_threads()
-    torch.set_num_threads(threads)
-    classifier = _classifier(model)
+    threads = prepare(bench.threads)
+    from .graph_costs import step_costs
+    from .roofline import Roofs, iteration_flops, roofline, show_roofline
+
+    classifier = load_contestant(bench.model)
     size = classifier.metadata.input.size
-    flops = iteration_flops(copy.deepcopy(classifier.module), size) * batch_size
-    images = synthetic_images(size, batch_size)
-    console.print(
-        f"{model}: batch {batch_size}, {iterations} iterations, {threads} threads, {flops / 1e9:.1f} GFLOP an iteration"
-    )
-    products = MatrixProducts(device, threads)
-    products.rates()
-    found = ", ".join(f"{rate:.0f} by {name}" for name, rate in products.rates().items())
-    console.print(f"ceiling: GFLOP/s in matrix products of float32: {found}")
+    flops = iteration_flops(copy.deepcopy(classifier.module), size) * bench.batch_size
+    images = synthetic_images(size, bench.batch_size)
+    console.print(f"{bench}, {threads} threads, {flops / 1e9:.1f} GFLOP an iteration", soft_wrap=True, highlight=False)
     with tempfile.TemporaryDirectory() as folder:
-        contenders, warm_ups = _warm(_openers(classifier, Path(folder), device, threads, compiled), images, console)
+        started = time.perf_counter()
+        bundle = exported(classifier, Path(folder))
+        export_seconds = time.perf_counter() - started
+        costs = step_costs(bundle.graph_path, bench.batch_size)
+        everyone = openers(classifier, bundle, bench.device, threads, bench.compiled)
+        contenders, warm_ups = _warm(everyone, images, console)
         errors = _update_errors(contenders, images)
-        seconds, ceilings = _rounds(contenders, products, images, iterations, rounds)
-    speeds = [
-        _speed(name, spent, seconds[PLAIN], ceilings, flops, batch_size, iterations, errors[name], warm_ups[name])
-        for name, spent in seconds.items()
-    ]
-    _show(console, speeds)
+        measured = _rounds(contenders, Roofs(bench.device, threads), images, bench)
+    speeds = [_speed(name, measured, bench, flops, costs, errors[name], warm_ups[name]) for name in contenders]
+    found = roofline(costs, _median(measured.ceilings))
+    show_roofline(console, found)
+    console.print(_table(speeds))
     result = {
         "benchmark": "descent",
-        "model": model,
+        **asdict(bench),
         "network": classifier.metadata.network,
-        "batch_size": batch_size,
-        "iterations": iterations,
-        "rounds": rounds,
         "threads": threads,
-        "device": device,
-        "gflop_per_image_and_iteration": flops / batch_size / 1e9,
-        "ceiling_gflops": median(ceilings),
+        "gflop_per_image_and_iteration": flops / bench.batch_size / 1e9,
+        "ceiling_gflops": found["ceiling_gflops"],
+        "export_seconds": export_seconds,
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "sessions": [asdict(speed) for speed in speeds],
+        "roofline": found,
         "machine": machine(),
     }
     print(json.dumps(result))
     return result
 
 
-def _classifier(model: str) -> Any:
-    """Load a checkpoint; a network's name alone gets random weights, which are as fast as trained ones."""
-    import torch
-
-    from ..train.checkpoints import MODEL_FILE, Classifier
-    from ..train.metadata import InputSpec, Metadata, numbered_labels
-    from ..train.models import load_classifier
-    from ..train.networks import NETWORKS, build_network
-
-    if (Path(model) / MODEL_FILE).exists() or model not in NETWORKS:
-        return load_classifier(model)
-    torch.manual_seed(0)
-    module = build_network(model, 1000).eval().requires_grad_(False)
-    return Classifier(module, Metadata(model, InputSpec(), 1000), numbered_labels(1000))
-
-
-def _openers(
-    classifier: Any, folder: Path, device: str, threads: int, compiled: bool
-) -> dict[str, Callable[[], Contender]]:
-    """Return how to open every contender that can run here, the plain loop first."""
-    from ..export.exporting import write_network
-    from ..export.onnxruntime_session import OnnxRuntimeSession
-    from ..export.torch_session import CompiledTorchSession, TorchSession
-
-    config = DescentConfig()
-    openers: dict[str, Callable[[], Contender]] = {
-        PLAIN: lambda: _plain_loop(classifier, config, device),
-        "torch": lambda: _delta(TorchSession(classifier, config, device)),
-    }
-    if compiled:
-        openers["torch-compile"] = lambda: _delta(CompiledTorchSession(classifier, config, device))
-
-    def bundle() -> Bundle:
-        return write_network(classifier, folder, config)
-
-    openers["onnxruntime"] = lambda: _delta(OnnxRuntimeSession(bundle(), config, device, threads))
-    return openers
-
-
-def _delta(session: Any) -> Contender:
-    return lambda images, iterations: session.descend(images, iterations).delta
-
-
-def _plain_loop(classifier: Any, config: DescentConfig, device: str) -> Contender:
-    """Return the plain script's descent, of a batch."""
-    import torch
-
-    from .peers.plain import plain_descent, plain_network
-
-    network = plain_network(classifier, device)
-
-    def descend(images: np.ndarray, iterations: int) -> np.ndarray:
-        start = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float().contiguous()
-        return plain_descent(network, start, config, iterations).cpu().numpy()
-
-    return descend
-
-
 def _warm(
-    openers: dict[str, Callable[[], Contender]], images: np.ndarray, console: Console
-) -> tuple[dict[str, Contender], dict[str, float]]:
+    everyone: dict[str, Callable[[], Descender]], images: np.ndarray, console: Console
+) -> tuple[dict[str, Descender], dict[str, float]]:
     """Open every contender and run a first batch; one that cannot run here is named and left out."""
-    contenders: dict[str, Contender] = {}
+    contenders: dict[str, Descender] = {}
     warm_ups: dict[str, float] = {}
-    for name, opener in openers.items():
+    for name, opener in everyone.items():
         started = time.perf_counter()
         try:
             contender = opener()
@@ -193,56 +139,55 @@ def _warm(
     return contenders, warm_ups
 
 
-def _rounds(
-    contenders: dict[str, Contender], products: Any, images: np.ndarray, iterations: int, rounds: int
-) -> tuple[dict[str, list[float]], list[float]]:
-    """Return seconds an iteration of every contender, and the ceiling in GFLOP/s, in each round."""
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    ceilings: list[float] = []
-    for _ in range(rounds):
-        ceilings.append(max(products.rates().values()))
+def _rounds(contenders: dict[str, Descender], roofs: "Roofs", images: np.ndarray, bench: DescentBench) -> Measured:
+    measured = Measured({name: [] for name in contenders}, [])
+    for _ in range(bench.rounds):
+        measured.ceilings.append(roofs.measure())
         for name, contender in contenders.items():
-            seconds[name].append(_seconds(contender, images, iterations) / iterations)
-    return seconds, ceilings
+            started = time.perf_counter()
+            contender(images, bench.iterations)
+            measured.seconds[name].append((time.perf_counter() - started) / bench.iterations)
+    return measured
 
 
-def _update_errors(contenders: dict[str, Contender], images: np.ndarray) -> dict[str, float]:
+def _median(ceilings: "list[Ceilings]") -> "Ceilings":
+    from .graph_costs import Ceilings
+
+    return Ceilings(median(one.operations for one in ceilings), median(one.bytes for one in ceilings))
+
+
+def _update_errors(contenders: dict[str, Descender], images: np.ndarray) -> dict[str, float]:
     expected = contenders[PLAIN](images, 1)
     return {name: float(relative_error(contender(images, 1), expected).max()) for name, contender in contenders.items()}
 
 
-def _seconds(contender: Contender, images: np.ndarray, iterations: int) -> float:
-    started = time.perf_counter()
-    contender(images, iterations)
-    return time.perf_counter() - started
-
-
 def _speed(
     name: str,
-    spent: list[float],
-    plain: list[float],
-    ceilings: list[float],
+    measured: Measured,
+    bench: DescentBench,
     flops: int,
-    batch: int,
-    iterations: int,
+    costs: "list[Cost]",
     error: float,
     warm_up: float,
 ) -> Speed:
-    rates = [flops / seconds / 1e9 for seconds in spent]
+    spent, plain = measured.seconds[name], measured.seconds[PLAIN]
+    rounds = list(zip(spent, measured.ceilings, strict=True))
     return Speed(
         name=name,
         milliseconds_per_iteration=median(spent) * 1e3,
-        images_per_second=batch / median(spent) / iterations,
+        images_per_second=bench.batch_size / median(spent) / bench.iterations,
         ratio=median(other / own for other, own in zip(plain, spent, strict=True)),
-        gflops=median(rates),
-        share=median(rate / ceiling for rate, ceiling in zip(rates, ceilings, strict=True)),
+        gflops=median(flops / seconds / 1e9 for seconds in spent),
+        share=median(flops / seconds / ceilings.operations for seconds, ceilings in rounds),
+        roofline_share=median(ceilings.floor(costs) / seconds for seconds, ceilings in rounds),
         update_error=error,
         warm_up=warm_up,
     )
 
 
-def _show(console: Console, speeds: list[Speed]) -> None:
-    table = Table("session", "ms/it", "images/s", "ratio", "GFLOP/s", "ceiling", "error", "warm s", box=None)
+def _table(speeds: list[Speed]) -> Table:
+    titles = ("ms/it", "images/s", "ratio", "GFLOP/s", "of products", "of roofline", "error", "warm s")
+    table = Table(Column("session", no_wrap=True), *titles, box=None)
     for speed in speeds:
         table.add_row(
             speed.name,
@@ -251,7 +196,8 @@ def _show(console: Console, speeds: list[Speed]) -> None:
             f"{speed.ratio:.2f}",
             f"{speed.gflops:.0f}",
             f"{speed.share:.0%}",
+            f"{speed.roofline_share:.0%}",
             f"{speed.update_error:.1e}",
             f"{speed.warm_up:.1f}",
         )
-    console.print(table)
+    return table

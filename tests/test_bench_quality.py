@@ -44,6 +44,7 @@ def test_unknown_method_is_named(photographs, masks, tiny_model):
         bench_quality(QualityConfig(photographs, masks, (str(tiny_model),), ("magic",)))
 
 
+@pytest.mark.slow
 def test_ablations_and_peers_are_rows_of_the_same_table(photographs, masks, tiny_model, tmp_path, capsys):
     config = QualityConfig(
         photographs,
