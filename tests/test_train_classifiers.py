@@ -17,12 +17,13 @@ from unsee.engine.presets import PRESETS
 from unsee.engine.sources import Sources
 from unsee.errors import UnseeError
 from unsee.export.sessions import open_session
-from unsee.train import classifiers
+from unsee.train import loop
 from unsee.train.checkpoints import load_checkpoint
 from unsee.train.classifier_config import ClassifierConfig
-from unsee.train.classifiers import examine, optimizer_of, rate_at, start_of, train_classifier
+from unsee.train.classifiers import examine, optimizer_of, start_of, train_classifier
 from unsee.train.commands import app
 from unsee.train.curves import as_markdown, error_table
+from unsee.train.loop import rate_at
 from unsee.train.metadata import InputSpec
 from unsee.train.samples import SampleReader, examination_batches, load, resized, training_batches
 from unsee.train.scenes import scenes
@@ -119,13 +120,11 @@ def test_only_the_last_layer_moves_where_only_it_is_trained(config, tiny_model):
             np.testing.assert_array_equal(trained[name], value)
 
 
-def test_learning_rate_schedules(config):
-    rates = {
-        name: [rate_at(replace(config, schedule=name), at) for at in (0, 0.5, 0.99)] for name in ("constant", "steps")
-    }
+def test_learning_rate_schedules():
+    rates = {name: [rate_at(name, 0.01, at) for at in (0, 0.5, 0.99)] for name in ("constant", "steps")}
     assert rates["constant"] == [0.01] * 3
     np.testing.assert_allclose(rates["steps"], [0.01, 0.001, 0.0001])
-    np.testing.assert_allclose([rate_at(config, at) for at in (0, 0.5, 1)], [0.01, 0.005, 0], atol=1e-12)
+    np.testing.assert_allclose([rate_at("cosine", 0.01, at) for at in (0, 0.5, 1)], [0.01, 0.005, 0], atol=1e-12)
 
 
 class Killed(Exception):
@@ -135,7 +134,7 @@ class Killed(Exception):
 @pytest.mark.parametrize("saves", [1, 2, 3])
 def test_killed_and_resumed_training_gives_the_same_bits(config, tmp_path, monkeypatch, saves):
     undisturbed = weights_of(train_classifier(replace(config, output=tmp_path / "undisturbed")))
-    left, original = [saves], classifiers.save_state
+    left, original = [saves], loop.save_state
 
     def save_then_die(path, state):
         original(path, state)
@@ -143,11 +142,11 @@ def test_killed_and_resumed_training_gives_the_same_bits(config, tmp_path, monke
         if left[0] == 0:
             raise Killed
 
-    monkeypatch.setattr(classifiers, "save_state", save_then_die)
+    monkeypatch.setattr(loop, "save_state", save_then_die)
     with pytest.raises(Killed):
         train_classifier(config)
     assert not (config.output / "model.json").exists()
-    monkeypatch.setattr(classifiers, "save_state", original)
+    monkeypatch.setattr(loop, "save_state", original)
     assert_same(weights_of(train_classifier(config)), undisturbed)
     finished = weights_of(train_classifier(config))  # nothing is left to do
     assert_same(finished, undisturbed)

@@ -31,28 +31,29 @@ def _in_blocks(query: Tensor, key: Tensor, value: Tensor, block: int) -> Tensor:
 
 
 class _BlockedAttention(Function):
-    """Keeps queries, keys and values only."""
+    """Keeps what comes in and goes out only; the softmax's gradient needs no more than their rows."""
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, block: int) -> Tensor:
-        ctx.save_for_backward(query, key, value)
+        attended = _in_blocks(query, key, value, block)
+        ctx.save_for_backward(query, key, value, attended)
         ctx.block = block
-        return _in_blocks(query, key, value, block)
+        return attended
 
     @staticmethod
     @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, gradient_BNC: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, None]:
-        query, key, value = ctx.saved_tensors
+        query, key, value, attended = ctx.saved_tensors
+        mean_slope = (gradient_BNC * attended).sum(2, keepdim=True)
         query_gradient, key_gradient, value_gradient = (torch.zeros_like(tensor) for tensor in (query, key, value))
         for start in range(0, query.shape[1], ctx.block):
             part = slice(start, start + ctx.block)
             gradient = gradient_BNC[:, part]
             weight = torch.softmax(query[:, part] @ key.transpose(1, 2), 2)
             value_gradient += weight.transpose(1, 2) @ gradient
-            slope = gradient @ value.transpose(1, 2)
-            slope = weight * (slope - (slope * weight).sum(2, keepdim=True))
+            slope = (gradient @ value.transpose(1, 2)).sub_(mean_slope[:, part]).mul_(weight)
             query_gradient[:, part] = slope @ key
             key_gradient += slope.transpose(1, 2) @ query[:, part]
         return query_gradient, key_gradient, value_gradient, None

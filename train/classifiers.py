@@ -1,22 +1,13 @@
-"""Training of the papers' classifiers: CNN1, CNN2 and CNN3, fine-tuned in one of three ways (spec 1.1, 2.8).
+"""Training of the papers' classifiers: CNN1, CNN2 and CNN3, fine-tuned in one of three ways (spec 1.1, 2.8)."""
 
-All chance follows from the seed and the step, so a training that was killed and goes on gives the weights of an
-undisturbed one: bit for bit on a CPU with the same number of threads. Under torchrun every process takes its part of
-each batch.
-"""
-
-import math
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from torch import nn
+from torch import Tensor, nn
 
-from ..errors import DeviceUnavailableError, UnseeError
+from ..errors import UnseeError
 from ..files import write_json
 from .catalogue import open_dataset
 from .checkpoints import Classifier, load_checkpoint, save_checkpoint
@@ -24,41 +15,15 @@ from .classifier_config import ClassifierConfig
 from .curves import CURVES_CSV, CURVES_PNG, FIGURES_FILE, draw_curves, write_curves
 from .datasets import Dataset
 from .input_gradient import preprocess
+from .loop import Course, Training, autocast, rate_at, run_course, training_device
 from .metadata import InputSpec, Label, Metadata
 from .models import load_classifier
 from .networks import CLASSIFIER_WEIGHTS, build_network
-from .ranks import Ranks, joined
-from .samples import Batches, SampleReader, examination_batches, load, seed_of, training_batches
-from .training_state import load_state, save_state
+from .ranks import joined
+from .samples import SampleReader, examination_batches, load, seed_of, training_batches
 
-STATE_FILE = "training.pt"
-LARGEST_GRADIENT = 10.0
 RANDOM = "random:"
 """Before the name of a network that starts from random weights."""
-
-
-@dataclass
-class Training:
-    """A training in progress. step: steps done, in this epoch. curves: a row of figures per finished epoch."""
-
-    network: nn.Module
-    optimizer: torch.optim.Optimizer
-    curves: list[dict[str, Any]]
-    epoch: int = 0
-    step: int = 0
-    loss: float = 0.0
-
-    def state(self, config: ClassifierConfig) -> dict[str, Any]:
-        """Return all that a later process needs to go on."""
-        place = {"epoch": self.epoch, "step": self.step, "loss": self.loss, "curves": self.curves}
-        weights = {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
-        return {"config": config.digest(), **place, **weights}
-
-    def resume(self, state: dict[str, Any]) -> None:
-        """Go back to a saved state."""
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.epoch, self.step, self.loss, self.curves = (state[name] for name in ("epoch", "step", "loss", "curves"))
 
 
 def train_classifier(config: ClassifierConfig, console: Console | None = None) -> Classifier:
@@ -73,16 +38,12 @@ def train_classifier(config: ClassifierConfig, console: Console | None = None) -
     validation_set = open_dataset(config.validation, training_set.classes)
     _check_data(training_set, validation_set)
     with joined() as ranks:
-        device = _device(config.device, ranks)
+        device = training_device(config.device, ranks)
         classifier = start_of(config, training_set.classes)
         network = classifier.module.to(device).requires_grad_(True)
         readers = [SampleReader(data, config, classifier.metadata.input) for data in (training_set, validation_set)]
         training = Training(network, optimizer_of(network, classifier.metadata.network, config), [])
-        state = load_state(config.output / STATE_FILE, config.digest())
-        if state:
-            training.resume(state)
-        console = console if console is not None and ranks.first else Console(quiet=True)
-        _run(config, training, readers, device, ranks, console)
+        run_course(_course(config, *readers), training, device, ranks, console or Console(quiet=True))
         if ranks.first:
             _save(config, training, replace(classifier, module=network.cpu()), (training_set, validation_set))
         ranks.wait()
@@ -130,74 +91,27 @@ def optimizer_of(network: nn.Module, name: str, config: ClassifierConfig) -> tor
     return torch.optim.SGD(groups, config.learning_rate, config.momentum, weight_decay=config.weight_decay)
 
 
-def rate_at(config: ClassifierConfig, position: float) -> float:
-    """Return the learning rate at `position` (0..1) of the training."""
-    if config.schedule == "cosine":
-        return config.learning_rate * (0.5 + 0.5 * math.cos(math.pi * position))
-    return config.learning_rate * (0.1 ** int(3 * position) if config.schedule == "steps" else 1.0)
+def _course(config: ClassifierConfig, training: SampleReader, validation: SampleReader) -> Course:
+    def losses(network: nn.Module, loaded: tuple[Tensor, Tensor], device: torch.device) -> Tensor:
+        pixels, nodes = loaded
+        with autocast(config.precision, device):
+            logits = network(preprocess(pixels.float(), training.spec).to(device))
+        return nn.functional.cross_entropy(logits.float(), nodes.to(device), reduction="sum")
 
-
-def _run(
-    config: ClassifierConfig,
-    training: Training,
-    readers: list[SampleReader],
-    device: torch.device,
-    ranks: Ranks,
-    console: Console,
-) -> None:
-    """Train for the epochs that are left."""
-    images = len(readers[0].dataset)
-    steps = len(training_batches(images, config, 0))
-    model = ranks.wrapped(training.network)
-    with _progress(console) as bars:
-        done = training.epoch * steps + training.step
-        task = bars.add_task(f"training {config.variant}", total=config.epochs * steps, completed=done)
-        while training.epoch < config.epochs:
-            started = time.monotonic()
-            batches = training_batches(images, config, training.epoch)
-            for _ in _epoch(config, training, model, readers[0], batches, device, ranks):
-                bars.advance(task)
-            figures = examine(training.network, readers[1], config, device)
-            seconds = time.monotonic() - started
-            row = {"epoch": training.epoch + 1, "loss": training.loss / steps, "seconds": seconds, **figures}
-            training.curves.append(row)
-            training.epoch, training.step, training.loss = training.epoch + 1, 0, 0.0
-            if ranks.first:
-                save_state(config.output / STATE_FILE, training.state(config))
-            console.print(f"epoch {row['epoch']}: loss {row['loss']:.3f}, top-1 error {row['top-1']:.1%}")
-
-
-def _epoch(
-    config: ClassifierConfig,
-    training: Training,
-    model: nn.Module,
-    reader: SampleReader,
-    batches: Batches,
-    device: torch.device,
-    ranks: Ranks,
-) -> Iterator[None]:
-    """Take the steps of an epoch that are left, saving the state now and then."""
-    total, left = len(batches), batches[training.step :]
-    own = [ranks.part(batch) for batch in left]
-    training.network.train()
-    for batch, (pixels, nodes) in zip(left, load(reader, own, config.workers), strict=True):
-        position = (training.epoch + training.step / total) / config.epochs
-        for group in training.optimizer.param_groups:
-            group["lr"] = rate_at(config, position) * group["factor"]
-        torch.manual_seed(seed_of(config.seed, "dropout", training.epoch, training.step, ranks.rank))
-        with _autocast(config, device):
-            logits = model(preprocess(pixels.float(), reader.spec).to(device))
-        losses = nn.functional.cross_entropy(logits.float(), nodes.to(device), reduction="sum")
-        loss = losses * ranks.count / len(batch)  # processes average their gradients, whatever the sizes of their parts
-        training.optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), LARGEST_GRADIENT)
-        training.optimizer.step()
-        training.loss += ranks.mean(loss.detach())
-        training.step += 1
-        if ranks.first and training.step % config.save_every == 0:
-            save_state(config.output / STATE_FILE, training.state(config))
-        yield
+    return Course(
+        name=config.variant,
+        output=config.output,
+        digest=config.digest(),
+        seed=config.seed,
+        epochs=config.epochs,
+        save_every=config.save_every,
+        batches=lambda epoch: training_batches(len(training.dataset), config, epoch),
+        load=lambda batches: load(training, batches, config.workers),
+        losses=losses,
+        rate=lambda position: rate_at(config.schedule, config.learning_rate, position),
+        examine=lambda network, device: examine(network, validation, config, device),
+        summary=lambda row: f"top-1 error {row['top-1']:.1%}",
+    )
 
 
 @torch.no_grad()
@@ -246,27 +160,3 @@ def _check_data(training: Dataset, validation: Dataset) -> None:
             raise UnseeError(f"{data.name}: no images")
     if training.classes != validation.classes or len(training.classes) < 2:
         raise UnseeError(f"{training.name} and {validation.name} must have the same classes, two or more")
-
-
-def _device(wanted: str, ranks: Ranks) -> torch.device:
-    if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
-        return torch.device("cpu")
-    if not torch.cuda.is_available():
-        raise DeviceUnavailableError(f"{wanted} was asked for, but PyTorch sees no CUDA device")
-    return torch.device("cuda", ranks.local_rank) if wanted in ("auto", "cuda") else torch.device(wanted)
-
-
-def _autocast(config: ClassifierConfig, device: torch.device) -> torch.autocast:
-    wanted = config.precision == "bfloat16" or (config.precision == "auto" and device.type == "cuda")
-    return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
-
-
-def _progress(console: Console) -> Progress:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=console)
