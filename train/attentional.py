@@ -1,7 +1,5 @@
 """The attentional recurrent network: self-attention and recurrent convolution in a decoder (paper D, spec 4)."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
@@ -76,9 +74,13 @@ class AttentionalNetwork(nn.Module):
         self.scale = strides[-1]
         self.apply(_initialise)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Return logits [B,1,S,S] of a preprocessed image [B,3,S,S]."""
-        return self._enlarged(self.head(self.attended(image)[-1]))
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Return logits of a preprocessed image [B,3,S,S]: those of the map [B,1,S,S], and while a network under deep
+        supervision is trained those of every other level, deepest first, at its own size."""
+        *maps, finest = self.attended(image)
+        sides = self.side_heads if self.training else ()
+        levels = [head(level) for head, level in zip(sides, maps, strict=False)]
+        return [nn.functional.interpolate(self.head(finest), scale_factor=self.scale, mode="bilinear"), *levels]
 
     def attended(self, image: Tensor) -> list[Tensor]:
         """Return the attended maps Satt [B,width,H,W], deepest first."""
@@ -87,16 +89,6 @@ class AttentionalNetwork(nn.Module):
         for level, feature in zip(self.levels, reversed(features), strict=True):
             maps.append(level(feature, maps[-1]))
         return maps
-
-    def all_logits(self, image: Tensor) -> list[Tensor]:
-        """Return the logits that training compares with the labels: the finest level's [B,1,S,S] and, under deep
-        supervision, every other level's at its own size."""
-        maps = self.attended(image)
-        sides: Sequence[nn.Module] = self.side_heads  # pyright: ignore[reportAssignmentType]
-        return [self._enlarged(self.head(maps[-1])), *(head(level) for head, level in zip(sides, maps, strict=False))]
-
-    def _enlarged(self, logits: Tensor) -> Tensor:
-        return nn.functional.interpolate(logits, scale_factor=self.scale, mode="bilinear", align_corners=False)
 
 
 def _initialise(module: nn.Module) -> None:

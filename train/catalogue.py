@@ -1,8 +1,10 @@
 """Data sets by what a user calls them on the command line."""
 
+import re
 from pathlib import Path
 
 from ..errors import UnseeError
+from ..files import digest_of
 from .coco import coco
 from .datasets import Dataset, rotated
 from .folders import masked_images
@@ -17,6 +19,10 @@ FORMS = (
     "coco-single:IMAGES:ANNOTATIONS.json",
     "folder:ROOT[:IMAGES:MASKS]",
     "scenes:COUNT:SEED[:TEXTURES]",
+    "any of these with #FROM-TO[@SEED] behind",
+)
+_PART = re.compile(
+    r"(?P<name>.+)#(?P<first>\d+)(?P<first_percent>%?)-(?P<last>\d+)(?P<last_percent>%?)(@(?P<seed>\d+))?"
 )
 
 
@@ -25,7 +31,10 @@ def open_dataset(name: str, classes: tuple[str, ...] | None = None) -> Dataset:
 
     fold-N: paper A's rotation, N from 0 to 4: all of segmentation-train and four fifths of segmentation-val to train on,
     the rest to test. classes: what coco-single must keep to, so that a test set has those of its training set.
+    #FROM-TO@SEED: images FROM to TO, or so many per cent (0-50%), of an order that follows from SEED and their names.
     """
+    if part := _PART.fullmatch(name):
+        return _drawn(open_dataset(part["name"], classes), name, part)
     kind, *parts = name.split(":")
     if kind == "voc" and len(parts) == 2:
         return _voc(Path(parts[0]), parts[1])
@@ -36,6 +45,17 @@ def open_dataset(name: str, classes: tuple[str, ...] | None = None) -> Dataset:
     if kind == "scenes" and len(parts) in (2, 3) and parts[0].isdigit() and parts[1].isdigit():
         return scenes(int(parts[0]), int(parts[1]), textures=parts[2] if len(parts) == 3 else None)
     raise UnseeError(f"unknown data set {name!r}: write it as one of {', '.join(FORMS)}")
+
+
+def _drawn(dataset: Dataset, name: str, part: re.Match[str]) -> Dataset:
+    """Return a part of a data set; parts of one order that do not overlap share no image."""
+    seed, count = int(part["seed"] or 0), len(dataset)
+    percent = bool(part["first_percent"] or part["last_percent"])
+    first, last = (int(part[end]) * count // 100 if percent else int(part[end]) for end in ("first", "last"))
+    if not 0 <= first < last <= count:
+        raise UnseeError(f"{name}: wants images {first} to {last}, but there are {count}")
+    order = sorted(dataset.items, key=lambda item: digest_of([seed, item.key]))
+    return Dataset(name, dataset.classes, tuple(order[first:last]), dataset.missing)
 
 
 def _voc(root: Path, part: str) -> Dataset:

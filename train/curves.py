@@ -25,8 +25,13 @@ def write_curves(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     write_bytes(path, text.getvalue().encode())
 
 
-def draw_curves(path: Path, rows: Sequence[dict[str, Any]]) -> bool:
-    """Draw loss and errors by epoch as PNG; return whether matplotlib is there to do it."""
+def draw_curves(
+    path: Path,
+    rows: Sequence[dict[str, Any]],
+    names: Sequence[str] = ("top-1", "top-5"),
+    label: str = "validation error, %",
+) -> bool:
+    """Draw the loss, and the figures of some names in per cent, by epoch as PNG; return whether matplotlib is there."""
     if find_spec("matplotlib") is None:
         return False
     from matplotlib.figure import Figure
@@ -36,10 +41,11 @@ def draw_curves(path: Path, rows: Sequence[dict[str, Any]]) -> bool:
     left, right = figure.subplots(1, 2)
     left.plot(epochs, [row["loss"] for row in rows], color="black")
     left.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
-    for name, style in (("top-1", "-"), ("top-5", "--")):
+    for name, style in zip(names, ("-", "--"), strict=False):
         right.plot(epochs, [100 * row[name] for row in rows], style, color="black", label=name)
-    right.set(xlabel="epoch", ylabel="validation error, %", ylim=(0, None))
-    right.legend(frameon=False)
+    right.set(xlabel="epoch", ylabel=label, ylim=(0, None))
+    if names:
+        right.legend(frameon=False)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
     return True

@@ -56,7 +56,7 @@ class AttentionalOptions:
     grid: int = 2
     pooled_keys: int = 1
     deep_supervision: bool = False
-    block: int = 784
+    block: int = 392
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))

@@ -54,7 +54,7 @@ class PixelMapper(nn.Module):
         """Return a map [B,1,S,S] in 0..1 of pixels [B,3,S,S]; a promoter needs a prior [B,1,S,S] in 0..1."""
         image = self.preprocess(image)
         if isinstance(self.network, AttentionalNetwork):
-            return torch.sigmoid(self.network(image))
+            return torch.sigmoid(self.network(image)[0])
         if prior is None:
             raise UnseeError("a promoter needs a prior map beside the image")
         return self.network.promote(image, prior)

@@ -6,6 +6,7 @@ both, and gives masked class l the node N + l where it has both (paper A, sectio
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +24,8 @@ from .metadata import InputSpec
 SMALLEST_CROP = 0.5
 """Least part of an image's area in a training crop; part of the crops is the whole image."""
 WHOLE = 0.3
+
+Sample = TypeVar("Sample")
 
 Batches = list[list[tuple[int, int]]]
 """For each step the samples, each with the seed of its augmentation; a seed of -1 means none."""
@@ -72,13 +75,15 @@ def sample_numbers(images: int, variant: Variant) -> Tensor:
 
 def training_batches(images: int, config: ClassifierConfig, epoch: int) -> Batches:
     """Return the batches of an epoch: every sample once, in an order that follows from seed and epoch."""
-    seed = seed_of(config.seed, "order", epoch)
-    numbers = sample_numbers(images, config.variant)
-    shuffled = numbers[torch.randperm(len(numbers), generator=Generator().manual_seed(seed))]
-    return [
-        [(number, seed_of(config.seed, epoch, number) if config.augment else -1) for number in part.tolist()]
-        for part in shuffled.split(config.batch)
-    ]
+    batches = shuffled_batches(sample_numbers(images, config.variant), config.batch, config.seed, epoch)
+    return batches if config.augment else [[(number, -1) for number, _ in batch] for batch in batches]
+
+
+def shuffled_batches(numbers: Tensor, batch: int, seed: int, epoch: int) -> Batches:
+    """Return the numbers in an order that follows from seed and epoch, in batches, with the seeds of their augmentation."""
+    order = Generator().manual_seed(seed_of(seed, "order", epoch))
+    shuffled = numbers[torch.randperm(len(numbers), generator=order)]
+    return [[(number, seed_of(seed, epoch, number)) for number in part.tolist()] for part in shuffled.split(batch)]
 
 
 def examination_batches(images: int, config: ClassifierConfig) -> Batches:
@@ -94,9 +99,7 @@ def seed_of(*parts: int | str) -> int:
     return int(digest_of(parts), 16) % 2**63
 
 
-def load(
-    reader: SampleReader, batches: Sequence[list[tuple[int, int]]], workers: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield pixels uint8 [B,3,S,S] and nodes [B] of each batch in order, read by `workers` processes."""
-    loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(reader, batch_sampler=batches, num_workers=workers)  # pyright: ignore[reportArgumentType]
+def load(reader: TorchDataset[Sample], batches: Sequence[list[tuple[int, int]]], workers: int) -> Iterator[Sample]:
+    """Yield each batch in order, the tensors of its samples stacked, read by `workers` processes."""
+    loader: DataLoader[Sample] = DataLoader(reader, batch_sampler=batches, num_workers=workers)  # pyright: ignore[reportArgumentType]
     yield from loader
