@@ -1,6 +1,5 @@
 """The command line: `unsee` or `python -m unsee`."""
 
-import os
 import warnings
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,13 +11,12 @@ from typer.core import TyperGroup
 
 from .bench.commands import app as bench
 from .bench.commands import evaluate, report
-from .engine.config import Distributor, MethodName, OnError, OutputFormat, Refine, RunConfig, Segment, SegmentConfig
+from .engine.config import MethodName, PromotionConfig, RunConfig
 from .engine.presets import Preset
-from .engine.sharding import OutputNames, Sharding
-from .engine.sources import InputFormat, Sources
 from .errors import ExitCode, UnseeError, VerificationError
 from .export.config import Precision
 from .options import with_preset
+from .run_options import RunOptions, with_run_options
 from .train.commands import app as train
 from .train.pretrained import DEFAULT_NAME
 
@@ -56,6 +54,7 @@ app.command()(report)
 
 
 @app.command()
+@with_run_options
 @with_preset
 def run(
     inputs: Annotated[list[str], typer.Argument(help="files, folders, patterns, lists, archives; paths or URLs")],
@@ -67,82 +66,60 @@ def run(
     cnn1: Annotated[str | None, typer.Option(help="method a: classifier of whole images [default: --model]")] = None,
     cnn2: Annotated[str | None, typer.Option(help="method a: classifier of masked images")] = None,
     cnn3: Annotated[str | None, typer.Option(help="method a: classifier of both, with 2N classes")] = None,
-    refine: Annotated[
-        Refine, typer.Option(help="replace maps by the mean of segmentations from random seeds")
-    ] = "none",
-    segment: Annotated[Segment, typer.Option(help="write a binary mask beside each map")] = "none",
-    proposals: Annotated[
-        str | None, typer.Option(help="folder of proposals for --segment jaccard: OUTPUT/*.png or OUTPUT.mat")
+    promote: Annotated[
+        str | None, typer.Option(help="promoter (checkpoint or bundle) that lifts finished maps")
     ] = None,
-    seed: Annotated[int, typer.Option(help="of the random seeds of --refine and --segment")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")] = "auto",
-    backend: Annotated[str, typer.Option(help="auto or the name of a runtime (unsee doctor)")] = "auto",
-    batch_size: Annotated[int | None, typer.Option(help="images descended on together [default: automatic]")] = None,
-    number_sample_per_shard: Annotated[int, typer.Option(help="inputs that are finished and resumed together")] = 1000,
-    input_format: Annotated[InputFormat, typer.Option(help="what the inputs are; auto goes by name")] = "auto",
-    path_column: Annotated[
-        str | None, typer.Option("--path-column", "--url-col", help="column of a list that holds paths or URLs")
-    ] = None,
-    output_format: Annotated[OutputFormat, typer.Option(help="dummy writes rows but no maps")] = "files",
-    output_names: Annotated[OutputNames, typer.Option(help="maps mirror their inputs' paths, or bear keys")] = "mirror",
-    exif: Annotated[bool, typer.Option(help="turn images as their EXIF orientation says")] = True,
-    exact_decoding: Annotated[bool, typer.Option(help="decode large JPEGs at full size")] = False,
-    max_pixels: Annotated[int, typer.Option(help="larger images become failed rows")] = 100_000_000,
-    timeout: Annotated[float, typer.Option(help="seconds in which an image must be read and decoded")] = 60.0,
-    on_error: Annotated[OnError, typer.Option(help="a failed image becomes a row, or ends the run")] = "record",
-    max_error_rate: Annotated[
-        float, typer.Option(help="share of failed images that still ends with exit code 0")
-    ] = 0.0,
-    workers: Annotated[int | None, typer.Option(help="threads that decode, and that encode [default: by CPU]")] = None,
-    distributor: Annotated[Distributor, typer.Option(help="this machine, or a Ray cluster")] = "local",
-    processes: Annotated[
-        int, typer.Option("--processes", "--processes-count", help="processes or Ray actors, each with its own model")
-    ] = 1,
-    max_shard_retry: Annotated[int, typer.Option(help="how often a shard is tried again after a crash")] = 1,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan and write nothing")] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="start anew in a folder that holds another run")
-    ] = False,
-    extend: Annotated[bool, typer.Option("--extend", help="add inputs that are new since the run was planned")] = False,
-    retry_errors: Annotated[
-        str | None, typer.Option(help="try failed images of finished shards again: error codes with commas, or all")
-    ] = None,
+    promote_iterations: Annotated[int | None, typer.Option(help="passes of --promote [default: its own]")] = None,
+    *,
+    options: RunOptions,
 ) -> None:
     """Make saliency maps of images, in bulk; the same command again goes on where it stopped."""
-    from .engine import run as engine
-
     config = RunConfig(
-        sources=Sources(tuple(inputs), input_format, path_column),
+        sources=options.sources(inputs),
         output_folder=output_folder,
         model=cnn1 or model,
         weights=weights,
         method=method,
         cnn2=cnn2,
         cnn3=cnn3,
-        segmentation=SegmentConfig(segment, refine, proposals=proposals, seed=seed),
+        promotion=PromotionConfig(promote, promote_iterations) if promote else None,
         preset=preset,
-        device=device,
-        backend=backend,
-        batch_size=batch_size,
-        shards=Sharding(number_sample_per_shard, output_names),
-        output_format=output_format,
-        exif=exif,
-        max_pixels=max_pixels,
-        exact_decoding=exact_decoding,
-        on_error=on_error,
-        max_error_rate=max_error_rate,
-        timeout=timeout,
-        workers=workers or min(4, len(os.sched_getaffinity(0))),
-        distributor=distributor,
-        processes=processes,
-        max_shard_retry=max_shard_retry,
     )
-    if dry_run:
+    execute(options.configured(config), options)
+
+
+@app.command()
+@with_run_options
+def promote(
+    prior: Annotated[str, typer.Option(help="folder of maps by any method, called as their images are")],
+    images: Annotated[
+        list[str], typer.Option(help="what the maps are of, as the inputs of unsee run; may be repeated")
+    ],
+    output_folder: Annotated[str, typer.Option(help="run directory: maps, rows and stats")],
+    model: Annotated[str, typer.Option("--model", "-m", help="promoter: checkpoint or bundle")],
+    iterations: Annotated[int | None, typer.Option(help="passes of the promoter [default: its own]")] = None,
+    *,
+    options: RunOptions,
+) -> None:
+    """Promote the maps of any method, in bulk; the same command again goes on where it stopped."""
+    config = RunConfig(
+        sources=options.sources(images),
+        output_folder=output_folder,
+        method="given",
+        promotion=PromotionConfig(model, iterations, prior),
+    )
+    execute(options.configured(config), options)
+
+
+def execute(config: RunConfig, options: RunOptions) -> None:
+    """Run a configuration, or show its plan, and end with the exit code of its failures."""
+    from .engine import run as engine
+
+    if options.dry_run:
         engine.dry_run(config, Console())
         return
-    codes = None if retry_errors is None else [code for code in retry_errors.split(",") if code not in ("", "all")]
-    summary = engine.run(config, overwrite=overwrite, extend=extend, retry_errors=codes)
-    if summary.error_rate > max_error_rate:
+    summary = engine.run(config, overwrite=options.overwrite, extend=options.extend, retry_errors=options.retry_codes())
+    if summary.error_rate > config.max_error_rate:
         raise typer.Exit(ExitCode.FAILED_ROWS)
 
 
@@ -157,19 +134,36 @@ def export(
     probes: Annotated[str | None, typer.Option(help="photographs to verify on [default: synthetic images]")] = None,
     tensorrt: Annotated[bool, typer.Option("--tensorrt", help="also build this machine's TensorRT plan")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="of the TensorRT plan")] = 32,
+    promote_iterations: Annotated[int | None, typer.Option(help="passes of a promoter [default: its own]")] = None,
 ) -> None:
-    """Write a bundle that runs without PyTorch: ONNX graph of a descent step, labels, probe and parity report."""
-    from .engine.bundles import export_model
-    from .export.exporting import build_plan
-    from .export.parity import Parity
+    """Write a bundle that runs without PyTorch: ONNX graph, probe and parity report.
 
-    written = export_model(model, bundle, preset, weights, precision, probes)
+    The graph is the descent step of a classifier, or the whole of a promoter or an attentional network.
+    """
+    from .engine.bundles import export_map_model, export_model
+    from .export.exporting import build_plan
+    from .export.map_parity import MapParity
+    from .export.parity import Parity
+    from .train.map_metadata import is_map_checkpoint
+
+    if is_map_checkpoint(Path(model)):
+        if weights or precision != "fp32":
+            raise UnseeError(
+                f"{model}: promoters and attentional networks are exported in fp32, with their own weights"
+            )
+        made = export_map_model(model, bundle, promote_iterations, probes)
+        lines = MapParity(**made.parity).lines()
+        lines.append(f"{bundle}: {made.metadata.kind}, preset {made.metadata.preset}, opset {made.opset}")
+    elif promote_iterations is not None:
+        raise UnseeError(f"{model} is no promoter, which --promote-iterations is for")
+    else:
+        written = export_model(model, bundle, preset, weights, precision, probes)
+        lines = Parity(**written.parity).lines()
+        lines.append(f"{bundle}: {written.network}, preset {preset.name}, opset {written.opset}")
     if tensorrt:
         build_plan(bundle, batch_size)
-    console = Console()
-    for line in Parity(**written.parity).lines():
-        console.print(line, soft_wrap=True)
-    console.print(f"{bundle}: {written.network}, preset {preset.name}, opset {written.opset}", soft_wrap=True)
+    for line in lines:
+        Console().print(line, soft_wrap=True)
 
 
 @app.command()

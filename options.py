@@ -30,10 +30,14 @@ def with_preset(command: Callable[..., None]) -> Callable[..., None]:
 
     own = [item for name, item in inspect.signature(command, eval_str=True).parameters.items() if name != "preset"]
     made = [_preset_option(), *(option for record in records for option in _options(record))]
-    signature = inspect.Signature(own + made)
-    parsed.__signature__ = signature  # pyright: ignore[reportAttributeAccessIssue]
-    parsed.__annotations__ = {item.name: item.annotation for item in signature.parameters.values()}
+    set_signature(parsed, own + made)
     return parsed
+
+
+def set_signature(command: Callable[..., None], parameters: list[inspect.Parameter]) -> None:
+    """Make a function look as if it had these parameters, which is where the command line finds its options."""
+    command.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
+    command.__annotations__ = {item.name: item.annotation for item in parameters}
 
 
 def overridden(base: Preset, descent: dict[str, Any], post: dict[str, Any]) -> Preset:
@@ -46,7 +50,9 @@ def _base(name: str | None, method: str, model: str) -> Preset:
     if name is None and is_bundle(model):
         from .engine.bundles import bundle_preset
 
-        return bundle_preset(model) or preset("reference")
+        found = bundle_preset(model)
+        if found:
+            return found
     return preset(name or METHOD_PRESETS.get(method, "reference"))
 
 

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..engine.priors import MAP_SUFFIXES
 from ..errors import UnseeError
-
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm"}
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def _entry_files(entry: Any, source: Path) -> tuple[dict[str, Path], Path]:
 def _images(folder: Path, pattern: str = "**/*") -> list[Path]:
     if not folder.is_dir():
         raise UnseeError(f"{folder} is not a folder")
-    return sorted(path for path in folder.glob(pattern) if path.suffix.lower() in SUFFIXES and path.is_file())
+    return sorted(path for path in folder.glob(pattern) if path.suffix.lower() in MAP_SUFFIXES and path.is_file())
 
 
 def _keyed(paths: list[Path], folder: Path, by_stem: bool) -> dict[str, Path]:

@@ -1,42 +1,77 @@
-"""Descending on batches as large as memory allows; the size of a batch never decides a result."""
+"""Running models on batches as large as memory allows; the size of a batch never decides a result."""
+
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 
 from ..errors import UnseeError
+from ..export.map_sessions import MapSession
 from ..export.sessions import Descent, Session
 
 AUTOMATIC_ON_CPU = 16
 AUTOMATIC_ON_GPU = 128
 
+Part = TypeVar("Part")
 
-class Batcher:
-    """Runs a session on batches of at most `size` images, and on smaller ones once memory has run out."""
 
-    def __init__(self, session: Session, size: int | None = None) -> None:
-        automatic = AUTOMATIC_ON_CPU if session.info.device == "cpu" else AUTOMATIC_ON_GPU
-        self.session = session
-        self.size = size or automatic
+class Halving:
+    """Does work on batches of at most `size` images, and on smaller ones once memory has run out."""
 
-    def descend(self, images: np.ndarray, iterations: int | None = None, targets: np.ndarray | None = None) -> Descent:
-        """Descend as `Session.descend` does; where memory runs out the batch is halved, for good."""
-        parts: list[Descent] = []
+    def __init__(self, device: str, size: int | None) -> None:
+        self.size = size or (AUTOMATIC_ON_CPU if device == "cpu" else AUTOMATIC_ON_GPU)
+
+    def parts(self, count: int, work: Callable[[slice], Part]) -> list[Part]:
+        """Return what the work made of each batch of `count` images; where memory runs out the size is halved, for good."""
+        parts: list[Part] = []
         start = 0
-        while start < len(images) or not parts:
+        while start < count or not parts:
             try:
-                part = slice(start, start + self.size)
-                wanted = None if targets is None else targets[part]
-                parts.append(self.session.descend(images[part], iterations, wanted))
+                parts.append(work(slice(start, start + self.size)))
                 start += self.size
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
                 self._halve()
-        return parts[0] if len(parts) == 1 else _joined(parts)
+        return parts
 
     def _halve(self) -> None:
         if self.size == 1:
             raise UnseeError("out of memory with a single image: use a smaller model or another device") from None
         self.size //= 2
+
+
+class Batcher(Halving):
+    """Runs a session's descent on batches that fit into memory."""
+
+    def __init__(self, session: Session, size: int | None = None) -> None:
+        super().__init__(session.info.device, size)
+        self.session = session
+
+    def descend(self, images: np.ndarray, iterations: int | None = None, targets: np.ndarray | None = None) -> Descent:
+        """Descend as `Session.descend` does."""
+
+        def descended(part: slice) -> Descent:
+            return self.session.descend(images[part], iterations, None if targets is None else targets[part])
+
+        parts = self.parts(len(images), descended)
+        return parts[0] if len(parts) == 1 else _joined(parts)
+
+
+class MapBatcher(Halving):
+    """Makes a session's maps of batches that fit into memory."""
+
+    def __init__(self, session: MapSession, size: int | None = None) -> None:
+        super().__init__(session.info.device, size)
+        self.session = session
+
+    def maps(self, images: np.ndarray, priors: np.ndarray | None = None) -> np.ndarray:
+        """Make maps as `MapSession.maps` does."""
+
+        def made(part: slice) -> np.ndarray:
+            return self.session.maps(images[part], None if priors is None else priors[part])
+
+        return np.concatenate(self.parts(len(images), made))
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -9,15 +9,20 @@ import numpy as np
 
 from ..errors import UnseeError
 from ..export.bundle import Bundle, read_bundle
-from ..export.bundle_files import is_bundle
+from ..export.bundle_files import DESCENT, bundle_kind
 from ..export.config import Precision
 from ..export.exporting import check_bundle, export_bundle
-from ..export.parity import Parity
+from ..export.map_bundle import MapBundle, is_map_bundle
+from ..export.map_exporting import check_map_bundle, export_map_bundle
+from ..export.map_parity import MapParity
+from ..export.parity import Parity, synthetic_images
+from ..train.map_metadata import read_map_metadata
 from ..train.models import load_classifier
 from .decoding import DecodingConfig, decode
 from .inputs import read
 from .postprocess import finish
 from .presets import PostConfig, Preset
+from .region_contrast import region_contrast
 from .sources import Sources
 
 PROBES = 20
@@ -37,14 +42,33 @@ def export_model(
     return export_bundle(model, directory, preset.descent, stored, weights, precision, probes, finisher(preset.post))
 
 
-def check_model(directory: Path, device: str = "cpu", backend: str = "auto") -> Parity:
-    """Run a bundle on its probe and compare the maps of its preset with what eager PyTorch made (see `check_bundle`)."""
+def export_map_model(
+    model: str, directory: Path, iterations: int | None = None, photographs: str | None = None
+) -> MapBundle:
+    """Export a promoter or an attentional network (see `export_map_bundle`).
+
+    A promoter is verified on the Region Contrast maps of its probe images.
+    """
+    metadata = read_map_metadata(Path(model))
+    size = metadata.input.size
+    probes = probe_images(photographs, size) if photographs else synthetic_images(size)
+    priors = region_contrast(probes) if metadata.kind == "promoter" else None
+    return export_map_bundle(model, directory, iterations, probes, priors)
+
+
+def check_model(directory: Path, device: str = "cpu", backend: str = "auto") -> Parity | MapParity:
+    """Run a bundle on its probe and compare with what eager PyTorch made: of a classifier, the maps of its preset.
+
+    See `check_bundle` and `check_map_bundle`.
+    """
+    if is_map_bundle(directory):
+        return check_map_bundle(directory, device, backend)
     return check_bundle(directory, device, backend, finisher(preset_of(read_bundle(directory)).post))
 
 
 def bundle_preset(model: str) -> Preset | None:
-    """Return the preset of a bundle's directory; None where the model is something else."""
-    return preset_of(read_bundle(Path(model))) if is_bundle(model) else None
+    """Return the preset of the bundle of a classifier; None where the model is something else."""
+    return preset_of(read_bundle(Path(model))) if bundle_kind(model) == DESCENT else None
 
 
 def preset_of(bundle: Bundle) -> Preset:

@@ -1,6 +1,7 @@
 """What a run does: one checked record, built by the command line, saved with the results."""
 
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..errors import UnseeError
@@ -10,11 +11,11 @@ from .sharding import Sharding
 from .sources import Sources
 
 OutputFormat = Literal["files", "webdataset", "parquet", "npy", "dummy"]
-MethodName = Literal["b", "a", "gradient", "rc", "rbd", "saliency-filters"]
+MethodName = Literal["b", "a", "gradient", "rc", "rbd", "saliency-filters", "attentional", "given"]
 Segment = Literal["none", "jaccard", "saliencycut"]
 Refine = Literal["none", "ultrametric", "random-walker"]
-MODEL_METHODS = ("b", "a", "gradient")
-"""The methods that run a classifier; the others run on the CPU."""
+MODEL_METHODS = ("b", "a", "gradient", "attentional")
+"""The methods that run a network; the others run on the CPU."""
 OnError = Literal["record", "raise"]
 Distributor = Literal["local", "ray"]
 LARGEST_SHARD = 10_000
@@ -52,14 +53,34 @@ class SegmentConfig:
 
 
 @dataclass(frozen=True)
+class PromotionConfig:
+    """Which promoter replaces finished maps by promoted ones (paper C).
+
+    model: checkpoint or bundle of a promoter. iterations: its passes T, its own number where None. prior: folder of the
+    maps of method `given`, each called as its image is, with the sub-folder and without the suffix.
+    """
+
+    model: str
+    iterations: int | None = None
+    prior: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.iterations is not None and self.iterations < 1:
+            raise UnseeError(f"a promoter's iterations must be at least 1, got {self.iterations}")
+        if self.prior is not None and not Path(self.prior).is_dir():
+            raise UnseeError(f"{self.prior}: no such folder of maps")
+
+
+@dataclass(frozen=True)
 class RunConfig:
-    """A run of `unsee run`.
+    """A run of `unsee run` or `unsee promote`.
 
     sources: see `Sources`. output_folder: the run directory. method: see `methods`. model, weights: see
-    `load_classifier`; method a takes it for CNN1, and makes its maps with cnn2 and cnn3 where they are given.
-    segmentation: see `SegmentConfig`. device, backend: see `open_session`. batch_size: images descended on together,
-    None for automatic. shards: see `Sharding`. exif, max_pixels, exact_decoding: see `DecodingConfig`. on_error: whether
-    a failed image becomes a row or ends the run. max_error_rate: share of failed images above which the run ends with
+    `load_classifier`; method a takes it for CNN1, and makes its maps with cnn2 and cnn3 where they are given; method
+    attentional takes such a network. promotion: what promotes the finished maps, None for nothing. segmentation: see
+    `SegmentConfig`. device, backend: see `open_session`. batch_size: images descended on together, None for automatic.
+    shards: see `Sharding`. exif, max_pixels, exact_decoding: see `DecodingConfig`. on_error: whether a failed image
+    becomes a row or ends the run. max_error_rate: share of failed images above which the run ends with
     `ExitCode.FAILED_ROWS`. timeout: seconds in which an image must be read and decoded. workers: decoding and encoding
     threads of a process. distributor, processes: see `executors`. max_shard_retry: how often a shard is tried again
     after a crash.
@@ -72,6 +93,7 @@ class RunConfig:
     method: MethodName = "b"
     cnn2: str | None = None
     cnn3: str | None = None
+    promotion: PromotionConfig | None = None
     segmentation: SegmentConfig = field(default_factory=SegmentConfig)
     preset: Preset = PRESETS["reference"]
     device: str = "auto"
@@ -101,7 +123,8 @@ class RunConfig:
             raise UnseeError(f"method must be one of {get_args(MethodName)}, got {self.method!r}")
         if self.method != "a" and (self.cnn2 or self.cnn3):
             raise UnseeError("cnn2 and cnn3 belong to method a: add --method a")
-        if self.method not in MODEL_METHODS and (self.device.startswith("cuda") or self.backend != "auto"):
+        self._check_given()
+        if not self.runs_model and (self.device.startswith("cuda") or self.backend != "auto"):
             raise UnseeError(f"method {self.method} runs no model, on the CPU: leave --device and --backend out")
         if self.workers < 1 or self.processes < 1 or self.timeout <= 0 or self.max_shard_retry < 0:
             raise UnseeError("workers, processes and timeout must be above 0, max shard retry at least 0")
@@ -109,6 +132,22 @@ class RunConfig:
             raise UnseeError(f"max error rate must be 0 to 1, got {self.max_error_rate}")
         if self.output_format not in get_args(OutputFormat):
             raise UnseeError(f"output format must be one of {get_args(OutputFormat)}, got {self.output_format!r}")
+
+    def _check_given(self) -> None:
+        if (self.method == "given") != bool(self.prior):
+            raise UnseeError("method given, and no other, promotes the maps of a folder: use unsee promote")
+        if self.prior and self.shards.output_names != "mirror":
+            raise UnseeError("given maps are found by their images' paths: leave --output-names out")
+
+    @property
+    def prior(self) -> str | None:
+        """The folder of the maps of method `given`."""
+        return self.promotion.prior if self.promotion else None
+
+    @property
+    def runs_model(self) -> bool:
+        """Whether a network runs, on the device that was asked for."""
+        return self.method in MODEL_METHODS or self.promotion is not None
 
     def identity(self, model_id: str, backend: str, device: str) -> dict[str, Any]:
         """Return, as JSON, everything that decides the bytes of the output: a resumed run must agree in all of it."""

@@ -50,13 +50,15 @@ class DecodingConfig:
     """size: side of the network's grid in pixels. exif: turn the image as its EXIF orientation says.
 
     max_pixels: larger images are refused before their pixels are read. exact: decode JPEGs at full size; otherwise at
-    the smallest of the scales 1, 1/2, 1/4 and 1/8 that still has twice the grid's resolution.
+    the smallest of the scales 1, 1/2, 1/4 and 1/8 that still has twice the grid's resolution. promoter_size: side of the
+    grid of the network that promotes the maps, None where nothing does.
     """
 
     size: int
     exif: bool = True
     max_pixels: int = 100_000_000
     exact: bool = True
+    promoter_size: int | None = None
 
     def __post_init__(self) -> None:
         if self.max_pixels < 1:
@@ -65,12 +67,17 @@ class DecodingConfig:
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """pixels: uint8 [S,S,3] RGB. width, height: of the whole image as displayed. orientation: EXIF's, 1 to 8."""
+    """pixels: uint8 [S,S,3] RGB. width, height: of the whole image as displayed. orientation: EXIF's, 1 to 8.
+
+    promoter_pixels: uint8 [P,P,3] on the promoter's grid. prior: uint8 [S,S], the map that was given for the image.
+    """
 
     pixels: np.ndarray
     width: int
     height: int
     orientation: int
+    promoter_pixels: np.ndarray | None = None
+    prior: np.ndarray | None = None
 
 
 def decode(data: bytes, config: DecodingConfig) -> DecodedImage:
@@ -127,14 +134,23 @@ def on_grid(image: Image.Image, config: DecodingConfig) -> DecodedImage:
     orientation = _orientation(image) if config.exif else 1
     width, height = image.size
     if not config.exact:
-        image.draft(None, (2 * config.size, 2 * config.size))  # does nothing for other formats than JPEG
-    small = to_rgb(image).resize((config.size, config.size), Image.Resampling.BILINEAR)
-    if orientation in TURNS:
-        # Turning the square grid costs little; the resampling is the same along both axes.
-        small = small.transpose(TURNS[orientation])
-        if orientation >= 5:
-            width, height = height, width
-    return DecodedImage(np.asarray(small), width, height, orientation)
+        least = max(2 * config.size, config.promoter_size or 0)
+        image.draft(None, (least, least))  # does nothing for other formats than JPEG
+    whole = to_rgb(image)
+    pixels = _upright(whole, config.size, orientation)
+    fine = None
+    if config.promoter_size is not None:
+        same = config.promoter_size == config.size
+        fine = pixels if same else _upright(whole, config.promoter_size, orientation)
+    if orientation >= 5:
+        width, height = height, width
+    return DecodedImage(pixels, width, height, orientation, fine)
+
+
+def _upright(image: Image.Image, size: int, orientation: int) -> np.ndarray:
+    """Resize, then turn: turning the square grid costs little, and the resampling is the same along both axes."""
+    small = image.resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(small.transpose(TURNS[orientation]) if orientation in TURNS else small)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -11,7 +11,7 @@ from ..train.metadata import Label
 from .postprocess import Maps, finish
 from .presets import PostConfig
 
-DIVERGED = "the descent left the range of floating point: lower the step or gamma"
+DIVERGED = "the map left the range of floating point: of a descent, lower the step or gamma"
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ from typing import Any
 from ..errors import UnseeError
 from ..export.sessions import SessionInfo, open_session
 from ..extras import require
-from .config import MODEL_METHODS, RunConfig
+from .config import RunConfig
 from .interruption import working
+from .map_methods import Promoter
 from .methods import open_method
 from .plan import read_plan
 from .rows import Row
@@ -47,11 +48,12 @@ class ShardWorker:
     @cached_property
     def runner(self) -> ShardRunner:
         """The runner with the loaded models."""
-        return ShardRunner(open_method(self.config, open_session), self.config)
+        promoter = Promoter.opened(self.config)
+        return ShardRunner(open_method(self.config, open_session, promoter), self.config, promoter)
 
     def info(self) -> SessionInfo:
         """Return what runs where."""
-        return self.runner.method.info
+        return self.runner.info
 
     def run(self, job: ShardJob) -> dict[str, Any]:
         """Run one shard and return its stats."""
@@ -144,7 +146,7 @@ class RaySlot(Slot):
 
     def __init__(self, config: RunConfig) -> None:
         ray = _joined_ray()
-        takes_gpu = config.device == "auto" and config.method in MODEL_METHODS and "GPU" in ray.cluster_resources()
+        takes_gpu = config.device == "auto" and config.runs_model and "GPU" in ray.cluster_resources()
         on_gpu = config.device.startswith("cuda") or takes_gpu
         resources = {"num_gpus": 1} if on_gpu else {"num_cpus": CORES_OF_A_RAY_ACTOR}
         # Ray shows an actor its own GPU only, as the first.

@@ -1,17 +1,14 @@
-"""What turns a batch of images into maps: the papers' methods, and the ones that they compare themselves with.
+"""What turns a batch of images into maps: the papers' methods, and the ones that they compare themselves with."""
 
-A method has two parts, which the engine overlaps: `compute` runs the models, `detections` does the rest.
-"""
-
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 
 from ..errors import UnseeError
 from ..export.config import DescentConfig
+from ..export.map_sessions import open_map_session
 from ..export.parity import to_levels
 from ..export.sessions import Descent, Session, SessionInfo
 from ..kernels.prune import normalize
@@ -19,11 +16,12 @@ from .baselines import robust_background, saliency_filters
 from .batching import AUTOMATIC_ON_CPU, Batcher
 from .config import RunConfig
 from .detection import Detection, described, detections
+from .map_methods import AttentionalMethod, GivenMethod, Promoter
+from .method import Method
 from .postprocess import Maps, closed, finish
 from .presets import PostConfig
 from .region_contrast import region_contrast
 
-Computed = TypeVar("Computed")
 Opener = Callable[..., Session]
 ImageMaps = Callable[[np.ndarray], np.ndarray]
 
@@ -31,24 +29,6 @@ GRADIENT_STEP = 2.0**14
 """Large, so that the image's own values do not round the gradient off; a power of two, so that it adds no rounding."""
 BASELINE_SIZE = 320
 """Side of the grid of methods without a network: about as many pixels as the images have that they were tuned on."""
-
-
-class Method(ABC, Generic[Computed]):
-    """Finds the salient object in batches of images, each image on its own.
-
-    info: what runs where. batch_size: how many images are best computed together.
-    """
-
-    info: SessionInfo
-    batch_size: int
-
-    @abstractmethod
-    def compute(self, images: np.ndarray) -> Computed:
-        """Run the models on images, uint8 [B,S,S,3]."""
-
-    @abstractmethod
-    def detections(self, computed: Computed, images: np.ndarray) -> list[Detection | None]:
-        """Return what was found in each image; None stands for an image whose descent diverged."""
 
 
 class DescentMethod(Method[Descent]):
@@ -179,8 +159,15 @@ IMAGE_METHODS: dict[str, ImageMaps] = {
 }
 
 
-def open_method(config: RunConfig, open_session: Opener) -> Method[Any]:
-    """Open the method of a configuration, its models by `open_session` (see there)."""
+def open_method(config: RunConfig, open_session: Opener, promoter: Promoter | None = None) -> Method[Any]:
+    """Open the method of a configuration, its classifiers by `open_session` (see there).
+
+    promoter: of the configuration, on whose grid given maps are read.
+    """
+    if promoter and config.method == "given":
+        return GivenMethod(promoter)
+    if config.method == "attentional":
+        return AttentionalMethod(open_map_session(config.model, config.device, config.backend), config.batch_size)
     if config.method in IMAGE_METHODS:
         return ImageMethod(config.method, IMAGE_METHODS[config.method], config.batch_size)
 

@@ -4,20 +4,24 @@ import threading
 from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 from rich.console import Console
 
 from ..errors import FailedShardsError, OutputError, UnseeError
+from ..export.sessions import SessionInfo
 from .config import RunConfig
 from .executors import ShardJob, open_slots, schedule
 from .interruption import interruptible, locked, wait_for_workers
-from .plan import PLAN_FILE, Plan, make_plan, preview, read_plan
+from .plan import PLAN_FILE, Plan, make_plan, preview, read_plan, refuse_nesting
 from .plan import ROWS_FILE as PLAN_ROWS_FILE
+from .priors import prior_fingerprint
 from .progress import RunProgress
 from .rows import SUCCESS
 from .shard import done_mark, is_done
 from .sinks import ROWS_FILE
+from .sources import Sources
 from .status import Summary, summarize
 
 
@@ -70,7 +74,7 @@ def _run(
         wait_for_workers(folder)
         if overwrite:
             _forget(folder)
-        identity = config.identity(info.model_id, info.backend, info.device)
+        identity = _identity(config, info)
         plan = make_plan(folder, config.sources, identity, config.shards, extend)
         jobs = _jobs(plan, retry_errors)
         if len(jobs) < plan.shards:
@@ -85,6 +89,15 @@ def _run(
     if failed:
         raise _shards_error(failed)
     return summary
+
+
+def _identity(config: RunConfig, info: SessionInfo) -> dict[str, Any]:
+    """Return what decides the bytes of the output; given maps are part of it."""
+    identity = config.identity(info.model_id, info.backend, info.device)
+    if config.prior is None:
+        return identity
+    refuse_nesting(Path(config.output_folder), Sources((config.prior,)))
+    return {**identity, "prior": prior_fingerprint(config.prior)}
 
 
 def _jobs(plan: Plan, retry_errors: Iterable[str] | None) -> list[ShardJob]:

@@ -14,14 +14,17 @@ from typing import Any
 import numpy as np
 
 from ..errors import BadImageError, OutputError
+from ..export.sessions import SessionInfo
 from ..files import write_json
 from .config import RunConfig
 from .decoding import DecodedImage, DecodingConfig, DecodingError, decode
 from .detection import DIVERGED, Detection
 from .inputs import ReadingError, read
-from .methods import Method
+from .map_methods import Promoter
+from .method import Method
 from .pipeline import StageClock, batched, ordered_map, ordered_map_within
 from .plan import Plan, PlannedInput
+from .priors import Priors
 from .rows import SUCCESS, Row, Stored
 from .segmentation import Segmenter
 from .sinks import SINKS, Sink
@@ -45,6 +48,20 @@ class Work:
     image: DecodedImage | None = None
     detection: Detection | None = None
     carried: bool = False
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images on their way through the models, those of `works` that could be read.
+
+    pixels: uint8 [B,S,S,3]. promoter_pixels: uint8 [B,P,P,3], where maps are promoted. priors: uint8 [B,S,S], the given
+    maps, where there are any.
+    """
+
+    works: list[Work]
+    pixels: np.ndarray
+    promoter_pixels: np.ndarray | None
+    priors: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -87,12 +104,26 @@ def earlier_shard(plan: Plan, shard: int, config: RunConfig, codes: frozenset[st
 class ShardRunner:
     """Runs shards with one method, whose models are loaded."""
 
-    def __init__(self, method: Method, config: RunConfig) -> None:
+    def __init__(self, method: Method, config: RunConfig, promoter: Promoter | None = None) -> None:
         self.method = method
+        self.promoter = promoter
         self.segmenter = Segmenter(config.segmentation)
         self.config = config
-        self.decoding = DecodingConfig(method.info.input_size, config.exif, config.max_pixels, config.exact_decoding)
+        fine = promoter.info.input_size if promoter else None
+        self.decoding = DecodingConfig(
+            method.info.input_size, config.exif, config.max_pixels, config.exact_decoding, fine
+        )
+        self.priors = Priors(config.prior, self.decoding) if config.prior else None
         self.clock = StageClock()
+
+    @property
+    def info(self) -> SessionInfo:
+        """What runs where; the model's identity names the promoter too."""
+        info = self.method.info
+        if self.promoter is None:
+            return info
+        promoter = self.promoter.info
+        return replace(info, model_id=f"{info.model_id}, promoted by {promoter.model_id} ({promoter.backend})")
 
     def run(
         self, plan: Plan, shard: int, earlier: Earlier | None = None, on_row: Callable[[Row], None] | None = None
@@ -105,7 +136,8 @@ class ShardRunner:
         self.clock = StageClock()
         started = time.time()
         counts: Counter[str] = Counter()
-        sink = _writing(SINKS[self.config.output_format], plan.folder, shard, self.decoding.size)
+        size = self.decoding.promoter_size or self.decoding.size
+        sink = _writing(SINKS[self.config.output_format], plan.folder, shard, size)
         try:
             for row in self._rows(plan.rows(shard), sink, earlier):
                 counts[row.error_code or row.status] += 1
@@ -159,27 +191,43 @@ class ShardRunner:
         except DecodingError as error:
             return _failed(Work(planned, row), "failed_to_decode", error.code, str(error))
         row = replace(row, width=image.width, height=image.height, orientation=image.orientation)
-        return Work(planned, row, image)
+        return Work(planned, row, image) if self.priors is None else self._with_prior(Work(planned, row, image))
+
+    def _with_prior(self, work: Work) -> Work:
+        assert work.image and self.priors
+        try:
+            with self.clock.stage("read"):
+                prior = self.priors.read(work.planned.input)
+        except ReadingError as error:
+            return _failed(work, "failed_to_read", error.code, str(error))
+        except DecodingError as error:
+            return _failed(work, "failed_to_decode", error.code, str(error))
+        return replace(work, image=replace(work.image, prior=prior))
 
     def _late(self, planned: PlannedInput) -> Work:
         row = Row(planned.key, planned.input.place, planned.input.output)
         message = f"not read and decoded within {self.config.timeout:g} seconds"
         return _failed(Work(planned, row), "failed_to_decode", "timeout", message)
 
-    def _descend(self, batch: list[Work]) -> tuple[list[Work], np.ndarray, Any]:
-        pixels = [work.image.pixels for work in batch if work.image]
-        size = self.decoding.size
-        images = np.stack(pixels) if pixels else np.zeros((0, size, size, 3), np.uint8)
+    def _descend(self, works: list[Work]) -> tuple[Batch, Any]:
+        batch = _stacked(works, self.decoding, self.priors is not None)
         with self.clock.stage("descent"):
-            return batch, images, self.method.compute(images)
+            return batch, self.method.compute(batch.pixels if batch.priors is None else batch.priors)
 
-    def _finish(self, descended: tuple[list[Work], np.ndarray, Any]) -> list[Work]:
-        batch, images, computed = descended
-        names = [work.planned.input.output for work in batch if work.image]
+    def _finish(self, descended: tuple[Batch, Any]) -> list[Work]:
+        batch, computed = descended
+        names = [work.planned.input.output for work in batch.works if work.image]
+        images = batch.pixels
         with self.clock.stage("post"):
-            found = self.segmenter.segmented(self.method.detections(computed, images), images, names)
+            found = self.method.detections(computed, images)
+        if self.promoter and batch.promoter_pixels is not None:
+            images = batch.promoter_pixels
+            with self.clock.stage("promote"):
+                found = self.promoter.promoted(found, images)
+        with self.clock.stage("post"):
+            found = self.segmenter.segmented(found, images, names)
         following = iter(found)
-        return [_found(work, next(following)) if work.image else work for work in batch]
+        return [_found(work, next(following)) if work.image else work for work in batch.works]
 
     def _encode(self, work: Work, sink: Sink, earlier: Earlier | None) -> tuple[Row, Stored | None]:
         row, detection = work.row, work.detection
@@ -214,6 +262,21 @@ def shard_stats(counts: Counter[str], started: float, ended: float, stages: dict
         "status_dict": reasons,
         "stage_seconds": stages,
     }
+
+
+def _stacked(works: list[Work], config: DecodingConfig, with_priors: bool) -> Batch:
+    images = [work.image for work in works if work.image]
+
+    def stack(arrays: list[Any], *shape: int) -> np.ndarray:
+        return np.stack(arrays) if arrays else np.zeros((0, *shape), np.uint8)
+
+    size, fine = config.size, config.promoter_size
+    return Batch(
+        works,
+        stack([image.pixels for image in images], size, size, 3),
+        stack([image.promoter_pixels for image in images], fine, fine, 3) if fine else None,
+        stack([image.prior for image in images], size, size) if with_priors else None,
+    )
 
 
 def _found(work: Work, detection: Detection | None) -> Work:

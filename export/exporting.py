@@ -16,6 +16,7 @@ from ..train.metadata import labels_to_json
 from .bundle import LABELS_FILE, STEP_FILE, Bundle, descent_to_json, read_bundle, write_bundle
 from .bundle_files import PROBE_FILE, drafted
 from .config import DescentConfig, Precision
+from .map_bundle import is_map_bundle, read_map_bundle
 from .parity import LIMITS, Finish, Parity, Probe, make_probe, measure, raw_map, synthetic_images
 from .sessions import SteppingSession, open_bundle
 
@@ -138,9 +139,7 @@ def build_plan(directory: Path, batch_size: int, device: str = "auto", precision
     precision: fp32 or tf32 for a bundle in fp32, its own where None. Raises `MissingExtraError` without TensorRT,
     `DeviceUnavailableError` without a GPU.
     """
-    from .tensorrt_session import TensorRtSession
+    from .tensorrt_engine import TensorRtEngine
 
-    bundle = read_bundle(directory)
-    session = TensorRtSession(bundle, bundle.descent, device, precision)
-    size = bundle.input.size
-    session.descend(np.zeros((batch_size, size, size, 3), np.uint8), 1)
+    bundle = read_map_bundle(directory) if is_map_bundle(directory) else read_bundle(directory)
+    TensorRtEngine(bundle, device, precision).prepare(batch_size)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import DeviceUnavailableError, UnseeError
 from ..extras import require
+from ..train.map_metadata import is_map_checkpoint
 from ..train.metadata import Label
 from .bundle import Bundle, read_bundle
 from .bundle_files import is_bundle
@@ -149,6 +150,8 @@ def open_session(
         return open_bundle(read_bundle(Path(model)), config, device, backend)
     if backend in BUNDLE_BACKENDS:
         raise UnseeError(f"{model} is not a bundle, which backend {backend} needs: unsee export {model} BUNDLE")
+    if is_map_checkpoint(Path(model)):
+        raise UnseeError(f"{model} holds no classifier: use --method attentional, or --promote for a promoter")
     require("torch", "train", "running a classifier checkpoint")
     from ..train.models import load_classifier
     from .torch_session import CompiledTorchSession, TorchSession

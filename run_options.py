@@ -1,0 +1,107 @@
+"""The options that every command which runs the engine has: one record, so that none is written twice."""
+
+import inspect
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from functools import wraps
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from .engine.config import Distributor, OnError, OutputFormat, Refine, RunConfig, Segment, SegmentConfig
+from .engine.sharding import OutputNames, Sharding
+from .engine.sources import InputFormat, Sources
+from .options import set_signature
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How images are read, processed and stored, and by whom; see `RunConfig`."""
+
+    refine: Annotated[Refine, typer.Option(help="replace maps by the mean of segmentations from random seeds")] = "none"
+    segment: Annotated[Segment, typer.Option(help="write a binary mask beside each map")] = "none"
+    proposals: Annotated[
+        str | None, typer.Option(help="folder of proposals for --segment jaccard: OUTPUT/*.png or OUTPUT.mat")
+    ] = None
+    seed: Annotated[int, typer.Option(help="of the random seeds of --refine and --segment")] = 0
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")] = "auto"
+    backend: Annotated[str, typer.Option(help="auto or the name of a runtime (unsee doctor)")] = "auto"
+    batch_size: Annotated[int | None, typer.Option(help="images descended on together [default: automatic]")] = None
+    number_sample_per_shard: Annotated[int, typer.Option(help="inputs that are finished and resumed together")] = 1000
+    input_format: Annotated[InputFormat, typer.Option(help="what the inputs are; auto goes by name")] = "auto"
+    path_column: Annotated[
+        str | None, typer.Option("--path-column", "--url-col", help="column of a list that holds paths or URLs")
+    ] = None
+    output_format: Annotated[OutputFormat, typer.Option(help="dummy writes rows but no maps")] = "files"
+    output_names: Annotated[OutputNames, typer.Option(help="maps mirror their inputs' paths, or bear keys")] = "mirror"
+    exif: Annotated[bool, typer.Option(help="turn images as their EXIF orientation says")] = True
+    exact_decoding: Annotated[bool, typer.Option(help="decode large JPEGs at full size")] = False
+    max_pixels: Annotated[int, typer.Option(help="larger images become failed rows")] = 100_000_000
+    timeout: Annotated[float, typer.Option(help="seconds in which an image must be read and decoded")] = 60.0
+    on_error: Annotated[OnError, typer.Option(help="a failed image becomes a row, or ends the run")] = "record"
+    max_error_rate: Annotated[float, typer.Option(help="share of failed images that still ends with exit code 0")] = 0.0
+    workers: Annotated[int | None, typer.Option(help="threads that decode, and that encode [default: by CPU]")] = None
+    distributor: Annotated[Distributor, typer.Option(help="this machine, or a Ray cluster")] = "local"
+    processes: Annotated[
+        int, typer.Option("--processes", "--processes-count", help="processes or Ray actors, each with its own model")
+    ] = 1
+    max_shard_retry: Annotated[int, typer.Option(help="how often a shard is tried again after a crash")] = 1
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan and write nothing")] = False
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="start anew in a folder that holds another run")] = (
+        False
+    )
+    extend: Annotated[bool, typer.Option("--extend", help="add inputs that are new since the run was planned")] = False
+    retry_errors: Annotated[
+        str | None, typer.Option(help="try failed images of finished shards again: error codes with commas, or all")
+    ] = None
+
+    def sources(self, inputs: list[str]) -> Sources:
+        """Return what the command's inputs stand for."""
+        return Sources(tuple(inputs), self.input_format, self.path_column)
+
+    def configured(self, config: RunConfig) -> RunConfig:
+        """Return a configuration, made of a command's own options, with these."""
+        return replace(
+            config,
+            segmentation=SegmentConfig(self.segment, self.refine, proposals=self.proposals, seed=self.seed),
+            device=self.device,
+            backend=self.backend,
+            batch_size=self.batch_size,
+            shards=Sharding(self.number_sample_per_shard, self.output_names),
+            output_format=self.output_format,
+            exif=self.exif,
+            max_pixels=self.max_pixels,
+            exact_decoding=self.exact_decoding,
+            on_error=self.on_error,
+            max_error_rate=self.max_error_rate,
+            timeout=self.timeout,
+            workers=self.workers or min(4, len(os.sched_getaffinity(0))),
+            distributor=self.distributor,
+            processes=self.processes,
+            max_shard_retry=self.max_shard_retry,
+        )
+
+    def retry_codes(self) -> list[str] | None:
+        """Return the error codes to try again, none for all of them; None where nothing is tried again."""
+        if self.retry_errors is None:
+            return None
+        return [code for code in self.retry_errors.split(",") if code not in ("", "all")]
+
+
+def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Replace a command's `options: RunOptions` by an option for each of its fields."""
+
+    @wraps(command)
+    def parsed(*args: Any, **given: Any) -> None:
+        options = RunOptions(**{item.name: given.pop(item.name) for item in fields(RunOptions)})
+        command(*args, options=options, **given)
+
+    own = [item for name, item in inspect.signature(command, eval_str=True).parameters.items() if name != "options"]
+    hints = get_type_hints(RunOptions, include_extras=True)
+    made = [
+        inspect.Parameter(item.name, inspect.Parameter.KEYWORD_ONLY, default=item.default, annotation=hints[item.name])
+        for item in fields(RunOptions)
+    ]
+    set_signature(parsed, [*own, *made])
+    return parsed
