@@ -8,14 +8,17 @@ import heapq
 import io
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
+import pyarrow.parquet as pq
 from PIL import Image
 
 from ..engine.config import OutputFormat
@@ -42,6 +45,16 @@ SORTS = (
     ("mass:up", "smallest map mass first"),
     ("error:down", "failures first"),
 )
+ERROR_SORTS = (("mae:down", "largest error against the mask first"), ("mae:up", "smallest error first"))
+BINS = 25
+"""Bars of the histogram of errors."""
+SCORES = {
+    "maxfmeasure": "max F",
+    "avgfmeasure": "mean F",
+    "adpfmeasure": "F at twice the mean",
+    "binfmeasure": "F at one half",
+    "mae": "MAE",
+}
 DIFFERENCE_SORT = ("difference:down", "largest difference first")
 
 
@@ -54,6 +67,14 @@ class Finished:
     data: bytes | None
 
 
+@dataclass(frozen=True)
+class Scored:
+    """Scores of a run; files: mask and mean absolute error of each map by its path."""
+
+    result: EvaluationResult
+    files: dict[str, tuple[Path, float]]
+
+
 def report(folder: Path, output: Path | None = None, masks: Path | None = None) -> Path:
     """Write the page of a run directory and return its path; masks: folder of masks to score the maps against.
 
@@ -62,17 +83,23 @@ def report(folder: Path, output: Path | None = None, masks: Path | None = None) 
     output = output or folder / "report.html"
     plan, summary = read_plan(folder), summarize(folder)
     scored = _scored(plan, masks) if masks else None
-    pictures = Pictures(plan, output.parent, masks)
+    pictures = Pictures(plan, output.parent)
     rows = [_entry(finished, pictures) for finished in finished_inputs(plan)]
+    if scored:
+        rows = [
+            _with_mask(row, finished, pictures, scored)
+            for row, finished in zip(rows, finished_inputs(plan), strict=True)
+        ]
     _write_page(
         output,
         title=f"unsee: {folder.name or folder}",
-        facts=_facts(plan, summary, scored),
+        facts=_facts(plan, summary, scored.result if scored else None),
         stages=_stages(summary),
         errors=[item for item in summary.statuses.most_common() if item[0] != SUCCESS],
         curves=_curves(scored) if scored else [],
-        protocol=scored.metrics.protocol if scored else "",
-        sorts=SORTS,
+        protocol=scored.result.metrics.protocol if scored else "",
+        sorts=(*SORTS, *(ERROR_SORTS if scored else ())),
+        pictures=["image", "what the map keeps of it", "map", *(["mask"] if masks else [])],
         rows=rows,
     )
     return output
@@ -83,7 +110,7 @@ def compare(first: Path, second: Path, output: Path | None = None, most: int = 2
     output = output or first / "compare.html"
     plans = read_plan(first), read_plan(second)
     differing = heapq.nlargest(most, _differences(*plans), key=lambda item: item[0])
-    pictures = [Pictures(plan, output.parent, None, prefix) for plan, prefix in zip(plans, ("a", "b"), strict=True)]
+    pictures = [Pictures(plan, output.parent, prefix) for plan, prefix in zip(plans, ("a", "b"), strict=True)]
     rows = []
     for difference, one, other in differing:
         entry = _entry(one, pictures[0])
@@ -94,6 +121,7 @@ def compare(first: Path, second: Path, output: Path | None = None, most: int = 2
         title=f"unsee: {first.name} and {second.name}",
         facts=[("first", first), ("second", second), ("shown", f"the {len(rows)} images that differ most")],
         sorts=(DIFFERENCE_SORT, *SORTS[:3]),
+        pictures=["image", "what the first map keeps of it", "first map", "second map"],
         rows=rows,
     )
     return output
@@ -117,18 +145,17 @@ def _saliency(stored: Stored | None) -> bytes | None:
 class Pictures:
     """Finds or makes the pictures that a page links to."""
 
-    def __init__(self, plan: Plan, folder: Path, masks: Path | None, prefix: str = "") -> None:
+    def __init__(self, plan: Plan, folder: Path, prefix: str = "") -> None:
         self.plan = plan
         self.folder = folder.resolve()
         self.copies = self.folder / f"report_files{prefix}"
         self.count = 0
-        self.masks = {path.stem: path for path in masks.rglob("*") if path.is_file()} if masks else {}
 
     def image(self, finished: Finished) -> str | None:
         """Return the link to the original, a thumbnail where it lies in an archive."""
         member = finished.planned.input
         if member.offset is None and member.row is None and not is_url(member.path):
-            return self._link(Path(member.path))
+            return self.link(Path(member.path))
         return (
             self._copy(f"{finished.row.key}.jpg", _thumbnail(member, finished.row))
             if finished.row.status == SUCCESS
@@ -140,16 +167,12 @@ class Pictures:
         if finished.data is None:
             return []
         if self.plan.identity["output_format"] == "files":
-            return [self._link(self.plan.folder / f"{finished.planned.input.output}.png")]
+            return [self.link(self.plan.folder / f"{finished.planned.input.output}.png")]
         link = self._copy(f"{finished.row.key}.png", finished.data)
         return [link] if link else []
 
-    def mask(self, finished: Finished) -> str | None:
-        """Return the link to the mask of the same name."""
-        path = self.masks.get(Path(finished.planned.input.output).name)
-        return self._link(path) if path else None
-
-    def _link(self, path: Path) -> str:
+    def link(self, path: Path) -> str:
+        """Return the link to a file from the page."""
         return quote(os.path.relpath(path.resolve(), self.folder))
 
     def _copy(self, name: str, data: bytes | None) -> str | None:
@@ -158,7 +181,7 @@ class Pictures:
         self.count += 1
         self.copies.mkdir(parents=True, exist_ok=True)
         write_bytes(self.copies / name, data)
-        return self._link(self.copies / name)
+        return self.link(self.copies / name)
 
 
 def _thumbnail(member: Input, row: Row) -> bytes | None:
@@ -182,7 +205,6 @@ def _entry(finished: Finished, pictures: Pictures) -> dict[str, Any]:
         "path": row.path,
         "image": pictures.image(finished),
         "maps": pictures.maps(finished),
-        "mask": pictures.mask(finished),
         "label": row.label_name,
         "score": row.score,
         "mass": row.map_mean,
@@ -202,7 +224,7 @@ def _facts(plan: Plan, summary: Summary, scored: EvaluationResult | None) -> lis
         ("images/s", f"{summary.rate:.2f}, one shard after the other"),
     ]
     if scored:
-        scores = ", ".join(f"{name} {score:.3f}" for name, score in scored.metrics.scores.items())
+        scores = ", ".join(f"{title} {scored.metrics.scores[name]:.3f}" for name, title in SCORES.items())
         facts.append((f"scores ({scored.metrics.protocol})", f"{scores}; {len(scored.missing)} masks without a map"))
     return facts
 
@@ -212,27 +234,43 @@ def _stages(summary: Summary) -> list[tuple[str, float]]:
     return sorted(milliseconds.items(), key=lambda item: -item[1])
 
 
-def _scored(plan: Plan, masks: Path) -> EvaluationResult:
+def _scored(plan: Plan, masks: Path) -> Scored:
     if plan.identity["output_format"] != "files":
         raise UnseeError("masks need a run whose maps are files: --output-format files")
-    return evaluate(plan.folder, masks, EvaluationConfig(metrics=("fmeasure", "mae")))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.parquet"
+        result = evaluate(plan.folder, masks, EvaluationConfig(metrics=("fmeasure", "mae")), per_image=path)
+        rows = pq.read_table(path, columns=["prediction", "mask", "mae"]).to_pylist()
+    files = {row["prediction"]: (Path(row["mask"]), row["mae"]) for row in rows if row["mae"] is not None}
+    return Scored(result, files)
 
 
-def _curves(scored: EvaluationResult) -> list[dict[str, str]]:
-    curves, thresholds = scored.metrics.curves, scored.metrics.thresholds
+def _with_mask(row: dict[str, Any], finished: Finished, pictures: Pictures, scored: Scored) -> dict[str, Any]:
+    """Return a row with the link to its mask and its error, where it has any."""
+    mask, error = scored.files.get(str(pictures.plan.folder / f"{finished.planned.input.output}.png"), (None, None))
+    if mask is None or error is None:
+        return row
+    return {**row, "mask": pictures.link(mask), "mae": error, "text": f"{row['text']}, error {error:.3f}"}
+
+
+def _curves(scored: Scored) -> list[dict[str, Any]]:
+    metrics = scored.result.metrics
+    thresholds = metrics.thresholds / max(metrics.thresholds[-1], 1)
+    shares = np.histogram([error for _, error in scored.files.values()], BINS, (0, 1))[0] / max(len(scored.files), 1)
+    top = max(float(shares.max()), 0.01)
+    edges = np.linspace(0, 1, BINS + 1)
+    bars = _path(np.repeat(edges, 2), np.concatenate([[0], np.repeat(shares / top, 2), [0]]))
+    curves = metrics.curves
+    precision = {"x": "recall", "y": "precision", "path": _path(curves["recall"], curves["precision"])}
     return [
-        {
-            "title": "precision and recall",
-            "x": "recall",
-            "y": "precision",
-            "path": _path(curves["recall"], curves["precision"]),
-        },
+        {"title": "precision and recall", **precision},
         {
             "title": "F-measure over the threshold",
             "x": "threshold",
             "y": "F",
-            "path": _path(thresholds / max(thresholds[-1], 1), curves["fmeasure"]),
+            "path": _path(thresholds, curves["fmeasure"]),
         },
+        {"title": "errors of images", "x": "mean absolute error", "y": "share of images", "top": top, "path": bars},
     ]
 
 
@@ -265,7 +303,17 @@ def _difference(first: bytes, second: bytes) -> float:
     return float(np.abs(one - other).mean() / 255) if one.shape == other.shape else 1.0
 
 
-def _write_page(output: Path, rows: list[dict[str, Any]], **values: Any) -> None:
+def common_folder(paths: list[str]) -> str:
+    """Return the folders that paths or URLs begin with in common, with a slash; empty where there are none."""
+    parts = [path.split("/")[:-1] for path in (min(paths), max(paths))] if paths else [[], []]
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(*parts, strict=False))
+    return "".join(f"{folder}/" for folder, _ in same)
+
+
+def _write_page(output: Path, rows: list[dict[str, Any]], facts: list[tuple[str, Any]], **values: Any) -> None:
+    below = common_folder([row["path"] for row in rows])
+    rows = [{**row, "path": row["path"][len(below) :]} for row in rows]
+    facts = [*facts, ("paths below", below)] if below else facts
     jinja2 = require("jinja2", "report", "unsee report")
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
     template = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True).get_template("report.html")
@@ -273,4 +321,4 @@ def _write_page(output: Path, rows: list[dict[str, Any]], **values: Any) -> None
     # Inside a script element only "</" and "<!--" could end the data early.
     data = markup.Markup(json.dumps(rows, separators=(",", ":")).replace("<", "\\u003c"))
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(output, template.render(data=data, **values).encode())
+    write_bytes(output, template.render(data=data, facts=facts, **values).encode())

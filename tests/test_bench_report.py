@@ -1,14 +1,16 @@
 """The report's page: what it says, and that a browser can sort, search and page it without a network."""
 
+import html
 import json
 import re
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from unsee.bench.report import compare, report
+from unsee.bench.report import common_folder, compare, report
 from unsee.engine.config import RunConfig
 from unsee.engine.presets import PRESETS, Preset
 from unsee.engine.run import run
@@ -58,6 +60,7 @@ def test_page_holds_every_row_and_links_that_exist(finished):
     rows = rows_of(page)
     assert len(rows) == 13
     assert [row["failed"] for row in rows].count(True) == 1
+    assert {row["path"] for row in rows} >= {"00.jpg", "more/10.jpg", "bad <script>.jpg"}
     for row in rows:
         assert (page.parent / row["image"].replace("%20", " ").replace("%3C", "<").replace("%3E", ">")).exists()
         assert all((page.parent / link).exists() for link in row["maps"])
@@ -65,6 +68,7 @@ def test_page_holds_every_row_and_links_that_exist(finished):
     text = page.read_text()
     assert "13 of 13 done, 1 failed" in text
     assert "empty_file" in text
+    assert "default-src 'none'" in text
     assert not re.search(r'(src|href)="(https?:)?//', text)
 
 
@@ -75,8 +79,27 @@ def test_masks_add_curves_and_scores(finished, tmp_path):
         target.parent.mkdir(parents=True, exist_ok=True)
         mask.save(target)
     page = report(finished, tmp_path / "page.html", tmp_path / "masks")
-    assert "precision and recall" in page.read_text()
-    assert all(row["mask"] for row in rows_of(page) if not row["failed"])
+    text = page.read_text()
+    assert all(
+        title in text for title in ("precision and recall", "errors of images", "largest error against the mask")
+    )
+    for row in rows_of(page):
+        if row["failed"]:
+            assert "mask" not in row
+        else:
+            saliency, mask = (
+                np.asarray(Image.open(page.parent / link), float) for link in (row["maps"][0], row["mask"])
+            )
+            scaled = (saliency - saliency.min()) / np.ptp(saliency)  # as PySODMetrics does
+            assert row["mae"] == pytest.approx(np.abs(scaled - mask / 255).mean())
+            assert row["text"].endswith(f", error {row['mae']:.3f}")
+
+
+def test_common_folder_ends_where_paths_part():
+    assert common_folder(["/a/b/c.jpg", "/a/bd/e.jpg", "/a/b/f/g.jpg"]) == "/a/"
+    assert common_folder(["s3://bucket/x/1.jpg", "s3://bucket/x/2.jpg"]) == "s3://bucket/x/"
+    assert common_folder(["x/1.jpg"]) == "x/"
+    assert common_folder(["1.jpg", "x/2.jpg"]) == common_folder([]) == ""
 
 
 def test_maps_in_archives_are_copied_beside_the_page(inputs, tiny_model, tmp_path):
@@ -101,43 +124,81 @@ def test_comparison_shows_the_largest_difference_first(finished, inputs, tiny_mo
 
 
 DRIVE = """<script>
-  byId("sort").value = "error:down"; byId("sort").dispatchEvent(new Event("change"));
-  const first = document.querySelector(".card p").textContent;
-  byId("search").value = "more/"; byId("search").dispatchEvent(new Event("input"));
-  const found = byId("place").textContent;
-  byId("search").value = ""; byId("search").dispatchEvent(new Event("input"));
-  byId("next").click();
-  document.title = JSON.stringify([first, found, byId("place").textContent, document.querySelectorAll(".card").length]);
+  const order = (key) => {
+    byId("sort").value = key; byId("sort").dispatchEvent(new Event("change"));
+    return [...document.querySelectorAll(".card p:first-of-type")].map((path) => path.textContent);
+  };
+  const find = (words) => { byId("search").value = words; byId("search").dispatchEvent(new Event("input")); };
+  addEventListener("load", () => {
+    const plan = order("plan"), failures = order("error:down"), scores = order("score:down");
+    const worst = byId("sort").querySelector("[value='mae:down']") ? order("mae:down") : [];
+    order("plan");
+    find("more/");
+    const found = byId("place").textContent;
+    find("");
+    byId("next").click();
+    const second = byId("place").textContent, cards = document.querySelectorAll(".card").length;
+    byId("previous").click();
+    const broken = [...document.images].filter((image) => image.complete && !image.naturalWidth).length;
+    const fetched = performance.getEntriesByType("resource").map((entry) => entry.name);
+    const asked = fetched.filter((name) => !name.startsWith("file:"));
+    const images = document.images.length;
+    document.title = JSON.stringify({ plan, failures, scores, worst, found, second, cards, broken, images, asked });
+  });
 </script>"""
+
+
+def browse(page, tmp_path, *flags):
+    """Open a page in headless Chromium, which finds no host; return what it wrote."""
+    quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--host-resolver-rules=MAP * ~NOTFOUND"]
+    command = [CHROMIUM, *quiet, f"--user-data-dir={tmp_path / 'browser'}", *flags, f"file://{page}"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def driven(page, tmp_path, **constants):
+    """Sort, search and turn pages in a browser, with constants of the page's script changed; return what was seen."""
+    text = page.read_text().replace("</html>", DRIVE + "</html>")
+    for name, value in constants.items():
+        text = re.sub(f"const {name} = .*;", f"const {name} = {value};", text)
+    copy = page.with_name("driven.html")
+    copy.write_text(text)
+    written = browse(copy, tmp_path, "--virtual-time-budget=5000", "--dump-dom")
+    return json.loads(html.unescape(re.search("<title>(.*?)</title>", written)[1]))
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed")
 def test_browser_sorts_searches_pages_and_draws(finished, tmp_path):
     page = report(finished)
-    driven = page.with_name("driven.html")
-    driven.write_text(
-        page.read_text().replace("const PAGE = 24", "const PAGE = 10").replace("</html>", DRIVE + "</html>")
-    )
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
-    flags += [
-        "--disable-background-networking",
-        "--disable-component-update",
-        f"--user-data-dir={tmp_path / 'browser'}",
-    ]
+    found = driven(page, tmp_path, PAGE=10)
+    rows = rows_of(page)
+    assert found["plan"] == [row["path"] for row in rows[:10]]
+    assert found["failures"][0] == "bad <script>.jpg"
+    scored = sorted((row for row in rows if row["score"] is not None), key=lambda row: -row["score"])
+    assert found["scores"] == [row["path"] for row in scored[:10]]
+    assert found["found"] == "page 1 of 1, 2 images"
+    assert (found["second"], found["cards"]) == ("page 2 of 2, 13 images", 3)
+    assert found["worst"] == found["asked"] == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed")
+def test_page_of_250_photographs_with_masks_makes_a_picture(shared, tmp_path):
+    """The page of which docs/ shows a picture: every visible photograph, map and mask is drawn, nothing is fetched."""
+    data = shared / "data/ecssd-dev"
+    page = report(finished_run(tmp_path / "maps", data / "images", "unsee-small", iterations=1), masks=data / "masks")
+    found = driven(page, tmp_path)
+    assert (found["second"], found["cards"], found["broken"]) == ("page 2 of 11, 250 images", 24, 0)
+    assert found["images"] == 24 * 5  # the photograph twice, the map twice, the mask
+    assert found["asked"] == []
+    errors = {row["path"]: row["mae"] for row in rows_of(page)}
+    assert [errors[path] for path in found["worst"]] == sorted(errors.values(), reverse=True)[:24]
     picture = tmp_path / "page.png"
-    dumped = subprocess.run(
-        [CHROMIUM, *flags, "--virtual-time-budget=3000", "--dump-dom", f"file://{driven}"],
-        capture_output=True,
-        text=True,
-    ).stdout
-    title = re.search("<title>(.*?)</title>", dumped)[1].replace("&lt;", "<").replace("&gt;", ">")
-    first, found, place, cards = json.loads(title)
-    assert first.endswith("bad <script>.jpg")
-    assert found == "page 1 of 1, 2 images"
-    assert (place, cards) == ("page 2 of 2, 13 images", 3)
-    subprocess.run([CHROMIUM, *flags, f"--screenshot={picture}", f"file://{page}"], capture_output=True, check=True)
-    assert len(set(Image.open(picture).convert("L").tobytes())) > 20
+    browse(page, tmp_path, f"--screenshot={picture}", "--window-size=1280,1500")
+    drawn = np.asarray(Image.open(picture).convert("RGB")).astype(int)
+    assert drawn.shape == (1500, 1280, 3)
+    colorful = (np.ptp(drawn, axis=2) > 40).mean(1)
+    assert colorful[1000:].max() > 0.1  # photographs
 
 
 @pytest.mark.slow
@@ -151,6 +212,4 @@ def test_100_000_rows_make_a_page_that_pages(finished, tmp_path):
     assert large.stat().st_size < 60e6
     if not CHROMIUM:
         pytest.skip("chromium is not installed")
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'browser'}"]
-    dumped = subprocess.run([CHROMIUM, *flags, "--dump-dom", f"file://{large}"], capture_output=True, text=True).stdout
-    assert "page 1 of 4171, 100100 images" in dumped
+    assert "page 1 of 4171, 100100 images" in browse(large, tmp_path, "--dump-dom")
