@@ -123,7 +123,8 @@ class ShardRunner:
         if self.promoter is None:
             return info
         promoter = self.promoter.info
-        return replace(info, model_id=f"{info.model_id}, promoted by {promoter.model_id} ({promoter.backend})")
+        runs = f"{promoter.backend} on {promoter.device.split(':')[0]}"
+        return replace(info, model_id=f"{info.model_id}, promoted by {promoter.model_id} ({runs})")
 
     def run(
         self, plan: Plan, shard: int, earlier: Earlier | None = None, on_row: Callable[[Row], None] | None = None
