@@ -7,6 +7,7 @@ them in archives, written beside the page.
 import heapq
 import io
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -257,7 +258,7 @@ def _curves(scored: Scored) -> list[dict[str, Any]]:
     metrics = scored.result.metrics
     thresholds = metrics.thresholds / max(metrics.thresholds[-1], 1)
     shares = np.histogram([error for _, error in scored.files.values()], BINS, (0, 1))[0] / max(len(scored.files), 1)
-    top = max(float(shares.max()), 0.01)
+    top = max(math.ceil(20 * shares.max()), 1) / 20
     edges = np.linspace(0, 1, BINS + 1)
     bars = _path(np.repeat(edges, 2), np.concatenate([[0], np.repeat(shares / top, 2), [0]]))
     curves = metrics.curves
@@ -270,7 +271,13 @@ def _curves(scored: Scored) -> list[dict[str, Any]]:
             "y": "F",
             "path": _path(thresholds, curves["fmeasure"]),
         },
-        {"title": "errors of images", "x": "mean absolute error", "y": "share of images", "top": top, "path": bars},
+        {
+            "title": "errors of images",
+            "x": "mean absolute error",
+            "y": "share of images",
+            "top": top,
+            "path": f"{bars}Z",
+        },
     ]
 
 
