@@ -1,14 +1,16 @@
-"""From the descended difference to the finished map, on the network's grid (spec sections 2.2, 2.5)."""
+"""From the descended difference to the finished map, on the network's grid (spec sections 2.2, 2.5, 5.9)."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..kernels.background import background_weight, optimum
 from ..kernels.color import rgb_to_lab
 from ..kernels.contrast import low_level_map
 from ..kernels.morphology import dilate, erode
-from ..kernels.pooling import paint, superpixel_mean, superpixel_statistics
+from ..kernels.pooling import SuperpixelStatistics, paint, rescaled, superpixel_statistics, superpixel_values
 from ..kernels.prune import min_max, normalize, prune_hard, prune_soft
+from ..kernels.region_graph import RegionGraph
 from ..kernels.slic import slic_lab
 from .presets import PostConfig
 
@@ -33,22 +35,31 @@ def finish(delta: np.ndarray, images: np.ndarray, config: PostConfig) -> Maps:
     """Turn differences [B,3,H,W] (grey levels) and images (uint8 [B,H,W,3]) into maps, each image on its own.
 
     raw: mean over channels, scaled. pruned: small values removed. smoothed: superpixel means (B4). final: weighed by
-    the low-level map (B6), pruned and scaled again, dilated and eroded. A zero difference gives zero maps.
+    the low-level map (B6) or held against the background (spec 5.9), pruned and scaled again, dilated and eroded. A
+    zero difference gives zero maps.
     """
     diverged = np.logical_not(np.isfinite(delta).all((1, 2, 3)))
     delta = np.where(diverged[:, None, None, None], np.float32(0), delta)
     magnitude = delta.mean(1).max((1, 2), initial=0)
     raw = raw_map(delta, config)
     pruned = _pruned(raw, config)
-    smoothed, weight = pruned, np.float32(1)
-    if config.segments:
-        lab = rgb_to_lab(images)
-        labels = slic_lab(lab, config.segments, config.compactness, config.smallest_superpixel)
-        smoothed = normalize(superpixel_mean(pruned, labels), config.normalization)
-        if config.low_level:
-            weight = _low_level_weight(lab, labels, config)
-    refined = normalize(smoothed * weight, config.normalization)
+    smoothed, refined = _on_superpixels(pruned, images, config) if config.segments else (pruned, pruned)
+    refined = normalize(refined, config.normalization)
     return Maps(raw, pruned, smoothed, closed(_finished(refined, config), config), magnitude, diverged)
+
+
+def _on_superpixels(pruned: np.ndarray, images: np.ndarray, config: PostConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Return the smoothed and the refined maps, the latter not yet scaled."""
+    lab = rgb_to_lab(images)
+    labels = slic_lab(lab, config.segments, config.compactness, config.smallest_superpixel)
+    values = superpixel_values(pruned, labels)
+    smoothed = normalize(paint(values, labels), config.normalization)
+    if config.background:
+        regions = RegionGraph.of(labels, superpixel_statistics(lab, labels))
+        return smoothed, paint(_against_background(values, regions, config), labels)
+    if config.low_level:
+        return smoothed, smoothed * _low_level_weight(superpixel_statistics(lab, labels), labels, config)
+    return smoothed, smoothed
 
 
 def raw_map(delta: np.ndarray, config: PostConfig) -> np.ndarray:
@@ -77,14 +88,21 @@ def _soft(maps: np.ndarray, config: PostConfig) -> np.ndarray:
     return normalize(prune_soft(maps, theta), config.normalization)
 
 
-def _low_level_weight(lab: np.ndarray, labels: np.ndarray, config: PostConfig) -> np.ndarray:
-    statistics = superpixel_statistics(lab, labels)
+def _low_level_weight(statistics: SuperpixelStatistics, labels: np.ndarray, config: PostConfig) -> np.ndarray:
     values = low_level_map(statistics, k=config.distribution_k, sigma_color=config.color_sigma)
     return np.float32(config.alpha) + paint(values, labels)
+
+
+def _against_background(values: np.ndarray, regions: RegionGraph, config: PostConfig) -> np.ndarray:
+    """Return the optimum [B,n] between the map's values as foreground weights and the weights of the background."""
+    foreground = rescaled(values, regions.present)
+    return rescaled(optimum(regions, foreground, background_weight(regions), config.affinity_floor), regions.present)
 
 
 def _finished(maps: np.ndarray, config: PostConfig) -> np.ndarray:
     if config.final_prune == "hard":
         brightened = np.minimum(np.float32(config.gain) * maps, 1)
         return np.where(brightened > config.final_threshold, brightened, np.float32(0))
+    if config.final_prune == "sigmoid":
+        return min_max(1 / (1 + np.exp(np.float32(config.steepness) * (np.float32(config.middle) - maps))))
     return _soft(maps, config) if config.final_prune == "soft" else maps

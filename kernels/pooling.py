@@ -41,11 +41,27 @@ def superpixel_mean(maps: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """
     if is_cuda(maps):
         return _superpixel_mean_cuda(maps, labels)
+    return paint(superpixel_values(maps, labels), labels)
+
+
+def superpixel_values(maps: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the mean of each superpixel, float32 [B, n], as `superpixel_mean` paints it; 0 for ids without pixels."""
     maps = check_maps(maps)
     labels, count = check_labels(labels, maps.shape)
-    means = np.empty_like(maps)
-    over_images(_mean_loop, maps, labels, means, constants=(count,))
+    means = np.empty((len(maps), count), np.float32)
+    over_images(_mean_loop, maps, labels, means)
     return means
+
+
+def rescaled(values: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """Scale values [B, n] of each image from their minimum and maximum over ids that are present to 0..1.
+
+    Absent ids become 0, and all of an image whose values are the same.
+    """
+    low = np.where(present, values, np.inf).min(1, keepdims=True, initial=np.inf)
+    high = np.where(present, values, -np.inf).max(1, keepdims=True, initial=-np.inf)
+    spread = np.where(high > low, high - low, 1)
+    return np.where(present & (high > low), (values - np.where(np.isfinite(low), low, 0)) / spread, 0)
 
 
 def superpixel_statistics(lab: np.ndarray, labels: np.ndarray) -> SuperpixelStatistics:
@@ -137,21 +153,19 @@ def known(value: float) -> float:
 
 
 @compiled
-def _mean_loop(maps: np.ndarray, labels: np.ndarray, means: np.ndarray, count: int) -> None:
+def _mean_loop(maps: np.ndarray, labels: np.ndarray, means: np.ndarray) -> None:
+    count = means.shape[1]
     sums, sizes = np.empty(count), np.empty(count, np.int64)
     _, height, width = maps.shape
     for image in range(len(maps)):
         sums[:], sizes[:] = 0, 0
         for row in range(height):
             for column in range(width):
-                value, label = maps[image, row, column], labels[image, row, column]
-                sums[label] += known(value)
+                label = labels[image, row, column]
+                sums[label] += known(maps[image, row, column])
                 sizes[label] += 1
         for label in range(count):
-            sums[label] /= max(sizes[label], 1)
-        for row in range(height):
-            for column in range(width):
-                means[image, row, column] = sums[labels[image, row, column]]
+            means[image, label] = sums[label] / max(sizes[label], 1)
 
 
 @compiled

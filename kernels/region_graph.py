@@ -3,11 +3,32 @@
 Graphs are dense, [B, n, n] for n regions, padded where an image has fewer: superpixels are few.
 """
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 
 from .checks import check_labels
 from .parallel import compiled, over_images
 from .pooling import SuperpixelStatistics
+
+
+@dataclass(frozen=True)
+class RegionGraph:
+    """The regions of a batch, n ids an image: who exists, who touches whom or the border, how much their colours differ.
+
+    distances: float64 [B, n, n], Lab. touching: bool [B, n, n]. border, present: bool [B, n].
+    """
+
+    distances: np.ndarray
+    touching: np.ndarray
+    border: np.ndarray
+    present: np.ndarray
+
+    @classmethod
+    def of(cls, labels: np.ndarray, statistics: SuperpixelStatistics) -> "RegionGraph":
+        """Build the graph of labels int [B, H, W]."""
+        return cls(color_distances(statistics), touching(labels), on_border(labels), statistics.size > 0)
 
 
 def touching(labels: np.ndarray) -> np.ndarray:
@@ -31,7 +52,9 @@ def on_border(labels: np.ndarray) -> np.ndarray:
 def color_distances(statistics: SuperpixelStatistics) -> np.ndarray:
     """Lab distances between the mean colours of all regions, float64 [B, n, n]."""
     color = statistics.color.astype(np.float64)
-    return np.sqrt(((color[:, :, None] - color[:, None]) ** 2).sum(-1))
+    distances = np.empty((*color.shape[:2], color.shape[1]))
+    over_images(_distance_loop, color, distances)
+    return distances
 
 
 def edge_costs(distances: np.ndarray, graph: np.ndarray) -> np.ndarray:
@@ -40,12 +63,26 @@ def edge_costs(distances: np.ndarray, graph: np.ndarray) -> np.ndarray:
 
 
 def shortest_paths(costs: np.ndarray) -> np.ndarray:
-    """Lengths of the shortest paths between all regions (Floyd): edge costs [B, n, n] -> float64 [B, n, n]."""
+    """Lengths of the shortest paths between all regions (Floyd): edge costs [B, n, n] -> float64 [B, n, n].
+
+    Costs and lengths are symmetric.
+    """
     paths = np.array(costs, np.float64)
     diagonal = np.arange(paths.shape[1])
     paths[:, diagonal, diagonal] = 0
     over_images(_floyd_loop, paths)
     return paths
+
+
+@compiled
+def _distance_loop(color: np.ndarray, distances: np.ndarray) -> None:
+    for image in range(len(color)):
+        for one in range(color.shape[1]):
+            for other in range(color.shape[1]):
+                total = 0.0
+                for channel in range(3):
+                    total += (color[image, one, channel] - color[image, other, channel]) ** 2
+                distances[image, one, other] = math.sqrt(total)
 
 
 @compiled
@@ -70,11 +107,19 @@ def _join(graph: np.ndarray, one: int, other: int) -> None:
 
 @compiled
 def _floyd_loop(paths: np.ndarray) -> None:
+    """Work on the lower triangle, which is half of the work, and copy it: ways there and back are as long."""
     count, nodes, _ = paths.shape
+    to_via = np.empty(nodes)
     for image in range(count):
         for via in range(nodes):
             for start in range(nodes):
-                first = paths[image, start, via]
+                to_via[start] = paths[image, max(via, start), min(via, start)]
+            for start in range(nodes):
+                first, row = to_via[start], paths[image, start]
                 if first < np.inf:
-                    for end in range(nodes):
-                        paths[image, start, end] = min(paths[image, start, end], first + paths[image, via, end])
+                    for end in range(start + 1):
+                        length = first + to_via[end]
+                        row[end] = length if length < row[end] else row[end]  # unlike min, it becomes vector code
+        for start in range(nodes):
+            for end in range(start):
+                paths[image, end, start] = paths[image, start, end]

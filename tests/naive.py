@@ -305,6 +305,20 @@ def background_weight(color, graph, border):
     return np.array(weights)
 
 
+def background_optimum(color, graph, border, foreground, background, floor):
+    """The saliency of superpixels at the least cost (Zhu et al. 2014, equation 9): its gradient is zero."""
+    distances, count = color_distances(color), len(color)
+    system = np.diag(foreground + background + 1e-6)
+    for i in range(count):
+        for j in range(count):
+            second = any(graph[i, via] and graph[via, j] for via in range(count))
+            if i != j and (graph[i, j] or second or (border[i] and border[j])):
+                weight = math.exp(-(distances[i, j] ** 2) / (2 * 10.0**2)) + floor
+                system[i, i] += weight
+                system[i, j] -= weight
+    return np.linalg.solve(system, foreground)
+
+
 def saliency_filter(color, position):
     """Uniqueness times compactness (Perazzi et al. 2012) with normalised Gaussians."""
     uniqueness = []

@@ -9,7 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from unsee.__main__ import app
-from unsee.engine.baselines import background_weight, optimum, robust_background, saliency_filters
+from unsee.engine.baselines import robust_background, saliency_filters
 from unsee.engine.config import RunConfig
 from unsee.engine.methods import GRADIENT_STEP, GradientMethod, MaskedMethod, open_method
 from unsee.engine.plan import read_plan
@@ -304,43 +304,6 @@ def test_method_a_through_a_bundle_gives_the_maps_of_the_checkpoint(networks, tm
         assert one.target == other.target
         difference = abs(one.saliency.astype(int) - other.saliency)
         assert (difference <= 2).mean() > 0.98
-
-
-def some_superpixels(count=12):
-    """Statistics of two images, the second with three superpixels fewer, a graph and its border."""
-    color = (RNG.random((2, count, 3)) * 40).astype(np.float32)
-    position, size = RNG.random((2, count, 2)).astype(np.float32), np.full((2, count), 9, np.int32)
-    size[1, -3:] = color[1, -3:] = 0
-    graph = RNG.random((2, count, count)) < 0.3
-    graph = (graph | graph.transpose(0, 2, 1)) & ~np.eye(count, dtype=bool)
-    graph[1, -3:] = graph[1, :, -3:] = False
-    border = RNG.random((2, count)) < 0.4
-    border[1, -3:] = False
-    return SuperpixelStatistics(color, position, size, np.array([count, count - 3], np.int32)), graph, border
-
-
-def test_background_weight_is_the_formulas():
-    statistics, graph, border = some_superpixels()
-    weights = background_weight(statistics, graph, border)
-    for image, count in enumerate(statistics.count):
-        color = statistics.color[image, :count].astype(float)
-        expected = naive.background_weight(color, graph[image, :count, :count], border[image, :count])
-        np.testing.assert_allclose(weights[image, :count], expected, rtol=1e-6)
-
-
-def test_optimum_has_no_lower_neighbour():
-    affinity = RNG.random((1, 8, 8)) * 0.5
-    affinity = affinity + affinity.transpose(0, 2, 1)
-    foreground, background = RNG.random((2, 1, 8))
-    np.fill_diagonal(affinity[0], 0)
-
-    def cost(values):
-        pairs = (affinity[0] * (values[:, None] - values) ** 2).sum() / 2
-        return (background[0] * values**2 + foreground[0] * (values - 1) ** 2).sum() + pairs
-
-    best = optimum(affinity.copy(), foreground, background)[0]
-    for step in 1e-3 * np.concatenate([np.eye(8), -np.eye(8)]):
-        assert cost(best + step) > cost(best)
 
 
 def test_saliency_filters_are_the_formulas():

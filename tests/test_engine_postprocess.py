@@ -92,7 +92,49 @@ def test_low_level_weight_changes_the_map_only_where_asked():
     np.testing.assert_array_equal(plain.smoothed, finish(delta, images, PostConfig()).smoothed)
 
 
-@pytest.mark.parametrize("wrong", [{"prune": "hard"}, {"theta": 1.0}, {"segments": -1}, {"normalization": "max"}])
+def test_background_takes_what_the_frame_is_made_of():
+    images = np.full((1, 60, 60, 3), (30, 90, 160), np.uint8)
+    images[:, 20:40, 20:40] = (200, 60, 30)
+    delta = np.zeros((1, 3, 60, 60), np.float32)
+    delta[:, :, 25:60, 25:35] = 1  # part of the object, and background below it
+    found = finish(delta, images, PRESETS["best"].post).final[0]
+    assert found[22:38, 22:38].min() > 0.9
+    assert found[:, :15].max() < 0.1
+    assert found[45:].max() < 0.5
+
+
+def test_batch_mates_do_not_matter_to_the_background():
+    delta, images = pictures(height=39, width=53)
+    images[2] = 120  # fewer superpixels
+    batch = finish(delta, images, PRESETS["best"].post).final
+    single = [finish(delta[i : i + 1], images[i : i + 1], PRESETS["best"].post).final[0] for i in range(3)]
+    np.testing.assert_array_equal(batch, single)
+
+
+def test_final_sigmoid_keeps_the_ends_and_parts_at_its_middle():
+    config = replace(PostConfig(), segments=0, prune="none", final_prune="sigmoid", steepness=4.0, middle=0.5)
+    delta = np.broadcast_to(np.linspace(0, 1, 5, dtype=np.float32), (1, 3, 1, 5))
+    sigmoid = 1 / (1 + np.exp(-4 * (np.linspace(0, 1, 5) - 0.5)))
+    expected = (sigmoid - sigmoid[0]) / (sigmoid[-1] - sigmoid[0])
+    found = finish(delta, np.zeros((1, 1, 5, 3), np.uint8), config).final[0, 0]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert found[[0, 2, 4]] == pytest.approx([0, 0.5, 1])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"prune": "hard"},
+        {"theta": 1.0},
+        {"segments": -1},
+        {"normalization": "max"},
+        {"background": True},
+        {"background": True, "low_level": False, "segments": 0},
+        {"steepness": 0.0},
+        {"middle": 1.0},
+        {"affinity_floor": -1.0},
+    ],
+)
 def test_constants_are_checked(wrong):
     with pytest.raises(UnseeError):
         PostConfig(**wrong)
