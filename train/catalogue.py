@@ -19,7 +19,7 @@ FORMS = (
     "coco-single:IMAGES:ANNOTATIONS.json",
     "folder:ROOT[:IMAGES:MASKS]",
     "scenes:COUNT:SEED[:TEXTURES]",
-    "any of these with #FROM-TO[@SEED] behind",
+    "a part of any: NAME#FROM-TO or NAME#FROM-TO@SEED",
 )
 _PART = re.compile(
     r"(?P<name>.+)#(?P<first>\d+)(?P<first_percent>%?)-(?P<last>\d+)(?P<last_percent>%?)(@(?P<seed>\d+))?"

@@ -10,6 +10,7 @@ from rich.table import Table
 from .catalogue import FORMS
 from .classifier_config import ClassifierConfig, FineTuning, Precision, Schedule, Variant
 from .distillation_config import DistillConfig
+from .map_commands import attentional, promoter
 from .masking import Fill
 
 DATA_HELP = f"data set: {', '.join(FORMS)}"
@@ -89,6 +90,10 @@ def classifier(
     )  # fmt: skip
     train_classifier(config, Console(stderr=True))
     _show([output])
+
+
+app.command()(promoter)
+app.command()(attentional)
 
 
 @app.command()

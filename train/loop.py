@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -18,15 +18,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor, nn
 
 from ..errors import DeviceUnavailableError
+from .classifier_config import Precision, Schedule
 from .ranks import Ranks
 from .samples import Batches, seed_of
 from .training_state import load_state, save_state
 
 STATE_FILE = "training.pt"
 LARGEST_GRADIENT = 10.0
-
-Schedule = Literal["constant", "cosine", "steps"]
-Precision = Literal["auto", "float32", "bfloat16"]
 
 
 @dataclass

@@ -91,11 +91,11 @@ class MapMetadata:
         _check_choice("kind", self.kind, Kind)
         _check_choice("backbone", self.backbone, BackboneName)
         if self.preset not in PRESETS[self.kind]:
-            raise UnseeError(f"preset of a {self.kind} must be one of {PRESETS[self.kind]}, got {self.preset!r}")
+            raise UnseeError(f"preset of {self.kind} must be one of {PRESETS[self.kind]}, got {self.preset!r}")
         if not isinstance(self.options, OPTIONS[self.kind]):
-            raise UnseeError(f"a {self.kind} needs {OPTIONS[self.kind].__name__}, got {type(self.options).__name__}")
+            raise UnseeError(f"{self.kind} needs {OPTIONS[self.kind].__name__}, got {type(self.options).__name__}")
         if self.input.size % SIZE_STEP:
-            raise UnseeError(f"the input of a {self.kind} must be a multiple of {SIZE_STEP}, got {self.input.size}")
+            raise UnseeError(f"the input of {self.kind} must be a multiple of {SIZE_STEP}, got {self.input.size}")
 
     def to_json(self) -> dict[str, Any]:
         """Return the object that `from_json` reads."""

@@ -2,10 +2,11 @@
 
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ..errors import UnseeError
 from ..files import digest_of
+from .classifier_config import Schedule
 from .map_metadata import PRESETS, AttentionalOptions, Kind, Options, Preset, PromoterOptions
 from .pretrained import DEFAULT_NAME
 
@@ -36,7 +37,7 @@ class MapTrainingConfig:
     batch: int = 8
     learning_rate: float = 1e-3
     backbone_rate: float = 1e-4
-    schedule: Literal["constant", "cosine", "steps"] = "constant"
+    schedule: Schedule = "constant"
     augment: bool = True
     smallest_crop: float = 0.9
     largest_crop: float = 0.9
@@ -54,7 +55,7 @@ class MapTrainingConfig:
         if self.kind not in INPUT_SIZES:
             raise UnseeError(f"kind must be one of {tuple(INPUT_SIZES)}, got {self.kind!r}")
         if self.preset is not None and self.preset not in PRESETS[self.kind]:
-            raise UnseeError(f"preset of a {self.kind} must be one of {PRESETS[self.kind]}, got {self.preset!r}")
+            raise UnseeError(f"preset of {self.kind} must be one of {PRESETS[self.kind]}, got {self.preset!r}")
         if not self.training or min(self.epochs, self.batch, self.save_every) < 1 or self.workers < 0:
             raise UnseeError("a training needs data, epochs, batch and save_every of at least 1, workers of at least 0")
         if self.learning_rate <= 0 or self.backbone_rate < 0:
@@ -98,5 +99,5 @@ def default_options(kind: Kind, backbone: str, changes: dict[str, Any]) -> Optio
         options = AttentionalOptions(grid=4) if small else AttentionalOptions()
     unknown = changes.keys() - asdict(options).keys()
     if unknown:
-        raise UnseeError(f"a {kind} has no {', '.join(sorted(unknown))}; it has {', '.join(asdict(options))}")
+        raise UnseeError(f"{kind} has no {', '.join(sorted(unknown))}; it has {', '.join(asdict(options))}")
     return replace(options, **changes)
