@@ -61,7 +61,8 @@ def _replaced(record: Record, values: dict[str, Any]) -> Record:
 
 
 def _preset_option() -> inspect.Parameter:
-    text = f"reference: as the authors' code; paper: as printed; best: fast and better; of {', '.join(PRESETS)} [default: by method]"
+    meanings = "reference: as the authors' code; paper: as printed; best: faster and better"
+    text = f"{meanings}; of {', '.join(PRESETS)} [default: by method]"
     annotation = Annotated[str | None, typer.Option(help=text)]
     return inspect.Parameter("preset", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 

@@ -31,7 +31,7 @@ from unsee.export.descent import build_step
 from unsee.export.exporting import export_bundle
 from unsee.export.sessions import Descent, Session, SessionInfo, open_session
 from unsee.kernels.color import rgb_to_lab
-from unsee.kernels.pooling import SuperpixelStatistics, superpixel_statistics
+from unsee.kernels.pooling import superpixel_statistics
 from unsee.kernels.slic import slic_lab
 from unsee.tests import naive
 from unsee.tests.export_models import checkpoint
