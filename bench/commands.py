@@ -200,7 +200,9 @@ def distribution(
 @app.command("all")
 def everything(
     images: Annotated[Path | None, typer.Option(help="folder of photographs [default: scikit-image's]")] = None,
-    gt: Annotated[Path | None, typer.Option(help="folder of their masks, for the quality table")] = None,
+    gt: Annotated[
+        Path | None, typer.Option(help="folder of their masks [default: scores are of generated scenes]")
+    ] = None,
     models: Annotated[str, typer.Option(help="models with commas")] = DEFAULT_NAME,
     only: Annotated[str | None, typer.Option(help="benchmarks with commas [default: all]")] = None,
     limit: Annotated[int, typer.Option(min=1, help="photographs of the quality table")] = 40,
@@ -244,3 +246,21 @@ def scenes(
 
     world = World(training, test, epochs, input_size, start, learning_rate, seed)
     compare_on_scenes(folder, world, Console(stderr=True))
+
+
+@app.command()
+def maps(
+    folder: Annotated[Path, typer.Option(help="where trained networks, maps and tables go; the same command resumes")],
+    data: Annotated[Path, typer.Option(help="data set of images and masks: half to train on, half to test on")],
+    priors: Annotated[list[Path] | None, typer.Option(help="folder of maps by the images' names to promote")] = None,
+    start: Annotated[str, typer.Option(help="classifier of the descent, and start of the networks")] = DEFAULT_NAME,
+    promoter_epochs: Annotated[int, typer.Option(min=1)] = 40,
+    attentional_epochs: Annotated[int, typer.Option(min=1)] = 30,
+    threads: Annotated[int | None, typer.Option(min=1, help="threads of the trainings [default: all]")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="of the halves and the trainings")] = 0,
+) -> None:
+    """Train a promoter and an attentional network on half of a data set; score maps before and after on the other."""
+    from .maps import Halves, compare_on_halves
+
+    halves = Halves(data, tuple(priors or ()), start, seed, (promoter_epochs, attentional_epochs), threads)
+    compare_on_halves(folder, halves, Console(stderr=True))
