@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
 from rich.console import Console
 
 from ..errors import UnseeError
@@ -17,6 +19,11 @@ from .machine import machine
 
 SECTIONS = ("quality", "descent", "pipeline", "distribution", "kernels")
 """Order of the benchmarks in the results and in the page."""
+ABLATIONS = (
+    "iterations=1,10 gamma=0,1 gradient=raw segments=0 low_level=false backend=onnxruntime precision=bf16".split()
+)
+"""Changes of the reference preset, a row each."""
+SCENE_SIDE = 224
 
 
 def small_settings(
@@ -24,19 +31,40 @@ def small_settings(
 ) -> dict[str, list[list[str]]]:
     """Return the options of every benchmark, by name: settings that end within minutes.
 
-    Without `images` scikit-image's photographs are used, and there is no quality table without masks.
+    images, masks: photographs with their masks; without them scores are of generated scenes, speeds of scikit-image's
+    photographs. limit: images that models and peers are scored on; ablations take a quarter of them.
     """
     folder = str(images or save_photographs(Path(tempfile.mkdtemp()) / "photos"))
-    settings = {
+    if not (images and masks):
+        images, masks = save_scenes(Path(tempfile.mkdtemp()) / "scenes", limit)
+    common = ["--images", str(images), "--gt", str(masks)]
+    first = ["--models", models[0], "--methods", "given"]
+    changes = [option for change in ABLATIONS for option in ("--ablate", change)]
+    return {
+        "quality": [
+            [*common, "--limit", str(limit), "--models", ",".join(models)],
+            [*common, "--limit", str(limit), *first, "--peers", "all"],
+            [*common, "--limit", str(max(limit // 4, 1)), *first, *changes],
+        ],
         "descent": [["--model", model, "--batch-size", "8", "--rounds", "3", "--no-compiled"] for model in models],
         "pipeline": [["--images", folder, "--model", models[0], "--count", "5", "--rounds", "3"]],
         "distribution": [["--images", folder, "--shards", "2", "--samples", "64", "--rounds", "2"]],
         "kernels": [["--batch-size", "16", "--rounds", "3"]],
     }
-    if images and masks:
-        common = ["--images", str(images), "--gt", str(masks), "--limit", str(limit)]
-        settings["quality"] = [[*common, "--models", ",".join(models)]]
-    return settings
+
+
+def save_scenes(folder: Path, count: int) -> tuple[Path, Path]:
+    """Write generated scenes and the masks of their objects as PNG files; return their two folders."""
+    from ..train.scenes import BACKGROUND, scenes
+
+    images, masks = folder / "images", folder / "masks"
+    for path in (images, masks):
+        path.mkdir(parents=True)
+    for item in scenes(count, side=SCENE_SIDE).items:
+        scene = item.read()
+        Image.fromarray(scene.pixels).save(images / f"{item.key}.png")
+        Image.fromarray(np.uint8(255) * (scene.objects != BACKGROUND)).save(masks / f"{item.key}.png")
+    return images, masks
 
 
 def run_benchmarks(
@@ -102,25 +130,44 @@ def _quality(result: dict[str, Any]) -> str:
     names = ("model", "method", "stage", "f_measure", "mae", "images", "images_per_second")
     rows = [[_number(row[name]) for name in names] for row in result["rows"]]
     table = _markdown(["model", "method", "stage", "F", "MAE", "images", "images/s"], rows)
-    return f"Protocol `{result['protocol']}`, {_about(result)}.\n\n{table}"
+    given = f"; `given` and its changes are of preset {result['given']}" if any(_is_given(row) for row in rows) else ""
+    skipped = [f"Left out: {name}: {reason}" for name, reason in result["skipped"].items()]
+    about = f"`{result['data']}`, protocol `{result['protocol']}`{given}; {_about(result)}."
+    return "\n\n".join([about, table, *skipped])
+
+
+def _is_given(row: list[str]) -> bool:
+    return row[1] == "given" or "=" in row[1]
 
 
 def _descent(result: dict[str, Any]) -> str:
-    names = ("name", "milliseconds_per_iteration", "images_per_second", "ratio", "gflops", "share", "update_error")
-    titles = ["session", "ms an iteration", "images/s", "plain / this", "GFLOP/s", "share of ceiling", "update error"]
-    table = _markdown(titles, [[_number(session[name]) for name in names] for session in result["sessions"]])
+    names = ("name", "milliseconds_per_iteration", "images_per_second", "ratio", "gflops", "share", "roofline_share")
+    titles = ["session", "ms an iteration", "images/s", "plain / this", "GFLOP/s", "share of products", "of roofline"]
+    rows = [[_number(session[name]) for name in (*names, "update_error")] for session in result["sessions"]]
     setting = f"{Path(result['model']).name}, batch {result['batch_size']}, {result['threads']} threads"
-    ceiling = f"ceiling {result['ceiling_gflops']:.0f} GFLOP/s by matrix products"
-    return f"{setting}; {ceiling}; {_about(result)}.\n\n{table}"
+    return "\n\n".join(
+        [f"{setting}; {_about(result)}.", _markdown([*titles, "update error"], rows), _roofline(result["roofline"])]
+    )
+
+
+def _roofline(found: dict[str, Any]) -> str:
+    names = ("operator", "count", "gflop", "megabytes", "flop_per_byte", "bound", "floor_milliseconds")
+    titles = ["operator", "number", "GFLOP", "MB", "FLOP a byte", "bound by", "least ms"]
+    table = _markdown(titles, [[_number(row[name]) for name in names] for row in [*found["operators"], found]])
+    return (
+        f"Ceilings: {found['ceiling_gflops']:.0f} GFLOP/s in matrix products, "
+        f"{found['ceiling_gigabytes_per_second']:.1f} GB/s in copies; they meet at {found['ridge_flop_per_byte']:.1f} "
+        "operations a byte. An iteration by its graph, every operator reading and writing memory once, none fused:"
+        f"\n\n{table}"
+    )
 
 
 def _kernels(result: dict[str, Any]) -> str:
     names = ("name", "peer", "milliseconds", "peer_milliseconds", "ratio", "goal")
     titles = ["kernel", "peer", "ms an image", "peer's", "peer / ours", "goal"]
     table = _markdown(titles, [[_number(row[name]) for name in names] for row in result["results"]])
-    return (
-        f"Batch {result['batch_size']}, {result['size']}x{result['size']} pixels, {result['rounds']} rounds.\n\n{table}"
-    )
+    setting = f"Batch {result['batch_size']}, {result['size']}x{result['size']} pixels, {result['rounds']} rounds"
+    return f"{setting}; {_about(result)}.\n\n{table}"
 
 
 def _figures(result: dict[str, Any]) -> str:

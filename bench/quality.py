@@ -120,7 +120,8 @@ def bench_quality(
     report = {
         "benchmark": "quality",
         "protocol": config.protocol,
-        "iterations_given": config.given.descent.iterations,
+        "data": "/".join(config.images.resolve().parts[-2:]),
+        "given": config.given.name,
         "rows": [asdict(row) for row in rows],
         "skipped": skipped,
         "machine": machine(),
