@@ -28,14 +28,15 @@ LIGHT_PACKAGES = ("kernels", "engine")
 
 
 def modules(package: str) -> list[Path]:
-    return sorted((ROOT / package).glob("*.py"))
+    return sorted((ROOT / package).rglob("*.py"))
 
 
 def imported_packages(path: Path) -> set[str]:
     """Names of the project's own packages and root modules that a module imports, at any depth."""
     found = set()
+    levels = len(path.relative_to(ROOT).parts)  # dots that lead out of the package, or out of one inside it
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.level == 2:
+        if isinstance(node, ast.ImportFrom) and node.level == levels:
             found |= {node.module.split(".")[0]} if node.module else {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("unsee"):
             raise AssertionError(f"{path.name}: import inside the project must be relative")
@@ -63,7 +64,10 @@ def test_light_packages_import_heavy_ones_inside_functions_only(package):
 
 def test_every_package_is_listed_for_the_wheel():
     listed = (ROOT / "setup.cfg").read_text().split("packages =")[1].split("install_requires")[0].split()
-    folders = {f"unsee.{path.parent.name}" for path in ROOT.glob("*/__init__.py") if path.parent.name != "tests"}
+    found = [
+        path.parent.relative_to(ROOT).parts for depth in ("*", "*/*") for path in ROOT.glob(f"{depth}/__init__.py")
+    ]
+    folders = {".".join(["unsee", *parts]) for parts in found if parts[0] in ALLOWED}
     assert folders <= set(listed)
 
 
