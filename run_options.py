@@ -1,7 +1,6 @@
 """The options that every command which runs the engine has: one record, so that none is written twice."""
 
 import inspect
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import wraps
@@ -13,6 +12,7 @@ from .engine.config import Distributor, OnError, OutputFormat, Refine, RunConfig
 from .engine.sharding import OutputNames, Sharding
 from .engine.sources import InputFormat, Sources
 from .options import set_signature
+from .threads import cores
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class RunOptions:
             on_error=self.on_error,
             max_error_rate=self.max_error_rate,
             timeout=self.timeout,
-            workers=self.workers or min(4, len(os.sched_getaffinity(0))),
+            workers=self.workers or min(4, cores()),
             distributor=self.distributor,
             processes=self.processes,
             max_shard_retry=self.max_shard_retry,

@@ -27,7 +27,7 @@ def prepare(threads: int | None) -> int:
         require(package, "export", "comparing sessions")
     import torch
 
-    from ..export.devices import usable_threads
+    from ..threads import usable_threads
 
     threads = threads or usable_threads()
     torch.set_num_threads(threads)

@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ..engine.pipeline import ordered_map
 from ..errors import UnseeError
 from ..files import write_json
-from .machine import cores
+from ..threads import cores
 from .metrics import DEFAULT_METRICS, MetricResult, MetricSums, PairScores, check_metrics, number_names, score_pair
 from .pairs import FilePair, PairList, pair_folders, pair_toolkit
 from .protocols import find_protocol

@@ -26,8 +26,9 @@ from ..kernels.contrast import low_level_map
 from ..kernels.device import load_cuda
 from ..kernels.pooling import paint, superpixel_mean, superpixel_statistics
 from ..kernels.slic import slic, slic_lab
+from ..threads import cores
 from .cuda_kernels import cuda_speeds
-from .machine import cores, machine
+from .machine import machine
 from .metrics import DEFAULT_METRICS, MetricSums, score_pair
 from .peers.scikit_image import finished_map, superpixels
 from .peers.scoring import scored_by_peer, scoring_peer

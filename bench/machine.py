@@ -1,11 +1,12 @@
 """On what a benchmark ran."""
 
-import os
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from ..threads import cores
 
 PACKAGES = ("unsee", "torch", "onnxruntime", "numba", "numpy")
 
@@ -19,11 +20,6 @@ def machine() -> dict[str, Any]:
         **{package: found for package in PACKAGES if (found := _version(package))},
         "commit": _commit(),
     }
-
-
-def cores() -> int:
-    """Return the number of cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _processor() -> str:

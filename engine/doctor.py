@@ -1,9 +1,10 @@
 """What is installed, which devices there are, and what a run would use."""
 
-import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+
+from ..threads import cores
 
 EXTRAS = {
     "torch": "train",
@@ -22,7 +23,7 @@ def findings() -> list[tuple[str, str]]:
     """Return (subject, finding) pairs for a table."""
     return [
         ("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
-        ("CPU cores", str(len(os.sched_getaffinity(0)))),
+        ("CPU cores", str(cores())),
         *((package, _version(package) or "missing") for package in REQUIRED),
         *((package, _extra_finding(package, extra)) for package, extra in EXTRAS.items()),
         ("CUDA devices", _cuda_devices()),

@@ -19,6 +19,7 @@ from typing import Any
 from ..errors import UnseeError
 from ..export.sessions import SessionInfo, open_session
 from ..extras import require
+from ..threads import usable_threads
 from .config import RunConfig
 from .interruption import working
 from .map_methods import Promoter
@@ -137,7 +138,7 @@ class ProcessSlot(Slot):
         self.pool.shutdown(wait=True, cancel_futures=True)
 
     def _new_pool(self) -> ProcessPoolExecutor:
-        threads = max(1, len(os.sched_getaffinity(0)) // self.config.processes)
+        threads = max(1, usable_threads() // self.config.processes)
         return ProcessPoolExecutor(1, get_context("spawn"), _start_process, (self.config, threads))
 
 

@@ -1,6 +1,5 @@
 """Names of devices for the runtimes that are not PyTorch."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +35,3 @@ class RuntimeDevice:
 def has_nvidia_driver() -> bool:
     """Say whether an NVIDIA driver is loaded on this machine."""
     return any(Path(path).exists() for path in ("/proc/driver/nvidia/version", "/dev/dxg"))
-
-
-def usable_threads() -> int:
-    """Return the threads that the process may use: its CPUs, or OMP_NUM_THREADS as in other numeric libraries."""
-    return int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from .devices import usable_threads
+from ..threads import usable_threads
 from .map_bundle import MapBundle
 from .map_sessions import MAP, MapSession
 from .onnxruntime_lanes import Backend, Lanes

