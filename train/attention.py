@@ -26,8 +26,13 @@ def blocked_attention(query_BNc: Tensor, key_BMc: Tensor, value_BMC: Tensor, blo
 
 def _in_blocks(query: Tensor, key: Tensor, value: Tensor, block: int) -> Tensor:
     """Attend block by block: a plain unrolled loop where it is exported."""
-    starts = range(0, query.shape[1], block)
-    return torch.cat([dense_attention(query[:, start : start + block], key, value) for start in starts], 1)
+    parts = [slice(start, start + block) for start in range(0, query.shape[1], block)]
+    if torch.compiler.is_compiling():
+        return torch.cat([dense_attention(query[:, part], key, value) for part in parts], 1)
+    attended = query.new_empty(*query.shape[:2], value.shape[2])
+    for part in parts:  # results kept between the blocks would leave holes in the heap, as large as the whole map
+        attended[:, part] = dense_attention(query[:, part], key, value)
+    return attended
 
 
 class _BlockedAttention(Function):
