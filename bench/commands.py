@@ -108,7 +108,7 @@ def quality(
     models: Annotated[str, typer.Option(help="models with commas")] = DEFAULT_NAME,
     methods: Annotated[
         str, typer.Option(help="gradient, presets, or given (--preset with its constants), with commas")
-    ] = "gradient,paper,reference",
+    ] = "gradient,paper,reference,best",
     maps: Annotated[list[str] | None, typer.Option(help="NAME=DIR of foreign maps to score as well")] = None,
     ablate: Annotated[
         list[str] | None,

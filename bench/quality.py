@@ -51,7 +51,7 @@ class QualityConfig:
     images: Path
     masks: Path
     models: tuple[str, ...]
-    methods: tuple[str, ...] = ("gradient", "paper", "reference")
+    methods: tuple[str, ...] = ("gradient", "paper", "reference", "best")
     maps: dict[str, Path] = field(default_factory=dict)
     given: Preset = PRESETS["reference"]
     ablations: tuple[str, ...] = ()

@@ -34,7 +34,7 @@ def test_backend_and_precision_leave_the_preset_alone():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("gama=1", "nothing called 'gama' to ablate; known: alpha, backend, .*gamma"),
+        ("gama=1", "nothing called 'gama' to ablate; known: .*alpha, backend, .*gamma"),
         ("gamma", r"an ablation is NAME=VALUE\[,VALUE...\], got 'gamma'"),
         ("gamma=", r"an ablation is NAME=VALUE"),
         ("iterations=many", "iterations takes a value of type int, got 'many'"),

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from unsee.bench import kernels
 from unsee.bench.kernels import bench_kernels
+from unsee.bench.machine import machine
 from unsee.bench.peers.scikit_image import finished_map, low_level_values
 from unsee.kernels.contrast import low_level_map
 from unsee.kernels.pooling import SuperpixelStatistics
@@ -20,6 +21,7 @@ def test_ends_with_one_json_line(monkeypatch):
     report = bench_kernels(batch_size=3, size=32, rounds=2, console=Console(file=output, width=100))
     last = json.loads(output.getvalue().splitlines()[-1])
     assert last["results"] == report["results"]
+    assert last["machine"] == machine()
     assert [result["goal"] for result in last["results"]][:2] == [8, 8]
     for result in last["results"]:
         assert result["milliseconds"] > 0

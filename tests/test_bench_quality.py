@@ -6,7 +6,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from unsee.bench import quality
+from unsee.bench.commands import app
 from unsee.bench.quality import QualityConfig, bench_quality
 from unsee.engine.presets import Preset
 from unsee.errors import UnseeError
@@ -78,3 +81,27 @@ def test_mistakes_are_told_before_anything_runs(photographs, masks):
     for wrong in ({"ablations": ("gama=1",)}, {"peers": ("magic",)}):
         with pytest.raises(UnseeError, match="nothing called 'gama'|unknown peer 'magic'"):
             bench_quality(QualityConfig(photographs, masks, ("no model",), **wrong))
+
+
+def test_command_line_builds_the_configuration(photographs, masks, monkeypatch):
+    seen = []
+    monkeypatch.setattr(quality, "bench_quality", lambda config, output: seen.append((config, output)))
+    options = [
+        "--ablate",
+        "gamma=0,1",
+        "--ablate",
+        "segments=0",
+        "--peers",
+        "plain-loop,spectral-residual",
+        "--gamma",
+        "7",
+    ]
+    command = ["quality", "--images", str(photographs), "--gt", str(masks), "--maps", f"truth={masks}", *options]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    ((config, output),) = seen
+    assert config.ablations == ("gamma=0,1", "segments=0")
+    assert config.peers == ("plain-loop", "spectral-residual")
+    assert config.given.descent.gamma == 7
+    assert (config.maps, output) == ({"truth": masks}, None)
+    labels = [contender.method for contender in config.contenders()]
+    assert labels[-6:] == ["given", "gamma=0", "gamma=1", "segments=0", "plain-loop", "spectral-residual"]
