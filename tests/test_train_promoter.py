@@ -97,6 +97,10 @@ def test_cc_33_parameters():
     assert parameters(network.backbone) == 14_714_688
     total = 14_714_688 + 1_350_976 + 6_784 + 164_352
     assert parameters(network) == total
+    with torch.no_grad():
+        pixels, regions = network.eval().embed(torch.zeros(1, 3, 32, 32))
+    assert pixels.shape == (1, 512, 32, 32)
+    assert regions is pixels
 
 
 @pytest.mark.parametrize(("preset", "region"), KINDS)
