@@ -98,6 +98,7 @@ def bench_descent(bench: DescentBench, console: Console | None = None) -> dict[s
         everyone = openers(classifier, bundle, bench.device, threads, bench.compiled)
         contenders, warm_ups = _warm(everyone, images, console)
         errors = _update_errors(contenders, images)
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # without what the ceilings take
         measured = _rounds(contenders, Roofs(bench.device, threads), images, bench)
     speeds = [_speed(name, measured, bench, flops, costs, errors[name], warm_ups[name]) for name in contenders]
     found = roofline(costs, _median(measured.ceilings))
@@ -111,7 +112,7 @@ def bench_descent(bench: DescentBench, console: Console | None = None) -> dict[s
         "gflop_per_image_and_iteration": flops / bench.batch_size / 1e9,
         "ceiling_gflops": found["ceiling_gflops"],
         "export_seconds": export_seconds,
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_memory_mb": memory,
         "sessions": [asdict(speed) for speed in speeds],
         "roofline": found,
         "machine": machine(),
