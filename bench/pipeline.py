@@ -68,7 +68,7 @@ def _ours(members: list[Input], session: Session, config: RunConfig) -> tuple[di
     listing.write_text("\n".join(str(Path(member.path).resolve()) for member in members))
     plan = make_plan(folder, Sources((str(listing),)), {}, config.shards)
     started = time.perf_counter()
-    stats = ShardRunner(DescentMethod(session, config), config).run(plan, 0)
+    stats = ShardRunner(DescentMethod(session, config.preset.post, config.batch_size), config).run(plan, 0)
     return stats["stage_seconds"], time.perf_counter() - started
 
 

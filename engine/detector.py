@@ -3,17 +3,23 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias, overload
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 from PIL import Image
 
 from ..errors import UnseeError
+from ..export.map_bundle import is_map_bundle
+from ..export.map_sessions import open_map_session
 from ..export.sessions import open_session
+from ..train.map_metadata import is_map_checkpoint
 from ..train.pretrained import DEFAULT_NAME
 from .bundles import bundle_preset
 from .decoding import DecodedImage, DecodingConfig, DecodingError, decode, on_grid
-from .detection import DIVERGED, detections
+from .detection import DIVERGED
+from .map_methods import AttentionalMethod, Promoter
+from .method import Method
+from .methods import DescentMethod
 from .pipeline import batched
 from .presets import Preset, preset
 
@@ -24,8 +30,9 @@ ImageLike: TypeAlias = np.ndarray | Image.Image | str | Path
 class Saliency:
     """What a detector finds in one image.
 
-    map: uint8 [H,W] at the image's size. label: name of the class that was unseen. score: its probability in the
-    original image. raw: float32 [S,S] in 0..1, the descent's map on the network's grid before any clean-up.
+    map: uint8 [H,W] at the image's size. label: name of the class that was unseen, None where there is no classifier.
+    score: its probability in the original image. raw: float32 [S,S] in 0..1, the map on the last network's grid before
+    any clean-up.
     """
 
     map: np.ndarray
@@ -37,8 +44,9 @@ class Saliency:
 class Detector:
     """A model with a preset, loaded once.
 
-    model: see `load_classifier`. preset: a name or a `Preset`; None is a bundle's own, or
-    `reference`. device: auto, cpu, cuda or cuda:N.
+    model: see `load_classifier`; or an attentional network, which has no preset. preset: a name or a `Preset`; None is a
+    bundle's own, or `reference`. device: auto, cpu, cuda or cuda:N. promote: checkpoint or bundle of a promoter, which
+    lifts the maps.
     """
 
     def __init__(
@@ -48,13 +56,22 @@ class Detector:
         device: str = "auto",
         backend: str = "auto",
         batch_size: int = 16,
+        promote: str | Path | None = None,
     ) -> None:
         if batch_size < 1:
             raise UnseeError(f"batch size must be at least 1, got {batch_size}")
         self.preset = _preset(preset) if preset else bundle_preset(str(model)) or _preset("reference")
-        self.session = open_session(str(model), self.preset.descent, device, backend)
-        self.decoding = DecodingConfig(self.session.info.input_size)
+        self.method = self._opened(str(model), device, backend, batch_size)
+        self.promoter = Promoter(open_map_session(str(promote), device, backend), batch_size) if promote else None
+        promoter_size = self.promoter.info.input_size if self.promoter else None
+        self.decoding = DecodingConfig(self.method.info.input_size, promoter_size=promoter_size)
         self.batch_size = batch_size
+
+    def _opened(self, model: str, device: str, backend: str, batch_size: int) -> Method[Any]:
+        if is_map_bundle(model) or is_map_checkpoint(Path(model)):
+            return AttentionalMethod(open_map_session(model, device, backend), batch_size)
+        session = open_session(model, self.preset.descent, device, backend)
+        return DescentMethod(session, self.preset.post, batch_size)
 
     @overload
     def __call__(self, images: ImageLike) -> Saliency: ...
@@ -80,7 +97,9 @@ class Detector:
 
     def _batch(self, batch: list[DecodedImage]) -> Iterator[Saliency]:
         pixels = np.stack([image.pixels for image in batch])
-        found = detections(self.session.descend(pixels), pixels, self.preset.post, self.session.info.labels)
+        found = self.method.detections(self.method.compute(pixels), pixels)
+        if self.promoter:
+            found = self.promoter.promoted(found, np.stack([image.promoter_pixels for image in batch]))  # pyright: ignore
         for image, detection in zip(batch, found, strict=True):
             if detection is None:
                 raise UnseeError(DIVERGED)

@@ -72,7 +72,12 @@ class AttentionalMethod(Method[np.ndarray]):
 
     def detections(self, computed: np.ndarray, images: np.ndarray) -> list[Detection | None]:  # noqa: ARG002
         """Return the maps as they are."""
-        return [Detection(to_levels(one), one) if np.isfinite(one).all() else None for one in computed]
+        return map_detections(computed)
+
+
+def map_detections(maps: np.ndarray) -> list[Detection | None]:
+    """Return the detections of maps, float32 [B,S,S] in 0..1; None stands for a map that is not finite."""
+    return [Detection(to_levels(one), one) if np.isfinite(one).all() else None for one in maps]
 
 
 class GivenMethod(Method[np.ndarray]):

@@ -34,10 +34,10 @@ BASELINE_SIZE = 320
 class DescentMethod(Method[Descent]):
     """Paper B: the descent on one classifier and the clean-up of its difference."""
 
-    def __init__(self, session: Session, config: RunConfig) -> None:
+    def __init__(self, session: Session, post: PostConfig, batch_size: int | None) -> None:
         self.info = session.info
-        self.post = config.preset.post
-        self.batcher = Batcher(session, config.batch_size)
+        self.post = post
+        self.batcher = Batcher(session, batch_size)
 
     @property
     def batch_size(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]  # it shrinks when memory runs out
@@ -174,12 +174,12 @@ def open_method(config: RunConfig, open_session: Opener, promoter: Promoter | No
     def opened(model: str, descent: DescentConfig, weights: str | None = None) -> Session:
         return open_session(model, descent, config.device, config.backend, weights)
 
-    descent = config.preset.descent
+    descent, post = config.preset.descent, config.preset.post
     if config.method == "gradient":
         once = DescentConfig(gradient="raw", gradient_floor=-np.inf, step=GRADIENT_STEP, step_decay=1.0, iterations=1)
-        return GradientMethod(opened(config.model, once, config.weights), config)
+        return GradientMethod(opened(config.model, once, config.weights), post, config.batch_size)
     if config.method == "b":
-        return DescentMethod(opened(config.model, descent, config.weights), config)
+        return DescentMethod(opened(config.model, descent, config.weights), post, config.batch_size)
     masked = replace(descent, cost="masked")
     cnn2, cnn3 = (opened(model, masked) if model else None for model in (config.cnn2, config.cnn3))
     return MaskedMethod(opened(config.model, descent, config.weights), cnn2, cnn3, config)

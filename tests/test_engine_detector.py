@@ -8,6 +8,8 @@ from PIL import Image
 
 import unsee
 from unsee.engine.presets import PRESETS
+from unsee.export.map_sessions import open_map_session
+from unsee.tests.map_models import SIZE, map_checkpoint
 
 QUICK = replace(PRESETS["reference"], descent=replace(PRESETS["reference"].descent, iterations=2))
 
@@ -75,3 +77,26 @@ def test_saliency_is_a_short_cut(tiny_model, photographs):
 def test_unknown_names_are_attribute_errors():
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = unsee.nothing
+
+
+def test_attentional_network_and_promoter(detector, tiny_model, photographs, tmp_path):
+    model = map_checkpoint(tmp_path / "attentional", "attentional")
+    promoter = map_checkpoint(tmp_path / "promoter", "promoter")
+    picture = Image.open(photographs / "03.png").convert("RGB")
+    pixels = np.asarray(picture.resize((SIZE, SIZE), Image.Resampling.BILINEAR))[None]
+    found = unsee.Detector(model, device="cpu")(picture)
+    np.testing.assert_array_equal(found.raw, open_map_session(str(model)).maps(pixels)[0])
+    assert found.map.shape == (picture.height, picture.width) and found.label is None
+
+    lifted = unsee.Detector(tiny_model, preset=QUICK, device="cpu", promote=promoter)(picture)
+    plain = detector(picture)
+    assert lifted.label == plain.label and lifted.map.shape == plain.map.shape
+    on_its_grid = np.asarray(_finished(detector, picture), np.float32)[None] / 255
+    np.testing.assert_array_equal(lifted.raw, open_map_session(str(promoter)).maps(pixels, on_its_grid)[0])
+
+
+def _finished(detector, picture):
+    """The finished map on the detector's own grid, resized to the promoter's."""
+    small = np.asarray(picture.resize((48, 48), Image.Resampling.BILINEAR))[None]
+    (found,) = detector.method.detections(detector.method.compute(small), small)
+    return Image.fromarray(found.saliency).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
