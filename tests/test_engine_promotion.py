@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -321,9 +323,22 @@ def test_command_line_from_checkpoint_to_promoted_maps(models, photographs, prio
             "run", photographs, "--output-folder", tmp_path / f"a-{name}", "--method", "attentional",
             "--model", tmp_path / made,
         )  # fmt: skip
+    _promote_without_torch(tmp_path / "promoter", photographs, priors, tmp_path / "bare")
+    assert levels_apart(tmp_path / "bare", tmp_path / "p-bundle") == 0
     for stage in "pra":
         assert levels_apart(tmp_path / f"{stage}-torch", tmp_path / f"{stage}-bundle") <= 1
     assert levels_apart(tmp_path / "p-torch", tmp_path / "r-torch") > 1
+
+
+def _promote_without_torch(bundle, photographs, priors, folder):
+    arguments = ["promote", "--prior", priors, "--images", photographs, "--output-folder", folder, "--model", bundle]
+    code = f"""
+import sys
+from unsee.__main__ import app
+app({[str(argument) for argument in arguments]!r}, standalone_mode=False)
+assert not {{"torch", "onnx", "ray"}} & set(sys.modules), sorted(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
 def test_command_line_iterations_and_mistakes(models, photographs, priors, tmp_path):

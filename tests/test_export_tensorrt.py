@@ -1,0 +1,77 @@
+"""The TensorRT sessions on a fake TensorRT: copies, padding, captured graphs and plans; speed and numbers need a GPU."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unsee.errors import DeviceUnavailableError
+from unsee.export.config import DescentConfig
+from unsee.export.exporting import build_plan, export_bundle
+from unsee.export.map_exporting import export_map_bundle
+from unsee.export.map_sessions import open_map_session
+from unsee.export.sessions import open_session
+from unsee.tests.export_models import checkpoint, images
+from unsee.tests.fake_tensorrt import Runtime
+from unsee.tests.map_models import SIZE, map_checkpoint, random_priors
+
+CONFIG = DescentConfig(iterations=3)
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("bundles")
+    export_map_bundle(str(map_checkpoint(folder / "model", "promoter")), folder / "promoter")
+    export_bundle(str(checkpoint(folder / "classifier", "unsee_small", size=64)), folder / "descent", CONFIG)
+    return {kind: folder / kind for kind in ("promoter", "descent")}
+
+
+@pytest.fixture
+def device(monkeypatch: pytest.MonkeyPatch) -> Runtime:
+    fake = Runtime()
+    fake.install(monkeypatch)
+    return fake
+
+
+def test_maps_of_padded_batches_equal_the_cpus(bundles: dict[str, Path], device: Runtime) -> None:
+    name = str(bundles["promoter"])
+    session, expected = open_map_session(name, "cuda", "tensorrt"), open_map_session(name, "cpu")
+    assert (session.info.backend, session.info.device) == ("tensorrt", "cuda:0")
+    for count in (
+        3,
+        2,
+        3,
+        5,
+    ):  # the second is padded, the third replays the captured graph, the last needs another plan
+        pixels, priors = images(count, SIZE, seed=count), random_priors(count, seed=count)
+        actual = session.maps(pixels, priors)
+        assert actual.shape == (count, SIZE, SIZE)
+        np.testing.assert_allclose(actual, expected.maps(pixels, priors), atol=1e-5)
+    assert len(device.built) == 2
+
+
+def test_descents_of_padded_batches_equal_the_cpus(bundles: dict[str, Path], device: Runtime) -> None:
+    name = str(bundles["descent"])
+    session, expected = open_session(name, CONFIG, "cuda", "tensorrt"), open_session(name, CONFIG, "cpu")
+    for count in (3, 2, 3):
+        pixels = images(count, 64, seed=count)
+        for iterations in (1, 2):
+            actual, wanted = session.descend(pixels, iterations), expected.descend(pixels, iterations)
+            np.testing.assert_allclose(actual.delta, wanted.delta, atol=1e-2)
+            np.testing.assert_array_equal(actual.targets, wanted.targets)
+    assert len(device.built) == 1
+
+
+@pytest.mark.parametrize("kind", ["promoter", "descent"])
+def test_plan_is_built_once_and_found_again(kind: str, bundles: dict[str, Path], device: Runtime) -> None:
+    build_plan(bundles[kind], 4, "cuda", "tf32")
+    build_plan(bundles[kind], 4, "cuda", "tf32")
+    stem = "map" if kind == "promoter" else "step"
+    assert len(device.built) == 1
+    assert (bundles[kind] / f"{stem}.fake-gpu-3000-tf32-batch4.plan").is_file()
+    assert (bundles[kind] / f"{stem}.timing.cache").read_bytes() == b"timing"
+
+
+def test_no_gpu_is_an_error(bundles: dict[str, Path], device: Runtime) -> None:
+    with pytest.raises(DeviceUnavailableError, match="needs an NVIDIA GPU"):
+        open_map_session(str(bundles["promoter"]), "cpu", "tensorrt")
