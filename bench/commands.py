@@ -35,12 +35,13 @@ def pipeline(
     model: Annotated[str, typer.Option("--model", "-m")] = DEFAULT_NAME,
     count: Annotated[int, typer.Option(min=1, help="photographs a round")] = 32,
     batch_size: Annotated[int, typer.Option(min=1)] = 8,
+    backend: Annotated[str, typer.Option(help="as of unsee run")] = "onnxruntime",
     rounds: Rounds = 3,
 ) -> None:
     """From file to file, against the descent alone and the script a user would write."""
     from .pipeline import bench_pipeline
 
-    bench_pipeline(images, model, count, rounds, batch_size)
+    bench_pipeline(images, model, count, rounds, batch_size, backend)
 
 
 def evaluate(
@@ -254,8 +255,8 @@ def maps(
     data: Annotated[Path, typer.Option(help="data set of images and masks: half to train on, half to test on")],
     priors: Annotated[list[Path] | None, typer.Option(help="folder of maps by the images' names to promote")] = None,
     start: Annotated[str, typer.Option(help="classifier of the descent, and start of the networks")] = DEFAULT_NAME,
-    promoter_epochs: Annotated[int, typer.Option(min=1)] = 40,
-    attentional_epochs: Annotated[int, typer.Option(min=1)] = 30,
+    promoter_epochs: Annotated[int, typer.Option(min=1)] = 30,
+    attentional_epochs: Annotated[int, typer.Option(min=1)] = 40,
     threads: Annotated[int | None, typer.Option(min=1, help="threads of the trainings [default: all]")] = None,
     seed: Annotated[int, typer.Option(min=0, help="of the halves and the trainings")] = 0,
 ) -> None:

@@ -54,10 +54,11 @@ class Halves:
         """Return the training of one network on the first half; none is examined on the second."""
         promoter = kind == "promoter"
         return MapTrainingConfig(
-            kind, (self.part("0-50%"),), folder / kind, preset="release" if promoter else "default", start=self.start,
-            epochs=self.epochs[KINDS.index(kind)], batch=5, backbone_rate=0.0 if promoter else 1e-4, schedule="cosine",
-            smallest_crop=0.75, largest_crop=1.0, vary_colors=True, seed=self.seed, threads=self.threads,
-            priors=(*self.priors, folder / "descent") if promoter else (), prior_share=0.5 if promoter else 0.0,
+            kind, (self.part("0-50%"),), folder / kind, start=self.start, input_size=256 if promoter else 160,
+            options={} if promoter else {"deep_supervision": True}, epochs=self.epochs[KINDS.index(kind)], batch=5,
+            schedule="cosine", smallest_crop=0.75, largest_crop=1.0, vary_colors=True, seed=self.seed,
+            threads=self.threads, priors=(*self.priors, folder / "descent") if promoter else (),
+            prior_share=0.5 if promoter else 0.0,
         )  # fmt: skip
 
 
