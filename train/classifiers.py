@@ -110,7 +110,7 @@ def _course(config: ClassifierConfig, training: SampleReader, validation: Sample
         losses=losses,
         rate=lambda position: rate_at(config.schedule, config.learning_rate, position),
         examine=lambda network, device: examine(network, validation, config, device),
-        summary=lambda row: f"top-1 error {row['top-1']:.1%}",
+        summary=lambda row: f", top-1 error {row['top-1']:.1%}",
     )
 
 

@@ -59,7 +59,7 @@ class Course:
     batches: the samples of each step of an epoch, with the seeds of their augmentation. load: reads them.
     losses: the sum of the losses of this process' part of a batch, from the network, what was loaded and the device.
     rate: the learning rate at a part (0..1) of the training; every group of the optimizer has a `factor` on it.
-    examine: figures of a finished epoch. summary: the line that tells of them.
+    examine: figures of a finished epoch. summary: what its line says of them.
     """
 
     name: str
@@ -101,7 +101,7 @@ def run_course(course: Course, training: Training, device: torch.device, ranks: 
             training.epoch, training.step, training.loss = training.epoch + 1, 0, 0.0
             if ranks.first:
                 save_state(course.state_path, training.state(course.digest))
-            bars.console.print(f"epoch {row['epoch']}: loss {row['loss']:.3f}, {course.summary(row)}")
+            bars.console.print(f"epoch {row['epoch']}: loss {row['loss']:.3f}{course.summary(row)}")
 
 
 def _epoch(course: Course, training: Training, model: nn.Module, device: torch.device, ranks: Ranks) -> Iterator[None]:

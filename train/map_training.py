@@ -126,7 +126,7 @@ def _course(
         losses=losses_of(mapper),
         rate=lambda position: rate_at(config.schedule, config.learning_rate, position),
         examine=lambda network, device: examine(mapper, validation, config),  # noqa: ARG005
-        summary=lambda row: ", ".join(f"{name} {row[name]:.3f}" for name in ("F", "MAE") if name in row),
+        summary=lambda row: "".join(f", {name} {row[name]:.3f}" for name in ("F", "MAE") if name in row),
     )
 
 
