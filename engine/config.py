@@ -14,7 +14,8 @@ OutputFormat = Literal["files", "webdataset", "parquet", "npy", "dummy"]
 MethodName = Literal["b", "a", "gradient", "rc", "rbd", "saliency-filters", "attentional", "given"]
 Segment = Literal["none", "jaccard", "saliencycut"]
 Refine = Literal["none", "ultrametric", "random-walker"]
-MODEL_METHODS = ("b", "a", "gradient", "attentional")
+CLASSIFIER_METHODS = ("b", "a", "gradient")
+MODEL_METHODS = (*CLASSIFIER_METHODS, "attentional")
 """The methods that run a network; the others run on the CPU."""
 OnError = Literal["record", "raise"]
 Distributor = Literal["local", "ray"]
@@ -123,7 +124,7 @@ class RunConfig:
             raise UnseeError(f"method must be one of {get_args(MethodName)}, got {self.method!r}")
         if self.method != "a" and (self.cnn2 or self.cnn3):
             raise UnseeError("cnn2 and cnn3 belong to method a: add --method a")
-        self._check_given()
+        self._check_models()
         if not self.runs_model and (self.device.startswith("cuda") or self.backend != "auto"):
             raise UnseeError(f"method {self.method} runs no model, on the CPU: leave --device and --backend out")
         if self.workers < 1 or self.processes < 1 or self.timeout <= 0 or self.max_shard_retry < 0:
@@ -133,7 +134,9 @@ class RunConfig:
         if self.output_format not in get_args(OutputFormat):
             raise UnseeError(f"output format must be one of {get_args(OutputFormat)}, got {self.output_format!r}")
 
-    def _check_given(self) -> None:
+    def _check_models(self) -> None:
+        if self.weights and self.method not in CLASSIFIER_METHODS:
+            raise UnseeError(f"weights are a classifier's, and method {self.method} has none: leave --weights out")
         if (self.method == "given") != bool(self.prior):
             raise UnseeError("method given, and no other, promotes the maps of a folder: use unsee promote")
         if self.prior and self.shards.output_names != "mirror":

@@ -240,6 +240,8 @@ def test_refusals(mixing, photographs, priors, models, tmp_path):
         RunConfig(Sources(("x",)), "out", method="given")
     with pytest.raises(UnseeError, match="use unsee promote"):
         configured(photographs, tmp_path, priors, method="rc")
+    with pytest.raises(UnseeError, match="method attentional has none: leave --weights out"):
+        RunConfig(Sources(("x",)), "out", method="attentional", weights="vgg16.pth")
     with pytest.raises(UnseeError, match="leave --output-names out"):
         configured(photographs, tmp_path, priors, shards=Sharding(3, "key"))
     with pytest.raises(UnseeError, match="lies in the input folder"):
