@@ -14,8 +14,10 @@ from unsee.bench.metrics import score_pair
 from unsee.bench.protocols import find_protocol
 from unsee.errors import UnseeError
 from unsee.train import loop
+from unsee.train.backbones import Backbone
 from unsee.train.catalogue import open_dataset
 from unsee.train.commands import app
+from unsee.train.first_stage import FirstStage
 from unsee.train.map_scores import adaptive_f_measure, mean_absolute_error
 from unsee.train.map_training import losses_of, optimizer_of, start_of, train_map_network
 from unsee.train.map_training_config import MapTrainingConfig, default_options
@@ -145,7 +147,7 @@ def test_the_loss_is_that_of_the_clean_labels(promoter_config):
     mapper = start_of(promoter_config).eval()
     pixels, labels = torch.randint(0, 256, (2, 3, 32, 32)), torch.randint(0, 2, (2, 1, 32, 32))
     weights = torch.randint(0, 256, (2, 1, 32, 32))
-    losses = losses_of(mapper)(mapper.network, (pixels, labels, weights), torch.device("cpu"))
+    losses = losses_of(mapper, mapper.network, (pixels, labels, weights), torch.device("cpu"))
     maps = mapper(pixels.float(), weights / 255).double().detach().numpy()
     t = labels.numpy()
     expected = -(t * np.log(maps) + (1 - t) * np.log(1 - maps)).mean((1, 2, 3)).sum()
@@ -154,10 +156,10 @@ def test_the_loss_is_that_of_the_clean_labels(promoter_config):
 
 def test_backbone_has_a_rate_of_its_own(promoter_config):
     mapper = start_of(promoter_config)
-    groups = optimizer_of(mapper, replace(promoter_config, learning_rate=1e-3, backbone_rate=1e-4)).param_groups
+    groups = optimizer_of(mapper.network, replace(promoter_config, learning_rate=1e-3, backbone_rate=1e-4)).param_groups
     assert [group["factor"] for group in groups] == pytest.approx([1, 0.1])
     assert sum(len(group["params"]) for group in groups) == len(list(mapper.network.parameters()))
-    (group,) = optimizer_of(mapper, replace(promoter_config, backbone_rate=0.0)).param_groups
+    (group,) = optimizer_of(mapper.network, replace(promoter_config, backbone_rate=0.0)).param_groups
     frozen = [name for name, value in mapper.network.named_parameters() if not value.requires_grad]
     assert frozen == [name for name, _ in mapper.network.named_parameters() if name.startswith("backbone.")]
     assert len(frozen) + len(group["params"]) == len(list(mapper.network.parameters()))
@@ -196,6 +198,32 @@ def test_killed_and_resumed_training_gives_the_same_bits(config, tmp_path, monke
         train_map_network(replace(config, flip=0.1))
 
 
+def test_the_first_stage_trains_the_backbone_and_resumes(promoter_config, tmp_path, monkeypatch):
+    config = replace(promoter_config, epochs=1, first_stage_epochs=2, batch=5, learning_rate=0.01)
+    undisturbed = weights_of(train_map_network(replace(config, output=tmp_path / "undisturbed")))
+    without = weights_of(train_map_network(replace(config, output=tmp_path / "without", first_stage_epochs=0)))
+    name = "backbone.features.0.conv.weight"
+    assert abs(undisturbed[name] - without[name]).max() > 1e-4
+    original = loop.save_state
+
+    def save_then_die(path, state):
+        original(path, state)
+        if path.parent.name == "first-stage" and state["epoch"] == 1:
+            raise Killed
+
+    monkeypatch.setattr(loop, "save_state", save_then_die)
+    with pytest.raises(Killed):
+        train_map_network(config)
+    monkeypatch.setattr(loop, "save_state", original)
+    assert_same(weights_of(train_map_network(config)), undisturbed)
+
+
+@pytest.mark.parametrize("name", ["unsee_small", "squeezenet1_1", "vgg16"])
+def test_the_first_stage_predicts_at_the_inputs_size(name):
+    stage = FirstStage(Backbone(name, dilated=True))
+    assert stage(torch.zeros(2, 3, 32, 32)).shape == (2, 1, 32, 32)
+
+
 def test_a_promoter_learns_to_sharpen_blurred_maps(pairs, tmp_path):
     config = MapTrainingConfig(
         "promoter", (f"folder:{pairs}",), tmp_path / "out", f"folder:{pairs}", start="random:unsee_small",
@@ -227,7 +255,7 @@ def test_scores_are_those_of_the_evaluation():
     "wrong",
     [
         {"kind": "x"}, {"preset": "default"}, {"training": ()}, {"epochs": 0}, {"learning_rate": 0.0}, {"flip": 0.5},
-        {"smallest_crop": 0.95}, {"prior_share": 0.5}, {"backbone_rate": -1.0},
+        {"smallest_crop": 0.95}, {"prior_share": 0.5}, {"backbone_rate": -1.0}, {"first_stage_epochs": -1},
     ],
 )  # fmt: skip
 def test_configuration_is_checked(promoter_config, wrong):

@@ -55,6 +55,9 @@ def promoter(
     prior_share: Annotated[
         float, typer.Option(help="part of the samples whose regions are priors, not flipped labels (not in the paper)")
     ] = Config.prior_share,
+    first_stage_epochs: Annotated[
+        int, typer.Option(help="passes in which the features learn behind a decoder first (not in the paper)")
+    ] = Config.first_stage_epochs,
     epochs: Epochs = 28,
     batch: Batch = 1,
     learning_rate: LearningRate = 1e-3,
@@ -76,7 +79,7 @@ def promoter(
         Config(
             "promoter", tuple(training), output, validation, preset, start, input_size, options, epochs, batch,
             learning_rate, backbone_rate, schedule, augment, smallest_crop, largest_crop, vary_colors, flip,
-            tuple(priors or ()), prior_share, seed, workers, threads, save_every, device,
+            tuple(priors or ()), prior_share, first_stage_epochs, seed, workers, threads, save_every, device,
         )
     )  # fmt: skip
 

@@ -1,7 +1,7 @@
 """Training of the promoter (paper C, Algorithm 1, spec 3.5) and of the attentional network (paper D, spec 4.4)."""
 
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 from ..errors import UnseeError
 from ..files import write_json
+from .attentional import AttentionalNetwork
 from .backbones import PLANS
 from .classifiers import RANDOM
 from .curves import CURVES_CSV, CURVES_PNG, FIGURES_FILE, draw_curves, write_curves
+from .first_stage import FirstStage
 from .loop import Course, Training, rate_at, run_course, training_device
 from .map_metadata import MapMetadata
 from .map_networks import LoadedMapNetwork, PixelMapper, build_map_network, load_map_network, save_map_network
@@ -21,6 +23,7 @@ from .map_training_config import MapTrainingConfig, default_options
 from .metadata import InputSpec
 from .models import load_classifier
 from .pairs import PairReader, open_pairs
+from .promoter import AnchorNetwork
 from .ranks import joined
 from .samples import load, seed_of, shuffled_batches
 
@@ -37,10 +40,13 @@ def train_map_network(config: MapTrainingConfig, console: Console | None = None)
     validation_set = None if config.validation is None else open_pairs(config.validation, config)
     with joined() as ranks:
         device = training_device(config.device, ranks)
-        mapper = start_of(config).to(device)
-        training = Training(mapper.network, optimizer_of(mapper, config), [])
-        course = _course(config, mapper, training_set, validation_set)
-        run_course(course, training, device, ranks, console or Console(quiet=True))
+        mapper, console = start_of(config).to(device), console or Console(quiet=True)
+        if config.first_stage_epochs:
+            stage = FirstStage(mapper.network.backbone).to(device)
+            course = _first_course(config, mapper, training_set)
+            run_course(course, Training(stage, optimizer_of(stage, config), []), device, ranks, console)
+        training = Training(mapper.network, optimizer_of(mapper.network, config), [])
+        run_course(_course(config, mapper, training_set, validation_set), training, device, ranks, console)
         if ranks.first:
             _save(config, training, mapper.cpu(), (training_set, validation_set))
         ranks.wait()
@@ -64,32 +70,34 @@ def start_of(config: MapTrainingConfig) -> PixelMapper:
     return mapper
 
 
-def optimizer_of(mapper: PixelMapper, config: MapTrainingConfig) -> torch.optim.Optimizer:
+def optimizer_of(
+    network: AnchorNetwork | AttentionalNetwork | FirstStage, config: MapTrainingConfig
+) -> torch.optim.Optimizer:
     """Return Adam with a rate for the new layers and one for the backbone, which is frozen where that is 0."""
-    backbone = list(mapper.network.backbone.parameters())
-    new = [value for name, value in mapper.network.named_parameters() if not name.startswith("backbone.")]
+    backbone = list(network.backbone.parameters())
+    new = [value for name, value in network.named_parameters() if not name.startswith("backbone.")]
     groups: list[dict[str, Any]] = [{"params": new, "factor": 1.0}]
     if config.backbone_rate:
         groups.append({"params": backbone, "factor": config.backbone_rate / config.learning_rate})
     else:
-        mapper.network.backbone.requires_grad_(False)
+        network.backbone.requires_grad_(False)
     return torch.optim.Adam(groups, config.learning_rate)
 
 
-def losses_of(mapper: PixelMapper) -> Callable[[nn.Module, tuple[Tensor, Tensor, Tensor], torch.device], Tensor]:
-    """Return the loss: binary cross-entropy with clean labels, averaged over pixels, summed over images and levels."""
+def losses_of(mapper: PixelMapper, network: nn.Module, loaded: tuple[Tensor, ...], device: torch.device) -> Tensor:
+    """Return the loss: binary cross-entropy with clean labels, averaged over pixels, summed over images and levels.
 
-    def losses(network: nn.Module, loaded: tuple[Tensor, Tensor, Tensor], device: torch.device) -> Tensor:
-        pixels, labels, weights = (values.to(device).float() for values in loaded)
-        image = mapper.preprocess(pixels)
-        outputs = network(image) if mapper.metadata.kind == "attentional" else [network(image, weights / 255)]
-        total = pixels.new_zeros(())
-        for logits in outputs:
-            wanted = nn.functional.adaptive_avg_pool2d(labels, logits.shape[-1])
-            total = total + nn.functional.binary_cross_entropy_with_logits(logits, wanted) * len(pixels)
-        return total
+    network: that of the mapper, or several processes' wrapper of it. loaded: a batch of `PairReader`.
+    """
+    pixels, labels, weights = (values.to(device).float() for values in loaded)
+    image = mapper.preprocess(pixels)
+    levels = network(image) if mapper.metadata.kind == "attentional" else [network(image, weights / 255)]
+    return torch.stack([_cross_entropy(logits, labels) for logits in levels]).sum()
 
-    return losses
+
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    wanted = nn.functional.adaptive_avg_pool2d(labels, logits.shape[-1])
+    return nn.functional.binary_cross_entropy_with_logits(logits, wanted) * len(logits)
 
 
 @torch.no_grad()
@@ -123,10 +131,27 @@ def _course(
         save_every=config.save_every,
         batches=lambda epoch: shuffled_batches(numbers, config.batch, config.seed, epoch),
         load=lambda batches: load(training, batches, config.workers),
-        losses=losses_of(mapper),
+        losses=partial(losses_of, mapper),
         rate=lambda position: rate_at(config.schedule, config.learning_rate, position),
         examine=lambda network, device: examine(mapper, validation, config),  # noqa: ARG005
         summary=lambda row: "".join(f", {name} {row[name]:.3f}" for name in ("F", "MAE") if name in row),
+    )
+
+
+def _first_course(config: MapTrainingConfig, mapper: PixelMapper, reader: PairReader) -> Course:
+    """Return the first stage: the same samples and rates, a folder of its own for what is needed to go on."""
+
+    def losses(network: nn.Module, loaded: tuple[Tensor, ...], device: torch.device) -> Tensor:
+        pixels, labels = (values.to(device).float() for values in loaded[:2])
+        return _cross_entropy(network(mapper.preprocess(pixels)), labels)
+
+    return replace(
+        _course(config, mapper, reader, None),
+        name="first stage",
+        output=config.output / "first-stage",
+        seed=seed_of(config.seed, "first stage"),
+        epochs=config.first_stage_epochs,
+        losses=losses,
     )
 
 

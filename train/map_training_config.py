@@ -23,6 +23,7 @@ class MapTrainingConfig:
     of each side that a training crop keeps. vary_colors: change brightness, contrast and saturation (not in the papers).
     flip: part of the labels that a promoter's regions get wrong. priors: folders of maps by the images' names, which a
     promoter is validated on; prior_share: part of the training samples whose regions come from them (not in the paper).
+    first_stage_epochs: passes over the images in a promoter's first stage, see `first_stage`; the released code has 36.
     """
 
     kind: Kind
@@ -45,6 +46,7 @@ class MapTrainingConfig:
     flip: float = 0.05
     priors: tuple[Path, ...] = ()
     prior_share: float = 0.0
+    first_stage_epochs: int = 0
     seed: int = 0
     workers: int = 0
     threads: int | None = None
@@ -64,6 +66,8 @@ class MapTrainingConfig:
             raise UnseeError("crops must be above 0 and at most 1, the smallest not above the largest")
         if not 0 <= self.flip < 0.5 or not 0 <= self.prior_share <= 1:
             raise UnseeError("flip must be at least 0 and below 0.5, prior_share in 0..1")
+        if self.first_stage_epochs < 0 or (self.first_stage_epochs and self.kind != "promoter"):
+            raise UnseeError("first_stage_epochs must be at least 0; only a promoter has a first stage")
         if self.prior_share and not self.priors:
             raise UnseeError("a share of samples with prior maps needs folders of priors")
 
