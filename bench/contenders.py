@@ -76,21 +76,21 @@ def _method_maps(
 
 
 def _open_session(model: str, variant: Variant, device: str, workspace: Path) -> Session:
-    """Open a session; a checkpoint is exported where the backend needs a bundle."""
+    """Open a session; a checkpoint in another precision is exported anew where the backend needs a bundle."""
     backend, descent = variant.backend or "auto", variant.preset.descent
     if variant.precision != "fp32" and is_bundle(model):
         raise UnseeError(f"{model} is a bundle, which has a precision already: ablate precision on a checkpoint")
     if backend == "tensorrt":
         require("tensorrt", "tensorrt", "backend tensorrt")  # before anything is exported for it
-    if backend in BUNDLE_BACKENDS and not is_bundle(model):
+    if variant.precision == "fp32":
+        return open_session(model, descent, device, backend)
+    if backend in BUNDLE_BACKENDS:
         from ..export.exporting import write_network
         from ..train.models import load_classifier
 
         folder = Path(tempfile.mkdtemp(dir=workspace))
         bundle = write_network(load_classifier(model), folder, descent, precision=variant.precision)
         return open_bundle(bundle, descent, device, backend)
-    if variant.precision == "fp32":
-        return open_session(model, descent, device, backend)
     from ..export.torch_session import CompiledTorchSession, TorchSession
     from ..train.models import load_classifier
 

@@ -35,16 +35,23 @@ PLAIN_RATIO_GOAL = 3.0
 
 
 def bench_pipeline(
-    images: str, model: str, count: int = 32, rounds: int = 3, batch_size: int = 8, console: Console | None = None
+    images: str,
+    model: str,
+    count: int = 32,
+    rounds: int = 3,
+    batch_size: int = 8,
+    backend: str = "onnxruntime",
+    console: Console | None = None,
 ) -> dict[str, Any]:
     """Compare speeds, print a table and one JSON line, and return what the line says.
 
-    images: a source of at least `count` photographs. Speeds are in images a second, medians over rounds.
+    images: a source of at least `count` photographs. model: a checkpoint; backend: see `open_session`.
+    Speeds are in images a second, medians over rounds.
     """
     console = console or Console()
     members = list(islice(Sources((images,)).stream(), count))
     config = RunConfig(Sources((images,)), "", model, batch_size=batch_size, shards=Sharding(len(members)))
-    session = open_session(model, config.preset.descent, config.device, config.backend)
+    session = open_session(model, config.preset.descent, config.device, backend)
     measured = [_round(members, session, config) for _ in range(rounds + 1)][1:]  # the first warms up
     report = _report(measured, members, session, config)
     console.print(_table(report))

@@ -140,7 +140,8 @@ def open_session(
 ) -> Session:
     """Open a session on a bundle's directory, or on a checkpoint (see `load_classifier`).
 
-    backend: auto is ONNX Runtime for a bundle and eager PyTorch for a checkpoint; `Session.info` says what was chosen.
+    backend: auto is ONNX Runtime for a bundle and eager PyTorch for a checkpoint; `Session.info` says what was chosen. A
+    backend that runs bundles exports a checkpoint into the cache first (see `cached_bundle`).
     Raises `DeviceUnavailableError` where the device or backend asked for cannot be used: there is no silent fallback;
     `UnseeError` where a bundle's graph was exported with other constants than those of `config`.
     """
@@ -148,10 +149,12 @@ def open_session(
         raise DeviceUnavailableError(f"unknown backend {backend!r}: use one of {', '.join(BACKENDS)}")
     if is_bundle(model):
         return open_bundle(read_bundle(Path(model)), config, device, backend)
-    if backend in BUNDLE_BACKENDS:
-        raise UnseeError(f"{model} is not a bundle, which backend {backend} needs: unsee export {model} BUNDLE")
     if is_map_checkpoint(Path(model)):
         raise UnseeError(f"{model} holds no classifier: use --method attentional, or --promote for a promoter")
+    if backend in BUNDLE_BACKENDS:
+        from .cache import cached_bundle
+
+        return open_bundle(cached_bundle(model, config, weights), config, device, backend)
     require("torch", "train", "running a classifier checkpoint")
     from ..train.models import load_classifier
     from .torch_session import CompiledTorchSession, TorchSession

@@ -1,0 +1,56 @@
+"""Checkpoints on backends that run bundles: exported once, into the cache."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from unsee.export.cache import cached_bundle
+from unsee.export.config import DescentConfig
+from unsee.export.sessions import open_session
+
+CONFIG = DescentConfig(iterations=2)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """A cache directory of these tests' own, and the folder of bundles in it."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        yield folder / "unsee" / "bundles"
+
+
+def bundles(cache):
+    return sorted(path.name for path in cache.iterdir() if path.is_dir())
+
+
+def test_a_checkpoint_on_onnx_runtime_is_exported_once(tiny_model, cache):
+    images = np.random.default_rng(1).integers(0, 256, (2, 48, 48, 3), np.uint8)
+    with ThreadPoolExecutor(2) as pool:
+        sessions = list(pool.map(lambda _: open_session(str(tiny_model), CONFIG, "cpu", "onnxruntime"), range(2)))
+    (name,) = bundles(cache)
+    assert sessions[0].info.backend == "onnxruntime"
+    assert name.startswith(sessions[0].info.model_id)
+    expected = open_session(str(tiny_model), CONFIG, "cpu", "torch").descend(images, 1)
+    found = sessions[1].descend(images, 1)
+    np.testing.assert_array_equal(found.targets, expected.targets)
+    assert np.linalg.norm(found.delta - expected.delta) < 1e-3 * np.linalg.norm(expected.delta)
+
+
+def test_constants_of_the_graph_make_another_bundle_and_iterations_do_not(tiny_model, cache):
+    first = cached_bundle(str(tiny_model), CONFIG)
+    written = (first.directory / "bundle.json").stat().st_mtime_ns
+    assert cached_bundle(str(tiny_model), replace(CONFIG, iterations=9)).directory == first.directory
+    assert (first.directory / "bundle.json").stat().st_mtime_ns == written
+    other = cached_bundle(str(tiny_model), replace(CONFIG, gamma=3.0))
+    assert bundles(cache) == sorted([first.directory.name, other.directory.name])
+
+
+def test_a_damaged_bundle_in_the_cache_is_made_again(tiny_model, cache):
+    bundle = cached_bundle(str(tiny_model), CONFIG)
+    bundle.graph_path.write_bytes(b"")
+    assert cached_bundle(str(tiny_model), CONFIG).directory == bundle.directory
+    assert bundle.graph_path.stat().st_size > 0
+    assert len(bundles(cache)) == 2
