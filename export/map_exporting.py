@@ -37,6 +37,8 @@ def export_map_bundle(
     """
     for package in NEEDED:
         require(package, "export", "exporting a model")
+    import torch
+
     from .torch_map_session import TorchMapSession, load_with_iterations
 
     with drafted(directory) as draft:
@@ -45,7 +47,8 @@ def export_map_bundle(
         if loaded.metadata.kind == "promoter" and priors is None:
             priors = images[..., 0].astype(np.float32) / 255
         bundle = write_map_network(loaded, draft)
-        make_map_probe(TorchMapSession(loaded), images, priors).save(draft / PROBE_FILE)
+        eager, exact = TorchMapSession(loaded), TorchMapSession(loaded, dtype=torch.float64)
+        make_map_probe(eager, exact, images, priors).save(draft / PROBE_FILE)
         write_map_bundle(bundle)
         write_map_bundle(replace(bundle, parity=check_map_bundle(draft).to_json()))
     return read_map_bundle(directory)

@@ -16,13 +16,14 @@ from .torch_session import torch_device
 class TorchMapSession(MapSession):
     """Eager PyTorch on a CPU or a CUDA device.
 
-    On the CPU every image is computed by itself, on lanes of one thread each (see `TorchSession`).
+    On the CPU every image is computed by itself, on lanes of one thread each (see `TorchSession`). dtype: float32, or
+    float64 to measure the rounding of all others.
     """
 
-    def __init__(self, loaded: LoadedMapNetwork, device: str = "cpu") -> None:
-        self.device = torch_device(device)
+    def __init__(self, loaded: LoadedMapNetwork, device: str = "cpu", dtype: torch.dtype = torch.float32) -> None:
+        self.device, self.dtype = torch_device(device), dtype
         mapper = copy.deepcopy(loaded.mapper).eval().requires_grad_(False)  # `to` would change the caller's
-        self.mapper = mapper.to(self.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.mapper = mapper.to(self.device, dtype, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.lanes = None
         if self.device.type == "cpu":
             self.lanes = ThreadPoolExecutor(torch.get_num_threads(), "maps", lambda: torch.set_num_threads(1))
@@ -42,8 +43,8 @@ class TorchMapSession(MapSession):
 
     @torch.no_grad()
     def _run(self, tensors: Sequence[torch.Tensor]) -> np.ndarray:
-        moved = [tensor.to(self.device, memory_format=torch.channels_last) for tensor in tensors]
-        return self.mapper(*moved).contiguous().cpu().numpy()
+        moved = [tensor.to(self.device, self.dtype, memory_format=torch.channels_last) for tensor in tensors]
+        return self.mapper(*moved).float().contiguous().cpu().numpy()
 
 
 def load_with_iterations(directory: Path, iterations: int | None = None) -> LoadedMapNetwork:
