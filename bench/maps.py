@@ -1,7 +1,8 @@
 """`unsee bench maps`: papers C and D on one half of a data set of images and masks, tested on the other half.
 
-Trains a promoter and an attentional network, promotes maps that were made elsewhere and our own descent's, and scores
-maps before and after under C's protocol, the attentional network's under D's. The last line printed is JSON.
+Trains a promoter and an attentional network; promotes maps that were made elsewhere, those of our own descent (preset
+reference, which it was trained with) and of preset best (which it never saw); scores maps before and after under C's
+protocol, the attentional network's under D's. The last line printed is JSON.
 """
 
 import json
@@ -14,6 +15,7 @@ import typer
 from rich.console import Console
 
 from ..engine.config import PromotionConfig, RunConfig
+from ..engine.presets import PRESETS
 from ..engine.run import run
 from ..engine.sources import Sources
 from ..files import write_bytes
@@ -71,8 +73,9 @@ def compare_on_halves(folder: Path, halves: Halves, console: Console) -> dict[st
     for kind in KINDS:
         train_map_network(halves.training(kind, folder), console)
     _lay_out_test(folder / "test", halves)
+    run(_run_config(folder, folder / "best", model=halves.start, preset=PRESETS["best"]), console)
     scores = {
-        **{f"{path.name}{name}": scored for path in (*halves.priors, folder / "descent")
+        **{f"{path.name}{name}": scored for path in (*halves.priors, folder / "descent", folder / "best")
            for name, scored in _promoted_scores(folder, path).items()},
         "attentional": _attentional_scores(folder),
     }  # fmt: skip

@@ -40,14 +40,15 @@ def test_the_halves_share_no_image_and_all_maps_are_scored(tiny_model, tmp_path)
     assert figures["scores"] == again["scores"]
     assert list(figures["scores"]) == [
         "PRIOR", "PRIOR, promoted, T=1", "PRIOR, promoted, T=3",
-        "descent", "descent, promoted, T=1", "descent, promoted, T=3", "attentional",
+        "descent", "descent, promoted, T=1", "descent, promoted, T=3",
+        "best", "best, promoted, T=1", "best, promoted, T=3", "attentional",
     ]  # fmt: skip
     assert figures["scores"]["PRIOR"]["F (C)"] == 1  # stretched, these priors are the masks
     tested = {path.stem for path in (tmp_path / "out/test/images").iterdir()}
     trained = {item.key for item in _training_items(data)}
     assert tested | trained == {str(number) for number in range(6)}
     assert not tested & trained
-    assert len((tmp_path / "out/tables.md").read_text().splitlines()) == 9
+    assert len((tmp_path / "out/tables.md").read_text().splitlines()) == 12
 
 
 def _training_items(data: Path):
