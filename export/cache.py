@@ -2,17 +2,21 @@
 
 import fcntl
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, TypeVar
 
 from ..errors import UnseeError
 from ..files import digest_of
 from ..train.downloads import cache_directory
 from .bundle import GRAPH_CONSTANTS, Bundle, descent_to_json, read_bundle
 from .config import DescentConfig
+from .map_bundle import MapBundle, read_map_bundle
+
+Kept = TypeVar("Kept", Bundle, MapBundle)
 
 VERIFIED_ITERATIONS = 5
 """Of the descents that a new bundle is verified by: enough to show a wrong graph, and done within seconds."""
@@ -28,20 +32,42 @@ def cached_bundle(model: str, config: DescentConfig, weights: str | None = None,
     from ..train.models import fingerprint, load_classifier
 
     constants = {name: descent_to_json(config)[name] for name in GRAPH_CONSTANTS}
-    identity = digest_of({**constants, "unsee": version("unsee")})[:12]
+    name = f"{fingerprint(load_classifier(model, weights))}-{_identity(constants)}"
+    return _kept(name, cache, read_bundle, lambda directory: _exported(model, directory, config, weights))
+
+
+def cached_map_bundle(model: str, iterations: int | None = None, cache: Path | None = None) -> MapBundle:
+    """Return the bundle of a promoter's or an attentional network's checkpoint as `cached_bundle` does a classifier's.
+
+    iterations: passes T of a promoter, the checkpoint's own where None. Raises as `export_map_bundle` does.
+    """
+    from ..train.map_networks import fingerprint
+    from .map_exporting import export_map_bundle
+    from .torch_map_session import load_with_iterations
+
+    name = f"{fingerprint(load_with_iterations(Path(model), iterations))}-{_identity({})}"
+    return _kept(name, cache, read_map_bundle, lambda directory: export_map_bundle(model, directory, iterations))
+
+
+def _identity(constants: dict[str, Any]) -> str:
+    return digest_of({**constants, "unsee": version("unsee")})[:12]
+
+
+def _kept(name: str, cache: Path | None, read: Callable[[Path], Kept], export: Callable[[Path], Kept]) -> Kept:
+    """Return the bundle of a name in the cache, exported where it is not there or damaged."""
     folder = (cache or cache_directory()) / "bundles"
-    directory = folder / f"{fingerprint(load_classifier(model, weights))}-{identity}"
-    with _alone(folder / f"{directory.name}.lock"):
+    directory = folder / name
+    with _alone(folder / f"{name}.lock"):
         try:
-            return read_bundle(directory)
+            return read(directory)
         except UnseeError:  # not there, or damaged
-            return _exported(model, directory, config, weights)
+            shutil.rmtree(directory, ignore_errors=True)
+            return export(directory)
 
 
 def _exported(model: str, directory: Path, config: DescentConfig, weights: str | None) -> Bundle:
     from .exporting import export_bundle
 
-    shutil.rmtree(directory, ignore_errors=True)
     verified = replace(config, iterations=min(config.iterations, VERIFIED_ITERATIONS))
     return export_bundle(model, directory, verified, weights=weights)
 

@@ -74,8 +74,8 @@ class MapParity:
     def lines(self) -> list[str]:
         """Return the report for a person, a line each."""
         return [
-            f"maps: at most {255 * self.difference:.2g} levels of 255 from double precision "
-            f"({255 * self.eager_difference:.2g} by PyTorch in float32), {255 * self.mean_difference:.1g} on average, "
+            f"maps: at most {255 * self.difference:.3g} levels of 255 from double precision "
+            f"({255 * self.eager_difference:.3g} by PyTorch in float32), {255 * self.mean_difference:.1g} on average, "
             f"on {self.images} images",
             f"speed: {self.images_per_second:.2f} images/s with {self.backend} on {self.device}, "
             f"{self.eager_images_per_second:.2f} with eager PyTorch when exported",

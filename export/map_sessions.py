@@ -61,7 +61,8 @@ def open_map_session(
 ) -> MapSession:
     """Open a session on a checkpoint or a bundle of a promoter or an attentional network.
 
-    backend: auto is ONNX Runtime for a bundle and eager PyTorch for a checkpoint. iterations: passes T of a promoter, the
+    backend: auto is ONNX Runtime for a bundle and eager PyTorch for a checkpoint; one that runs bundles exports a
+    checkpoint into the cache first (see `cached_map_bundle`). iterations: passes T of a promoter, the
     checkpoint's own where None; a bundle has them in its graph. Raises `DeviceUnavailableError` where the device or
     backend asked for cannot be used: there is no silent fallback; `UnseeError` on any other model.
     """
@@ -76,10 +77,14 @@ def open_map_session(
         return open_map_bundle(bundle, device, backend)
     if not is_map_checkpoint(Path(model)):
         raise UnseeError(f"{model} is neither the checkpoint nor a bundle of a promoter or an attentional network")
-    if backend in (*BUNDLE_BACKENDS, "torch-compile"):
+    if backend == "torch-compile":
         raise UnseeError(
-            f"{model} is a checkpoint, which backend {backend} does not run: use torch, or export a bundle"
+            f"{model}: backend torch-compile runs descents only: use torch, or a backend that runs bundles"
         )
+    if backend in BUNDLE_BACKENDS:
+        from .cache import cached_map_bundle
+
+        return open_map_bundle(cached_map_bundle(model, iterations), device, backend)
     require("torch", "train", "running a checkpoint")
     from .torch_map_session import TorchMapSession
 

@@ -8,7 +8,10 @@ import pytest
 
 from unsee.export.cache import cached_bundle
 from unsee.export.config import DescentConfig
+from unsee.export.map_sessions import open_map_session
 from unsee.export.sessions import open_session
+from unsee.tests.export_models import images
+from unsee.tests.map_models import SIZE, map_checkpoint, random_priors
 
 CONFIG = DescentConfig(iterations=2)
 
@@ -54,3 +57,19 @@ def test_a_damaged_bundle_in_the_cache_is_made_again(tiny_model, cache):
     assert cached_bundle(str(tiny_model), CONFIG).directory == bundle.directory
     assert bundle.graph_path.stat().st_size > 0
     assert len(bundles(cache)) == 2
+
+
+def test_promoters_and_attentional_networks_are_exported_once_too(cache, tmp_path):
+    model = map_checkpoint(tmp_path / "promoter", "promoter")
+    before = bundles(cache) if cache.exists() else []
+    session = open_map_session(str(model), "cpu", "onnxruntime")
+    (name,) = set(bundles(cache)) - set(before)
+    assert session.info.backend == "onnxruntime" and name.startswith(session.info.model_id)
+    pixels, priors = images(2, SIZE), random_priors(2)
+    expected = open_map_session(str(model), "cpu", "torch")
+    np.testing.assert_allclose(session.maps(pixels, priors), expected.maps(pixels, priors), atol=1e-3)
+    written = (cache / name / "bundle.json").stat().st_mtime_ns
+    open_map_session(str(model), "cpu", "onnxruntime")
+    assert (cache / name / "bundle.json").stat().st_mtime_ns == written
+    more = open_map_session(str(model), "cpu", "onnxruntime", iterations=3)
+    assert len(bundles(cache)) == len(before) + 2 and more.info.model_id != session.info.model_id
