@@ -20,7 +20,12 @@ from .adjoints import decompositions
 from .config import DescentConfig
 from .descent import FROM_LOGITS, build_step
 from .operators import unsupported
-from .rewrites import gate_before_unpooling, split_convolutions
+from .rewrites import (
+    broadcast_instead_of_expanding,
+    gate_before_unpooling,
+    slice_before_transposing,
+    split_convolutions,
+)
 
 aten = torch.ops.aten
 
@@ -70,6 +75,8 @@ def trace(function: Callable[..., Any], inputs: tuple[Tensor, ...]) -> fx.GraphM
         graph = make_fx(graph, decomposition_table=decompositions())(*fakes)
     graph = fx.GraphModule(graph, fx_graph_cse(graph.graph))
     split_convolutions(graph.graph)
+    slice_before_transposing(graph.graph)
+    broadcast_instead_of_expanding(graph.graph)
     _fold_constants(graph)
     graph.graph.eliminate_dead_code()
     graph.recompile()

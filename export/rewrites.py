@@ -105,3 +105,51 @@ def split_convolutions(graph: fx.Graph) -> None:
             graph.erase_node(part)
         graph.erase_node(node)
     graph.lint()
+
+
+def slice_before_transposing(graph: fx.Graph) -> None:
+    """Slice channels while they are still the last axis, where max pools' adjoints leave them.
+
+    A slice behind the transposition would keep ONNX Runtime from laying out its result for a convolution in one go.
+    """
+    for node in _calls(graph, aten.permute.default):
+        image, order = node.args
+        slices = [user for user in node.users if user.target is aten.slice.Tensor and user.args[1] == 1]
+        if list(order) != [0, 3, 1, 2] or not slices or len(slices) < len(node.users):
+            continue
+        for part in slices:
+            with graph.inserting_before(part):
+                cut = graph.call_function(aten.slice.Tensor, (image, 3, *part.args[2:]))
+                cut.meta["val"] = part.meta["val"].permute(0, 2, 3, 1)
+                transposed = graph.call_function(aten.permute.default, (cut, order))
+            transposed.meta.update(part.meta)
+            part.replace_all_uses_with(transposed)
+            graph.erase_node(part)
+        graph.erase_node(node)
+    graph.lint()
+
+
+def broadcast_instead_of_expanding(graph: fx.Graph) -> None:
+    """Let products broadcast what an average pool's adjoint spreads over the pixels and then divides."""
+    for node in _calls(graph, aten.expand.default):
+        for division in [user for user in node.users if user.target is aten.div.Scalar]:
+            if not all(_is_product_of_full_size(user, division) for user in division.users):
+                continue
+            with graph.inserting_before(division):
+                small = graph.call_function(aten.div.Scalar, (node.args[0], division.args[1]))
+            small.meta["val"] = division.args[0].args[0].meta["val"]
+            division.replace_all_uses_with(small)
+            graph.erase_node(division)
+    graph.lint()
+
+
+def _is_product_of_full_size(node: Node, factor: Node) -> bool:
+    """Say whether a node multiplies `factor` with something as large."""
+    others = [argument for argument in node.args if argument is not factor]
+    shape = factor.meta["val"].shape
+    return (
+        node.target is aten.mul.Tensor
+        and len(others) == 1
+        and isinstance(others[0], fx.Node)
+        and others[0].meta["val"].shape == shape
+    )

@@ -69,3 +69,33 @@ def test_gradient_of_a_concatenation_is_not_sliced() -> None:
     torch.manual_seed(0)
     graph = traced(Squeezed(), torch.randn(5, 3, 8, 8))
     assert not list(graph.graph.find_nodes(op="call_function", target=torch.ops.aten.slice.Tensor))
+
+
+def test_channels_are_sliced_before_they_are_transposed() -> None:
+    """Behind a pool of concatenated branches without a gate: slices take the adjoint's last axis."""
+    torch.manual_seed(0)
+    network, image = Concatenated(None, nn.Identity()), torch.randn(5, 3, 13, 13)
+    graph = traced(network, image).graph
+    slices = graph.find_nodes(op="call_function", target=torch.ops.aten.slice.Tensor)
+    assert {node.args[2:] for node in slices if node.args[1] == 3} == {(0, 4), (4, 10)}
+    for node in graph.find_nodes(op="call_function", target=torch.ops.aten.permute.default):
+        if node.args[1] == [0, 3, 1, 2]:
+            assert not any(user.target is torch.ops.aten.slice.Tensor for user in node.users)
+
+
+def test_gradient_of_a_mean_is_broadcast() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+    graph = traced(network, torch.randn(5, 3, 9, 9))
+    assert not list(graph.graph.find_nodes(op="call_function", target=torch.ops.aten.expand.default))
+    pixels = torch.randn(3, 3, 9, 9).requires_grad_()
+    signal = torch.randn_like(network(pixels))
+    (expected,) = torch.autograd.grad(network(pixels), pixels, signal)
+    torch.testing.assert_close(graph(pixels.detach(), signal), expected)
+
+
+def test_gradient_of_a_bare_mean_stays_expanded() -> None:
+    network = nn.AdaptiveAvgPool2d(1)
+    graph = traced(network, torch.randn(5, 3, 4, 6))
+    signal = torch.randn(2, 3, 1, 1)
+    torch.testing.assert_close(graph(torch.zeros(2, 3, 4, 6), signal), (signal / 24).expand(2, 3, 4, 6))
