@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -96,23 +96,25 @@ def drafted(directory: Path) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def write_probe(path: Path, values: Mapping[str, Any]) -> None:
-    """Write arrays and numbers as .npz."""
-    with path.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **{name: np.asarray(value) for name, value in values.items()})
+class StoredProbe:
+    """Base of dataclasses of arrays and numbers that are kept in a bundle as .npz."""
 
+    def save(self, path: Path) -> None:
+        """Write the probe, without what is None."""
+        values = {name: np.asarray(value) for name, value in vars(self).items() if value is not None}
+        with path.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **values)
 
-@contextmanager
-def read_probe(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield what `write_probe` wrote, numbers as floats; nothing in the file can run code.
-
-    Raises `UnseeError` where the file, or what the block makes of it, is no probe.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            yield {name: arrays[name] if arrays[name].ndim else float(arrays[name]) for name in arrays.files}
-    except (OSError, ValueError, TypeError) as error:
-        raise UnseeError(f"{path}: not a probe ({error})") from None
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a probe, numbers as floats; nothing in the file can run code. Raises `UnseeError` where it is none."""
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return cls(
+                    **{name: arrays[name] if arrays[name].ndim else float(arrays[name]) for name in arrays.files}
+                )
+        except (OSError, ValueError, TypeError) as error:
+            raise UnseeError(f"{path}: not a probe ({error})") from None
 
 
 def _kind(value: dict[str, Any]) -> str:

@@ -2,13 +2,12 @@
 
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import VerificationError
-from .bundle_files import read_probe, write_probe
+from .bundle_files import StoredProbe
 from .map_sessions import MapSession
 from .parity import LARGEST_EXCESS
 
@@ -19,7 +18,7 @@ LARGEST_MEAN = 0.1 / 255
 
 
 @dataclass(frozen=True)
-class MapProbe:
+class MapProbe(StoredProbe):
     """Images and the maps that eager PyTorch made of them.
 
     images: uint8 [B,S,S,3]. maps: float32 [B,S,S] in 0..1, computed in double precision. eager_difference: how far a
@@ -31,16 +30,6 @@ class MapProbe:
     eager_difference: float
     images_per_second: float
     priors: np.ndarray | None = None
-
-    def save(self, path: Path) -> None:
-        """Write the probe as .npz."""
-        write_probe(path, {name: value for name, value in vars(self).items() if value is not None})
-
-    @classmethod
-    def load(cls, path: Path) -> "MapProbe":
-        """Read a probe; nothing in the file can run code."""
-        with read_probe(path) as values:
-            return cls(**values)
 
 
 @dataclass(frozen=True)

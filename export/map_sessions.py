@@ -81,11 +81,11 @@ def open_map_session(
         raise UnseeError(
             f"{model}: backend torch-compile runs descents only: use torch, or a backend that runs bundles"
         )
+    require("torch", "train", "running a checkpoint")
     if backend in BUNDLE_BACKENDS:
         from .cache import cached_map_bundle
 
         return open_map_bundle(cached_map_bundle(model, iterations), device, backend)
-    require("torch", "train", "running a checkpoint")
     from .torch_map_session import TorchMapSession
 
     return TorchMapSession.opened(Path(model), device, iterations)

@@ -3,13 +3,12 @@
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import UnseeError, VerificationError
-from .bundle_files import read_probe, write_probe
+from .bundle_files import StoredProbe
 from .config import DescentConfig
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ Opener = Callable[[DescentConfig], "SteppingSession"]
 
 
 @dataclass(frozen=True)
-class Probe:
+class Probe(StoredProbe):
     """Images and what eager PyTorch made of them.
 
     images: uint8 [B,S,S,3]. halfway: float32 [B,3,S,S], the images after half of the iterations. updates: float32
@@ -47,16 +46,6 @@ class Probe:
     gradient_error: float
     repeatability: float
     images_per_second: float
-
-    def save(self, path: Path) -> None:
-        """Write the probe as .npz."""
-        write_probe(path, vars(self))
-
-    @classmethod
-    def load(cls, path: Path) -> "Probe":
-        """Read a probe; nothing in the file can run code."""
-        with read_probe(path) as values:
-            return cls(**values)
 
 
 @dataclass(frozen=True)

@@ -151,11 +151,11 @@ def open_session(
         return open_bundle(read_bundle(Path(model)), config, device, backend)
     if is_map_checkpoint(Path(model)):
         raise UnseeError(f"{model} holds no classifier: use --method attentional, or --promote for a promoter")
+    require("torch", "train", "running a classifier checkpoint")
     if backend in BUNDLE_BACKENDS:
         from .cache import cached_bundle
 
         return open_bundle(cached_bundle(model, config, weights), config, device, backend)
-    require("torch", "train", "running a classifier checkpoint")
     from ..train.models import load_classifier
     from .torch_session import CompiledTorchSession, TorchSession
 

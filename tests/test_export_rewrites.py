@@ -27,6 +27,13 @@ def traced(network: nn.Module, image: Tensor) -> fx.GraphModule:
     return trace(lambda pixels, signal: torch.func.vjp(network, pixels)[1](signal)[0], (image, network(image)))
 
 
+def assert_gradient_is_autograds(graph: fx.GraphModule, network: nn.Module, pixels: Tensor) -> None:
+    """Compare on another batch size than the traced one."""
+    signal = torch.randn_like(network(pixels))
+    (expected,) = torch.autograd.grad(network(pixels.requires_grad_()), pixels, signal)
+    torch.testing.assert_close(graph(pixels.detach(), signal), expected)
+
+
 def sizes_of_gates(graph: fx.GraphModule) -> set[int]:
     """Widths of what is compared with zero."""
     gates = graph.graph.find_nodes(op="call_function", target=torch.ops.aten.gt.Scalar)
@@ -39,10 +46,7 @@ def test_gates_move_to_the_pooled_size(slope: float | None) -> None:
     network, image = Concatenated(slope), torch.randn(5, 3, 13, 13)
     graph = traced(network, image)
     assert sizes_of_gates(graph) == {6}
-    pixels = torch.randn(3, 3, 13, 13).requires_grad_()
-    signal = torch.randn_like(network(pixels))
-    (expected,) = torch.autograd.grad(network(pixels), pixels, signal)
-    torch.testing.assert_close(graph(pixels.detach(), signal), expected)
+    assert_gradient_is_autograds(graph, network, torch.randn(3, 3, 13, 13))
 
 
 def test_gates_stay_where_one_branch_has_none() -> None:
@@ -50,10 +54,7 @@ def test_gates_stay_where_one_branch_has_none() -> None:
     network, image = Concatenated(None, nn.Identity()), torch.randn(5, 3, 13, 13)
     graph = traced(network, image)
     assert sizes_of_gates(graph) == {13}
-    pixels = torch.randn(2, 3, 13, 13).requires_grad_()
-    signal = torch.randn_like(network(pixels))
-    (expected,) = torch.autograd.grad(network(pixels), pixels, signal)
-    torch.testing.assert_close(graph(pixels.detach(), signal), expected)
+    assert_gradient_is_autograds(graph, network, torch.randn(2, 3, 13, 13))
 
 
 def test_gradient_of_a_concatenation_is_not_sliced() -> None:
@@ -88,10 +89,7 @@ def test_gradient_of_a_mean_is_broadcast() -> None:
     network = nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
     graph = traced(network, torch.randn(5, 3, 9, 9))
     assert not list(graph.graph.find_nodes(op="call_function", target=torch.ops.aten.expand.default))
-    pixels = torch.randn(3, 3, 9, 9).requires_grad_()
-    signal = torch.randn_like(network(pixels))
-    (expected,) = torch.autograd.grad(network(pixels), pixels, signal)
-    torch.testing.assert_close(graph(pixels.detach(), signal), expected)
+    assert_gradient_is_autograds(graph, network, torch.randn(3, 3, 9, 9))
 
 
 def test_gradient_of_a_bare_mean_stays_expanded() -> None:
