@@ -1,4 +1,4 @@
-"""Command-line options made from configuration records, so that every constant has one and none is written twice."""
+"""`--preset` and an option for every constant of a preset, made from the records that hold them."""
 
 import inspect
 from collections.abc import Callable
@@ -11,6 +11,7 @@ import typer
 from .engine.presets import METHOD_PRESETS, PRESETS, PostConfig, Preset, preset
 from .export.bundle_files import is_bundle
 from .export.config import DescentConfig
+from .signatures import parameters_but, set_signature
 
 Record = TypeVar("Record", DescentConfig, PostConfig)
 
@@ -28,16 +29,9 @@ def with_preset(command: Callable[..., None]) -> Callable[..., None]:
         overrides = [{item.name: options.pop(item.name) for item in fields(record)} for record in records]
         command(*args, preset=overridden(base, *overrides), **options)
 
-    own = [item for name, item in inspect.signature(command, eval_str=True).parameters.items() if name != "preset"]
     made = [_preset_option(), *(option for record in records for option in _options(record))]
-    set_signature(parsed, own + made)
+    set_signature(parsed, [*parameters_but(command, "preset"), *made])
     return parsed
-
-
-def set_signature(command: Callable[..., None], parameters: list[inspect.Parameter]) -> None:
-    """Make a function look as if it had these parameters, which is where the command line finds its options."""
-    command.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
-    command.__annotations__ = {item.name: item.annotation for item in parameters}
 
 
 def overridden(base: Preset, descent: dict[str, Any], post: dict[str, Any]) -> Preset:

@@ -1,17 +1,14 @@
 """The options that every command which runs the engine has: one record, so that none is written twice."""
 
-import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from functools import wraps
-from typing import Annotated, Any, get_type_hints
+from dataclasses import dataclass, replace
+from typing import Annotated
 
 import typer
 
 from .engine.config import Distributor, OnError, OutputFormat, Refine, RunConfig, Segment, SegmentConfig
 from .engine.sharding import OutputNames, Sharding
 from .engine.sources import InputFormat, Sources
-from .options import set_signature
+from .signatures import with_record
 from .threads import cores
 
 
@@ -89,19 +86,5 @@ class RunOptions:
         return [code for code in self.retry_errors.split(",") if code not in ("", "all")]
 
 
-def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Replace a command's `options: RunOptions` by an option for each of its fields."""
-
-    @wraps(command)
-    def parsed(*args: Any, **given: Any) -> None:
-        options = RunOptions(**{item.name: given.pop(item.name) for item in fields(RunOptions)})
-        command(*args, options=options, **given)
-
-    own = [item for name, item in inspect.signature(command, eval_str=True).parameters.items() if name != "options"]
-    hints = get_type_hints(RunOptions, include_extras=True)
-    made = [
-        inspect.Parameter(item.name, inspect.Parameter.KEYWORD_ONLY, default=item.default, annotation=hints[item.name])
-        for item in fields(RunOptions)
-    ]
-    set_signature(parsed, [*own, *made])
-    return parsed
+with_run_options = with_record("options", RunOptions)
+"""Replaces a command's `options: RunOptions` by an option for each of its fields."""

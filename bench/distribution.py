@@ -1,7 +1,8 @@
 """`unsee bench distribution`: the same run in one process, over one Ray actor and over two, a core each, round by round.
 
-Speeds are over the time from the first shard's start to the last one's end: opening models and starting Ray is left out.
-The last line printed is JSON.
+A way is confined to as many cores as it has actors, all its threads and Ray's own processes included: left free, a lone
+actor would decode and post-process on the second core. Speeds are over the time from the first shard's start to the
+last one's end: opening models and starting Ray is left out. The last line printed is JSON.
 """
 
 import json
@@ -9,6 +10,8 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
@@ -19,9 +22,24 @@ from rich.console import Console
 from ..engine.plan import read_plan
 from ..engine.shard import read_stats
 from ..engine.sources import Sources
+from ..errors import UnseeError
+from ..threads import cores
 from .machine import machine
 
-WAYS = {"local": [], "ray_1": ["--distributor", "ray"], "ray_2": ["--distributor", "ray", "--processes", "2"]}
+
+@dataclass(frozen=True)
+class Way:
+    """Options of a run, and the cores that it is confined to."""
+
+    options: tuple[str, ...]
+    cores: int
+
+
+WAYS = {
+    "local": Way((), 1),
+    "ray_1": Way(("--distributor", "ray"), 1),
+    "ray_2": Way(("--distributor", "ray", "--processes", "2"), 2),
+}
 TWO_ACTORS_GOAL = 1.85
 OVERHEAD_GOAL = 0.05
 
@@ -37,9 +55,12 @@ def bench_distribution(
 ) -> dict[str, Any]:
     """Compare images a second, print one JSON line and return what it says.
 
-    images: a source of photographs, taken again and again until there are `shards` times `samples`.
+    images: a source of photographs, taken again and again until there are `shards` times `samples`. Raises `UnseeError`
+    where the process may not use two cores.
     """
     console = console or Console()
+    if cores() < 2:
+        raise UnseeError("two actors of a core each need two cores")
     paths = [str(Path(member.path).resolve()) for member in Sources((images,)).stream()]
     wanted = list(islice(cycle(paths), shards * samples))
     speeds: dict[str, list[float]] = {way: [] for way in WAYS}
@@ -47,9 +68,9 @@ def bench_distribution(
         listing = Path(name) / "images.txt"
         listing.write_text("\n".join(wanted))
         for number in range(rounds):
-            for way, options in WAYS.items():
+            for way, setting in WAYS.items():
                 folder = Path(name) / f"{way}-{number}"
-                _run(listing, folder, model, samples, iterations, options)
+                _run(listing, folder, model, samples, iterations, setting)
                 speeds[way].append(_speed(folder))
                 console.print(f"round {number + 1}, {way}: {speeds[way][-1]:.1f} images/s")
     report = _report(speeds, shards, samples, iterations)
@@ -57,11 +78,18 @@ def bench_distribution(
     return report
 
 
-def _run(listing: Path, folder: Path, model: str, samples: int, iterations: int, options: list[str]) -> None:
+def _run(listing: Path, folder: Path, model: str, samples: int, iterations: int, way: Way) -> None:
     command = [sys.executable, "-m", "unsee", "run", str(listing), "--output-folder", str(folder), "--model", model]
     command += ["--number-sample-per-shard", str(samples), "--iterations", str(iterations), "--output-names", "key"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run([*command, *options, "--workers", "1"], check=True, capture_output=True, env=environment)
+    confine = partial(os.sched_setaffinity, 0, sorted(os.sched_getaffinity(0))[: way.cores])
+    subprocess.run(
+        [*command, *way.options, "--workers", "1"],
+        check=True,
+        capture_output=True,
+        env=environment,
+        preexec_fn=confine,
+    )
 
 
 def _speed(folder: Path) -> float:

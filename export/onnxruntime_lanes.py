@@ -40,6 +40,10 @@ class Lanes:
         """How many parts of a batch run at once."""
         return 1 if self.device.is_cuda else max(1, self.threads // self.lane_threads)
 
+    def pieces(self, images: int) -> int:
+        """Return into how many pieces a lane cuts its images: on the CPU it runs one at a time."""
+        return 1 if self.device.is_cuda else images
+
     def start(self, lane: Callable[[Any], Any]) -> None:
         """Open the graph; lane: makes what runs a part of a batch with the runtime's session."""
         self.lane = lane

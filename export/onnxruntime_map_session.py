@@ -37,7 +37,7 @@ class OnnxRuntimeMapSession(MapSession):
         return np.concatenate(maps)[:count]
 
     def _run(self, lane: "_Lane", inputs: Inputs, places: np.ndarray) -> np.ndarray:
-        pieces = [places] if self.lanes.device.is_cuda else np.split(places, len(places))
+        pieces = np.split(places, self.lanes.pieces(len(places)))
         return np.concatenate([lane.run({name: value[piece] for name, value in inputs.items()}) for piece in pieces])
 
 

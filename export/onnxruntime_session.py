@@ -44,8 +44,7 @@ class OnnxRuntimeSession(SteppingSession):
         return State.joined(ends).first(count)
 
     def _run(self, lane: "_Lane", part: State, steps: list[tuple[int, float]]) -> State:
-        pieces = [part] if self.lanes.device.is_cuda else part.split(len(part.image))
-        return State.joined([lane.run(piece, steps) for piece in pieces])
+        return State.joined([lane.run(piece, steps) for piece in part.split(self.lanes.pieces(len(part.image)))])
 
     def _lane(self, session: Any) -> "_Lane":
         return _Lane(self.lanes, session, self.info.input_size, len(self.info.labels))

@@ -17,7 +17,7 @@ from unsee.engine.presets import PRESETS
 from unsee.engine.sources import Sources
 from unsee.errors import UnseeError
 from unsee.export.sessions import open_session
-from unsee.train import loop
+from unsee.tests.killing import at_save, killed_after_saving
 from unsee.train.checkpoints import load_checkpoint
 from unsee.train.classifier_config import ClassifierConfig
 from unsee.train.classifiers import examine, optimizer_of, start_of, train_classifier
@@ -127,26 +127,12 @@ def test_learning_rate_schedules():
     np.testing.assert_allclose([rate_at("cosine", 0.01, at) for at in (0, 0.5, 1)], [0.01, 0.005, 0], atol=1e-12)
 
 
-class Killed(Exception):
-    """Stands for a kill."""
-
-
 @pytest.mark.parametrize("saves", [1, 2, 3])
-def test_killed_and_resumed_training_gives_the_same_bits(config, tmp_path, monkeypatch, saves):
+def test_killed_and_resumed_training_gives_the_same_bits(config, tmp_path, saves):
     undisturbed = weights_of(train_classifier(replace(config, output=tmp_path / "undisturbed")))
-    left, original = [saves], loop.save_state
-
-    def save_then_die(path, state):
-        original(path, state)
-        left[0] -= 1
-        if left[0] == 0:
-            raise Killed
-
-    monkeypatch.setattr(loop, "save_state", save_then_die)
-    with pytest.raises(Killed):
+    with killed_after_saving(at_save(saves)):
         train_classifier(config)
     assert not (config.output / "model.json").exists()
-    monkeypatch.setattr(loop, "save_state", original)
     assert_same(weights_of(train_classifier(config)), undisturbed)
     finished = weights_of(train_classifier(config))  # nothing is left to do
     assert_same(finished, undisturbed)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from unsee.bench.metrics import score_pair
 from unsee.bench.protocols import find_protocol
 from unsee.errors import UnseeError
-from unsee.train import loop
+from unsee.tests.killing import at_save, killed_after_saving
 from unsee.train.backbones import Backbone
 from unsee.train.catalogue import open_dataset
 from unsee.train.commands import app
@@ -173,48 +173,25 @@ def test_it_starts_from_a_classifiers_convolutions(promoter_config, tiny_model):
         start_of(replace(promoter_config, start="random:resnet18"))
 
 
-class Killed(Exception):
-    """Stands for a kill."""
-
-
 @pytest.mark.parametrize("saves", [1, 3])
-def test_killed_and_resumed_training_gives_the_same_bits(config, tmp_path, monkeypatch, saves):
+def test_killed_and_resumed_training_gives_the_same_bits(config, tmp_path, saves):
     undisturbed = weights_of(train_map_network(replace(config, output=tmp_path / "undisturbed")))
-    left, original = [saves], loop.save_state
-
-    def save_then_die(path, state):
-        original(path, state)
-        left[0] -= 1
-        if left[0] == 0:
-            raise Killed
-
-    monkeypatch.setattr(loop, "save_state", save_then_die)
-    with pytest.raises(Killed):
+    with killed_after_saving(at_save(saves)):
         train_map_network(config)
     assert not (config.output / "model.json").exists()
-    monkeypatch.setattr(loop, "save_state", original)
     assert_same(weights_of(train_map_network(config)), undisturbed)
     with pytest.raises(UnseeError, match="other settings"):
         train_map_network(replace(config, flip=0.1))
 
 
-def test_the_first_stage_trains_the_backbone_and_resumes(promoter_config, tmp_path, monkeypatch):
+def test_the_first_stage_trains_the_backbone_and_resumes(promoter_config, tmp_path):
     config = replace(promoter_config, epochs=1, first_stage_epochs=2, batch=5, learning_rate=0.01)
     undisturbed = weights_of(train_map_network(replace(config, output=tmp_path / "undisturbed")))
     without = weights_of(train_map_network(replace(config, output=tmp_path / "without", first_stage_epochs=0)))
     name = "backbone.features.0.conv.weight"
     assert abs(undisturbed[name] - without[name]).max() > 1e-4
-    original = loop.save_state
-
-    def save_then_die(path, state):
-        original(path, state)
-        if path.parent.name == "first-stage" and state["epoch"] == 1:
-            raise Killed
-
-    monkeypatch.setattr(loop, "save_state", save_then_die)
-    with pytest.raises(Killed):
+    with killed_after_saving(lambda path, state: path.parent.name == "first-stage" and state["epoch"] == 1):
         train_map_network(config)
-    monkeypatch.setattr(loop, "save_state", original)
     assert_same(weights_of(train_map_network(config)), undisturbed)
 
 
