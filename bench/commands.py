@@ -14,12 +14,16 @@ from .resize import ResizeRule
 
 app = typer.Typer(help="Measure speed against peers; the last line printed is JSON.", no_args_is_help=True)
 Rounds = Annotated[int, typer.Option(min=1, help="rounds; ratios are medians over them")]
+BatchSize = Annotated[int, typer.Option(min=1, help="images in a batch")]
+Network = Annotated[str, typer.Option("--model", "-m", help="checkpoint, or a network with random weights")]
+Threads = Annotated[int | None, typer.Option(min=1, help="of the CPU, for every session [default: all]")]
+MeasuredDevice = Annotated[str, typer.Option(help="cpu or cuda")]
 
 
 @app.command()
 def kernels(
     images: Annotated[str | None, typer.Option(help="folder of photographs [default: scikit-image's]")] = None,
-    batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    batch_size: BatchSize = 32,
     size: Annotated[int, typer.Option(min=8, help="side of the grid in pixels")] = 224,
     rounds: Rounds = 5,
 ) -> None:
@@ -34,7 +38,7 @@ def pipeline(
     images: Annotated[str, typer.Option(help="folder of photographs")],
     model: Annotated[str, typer.Option("--model", "-m")] = DEFAULT_NAME,
     count: Annotated[int, typer.Option(min=1, help="photographs a round")] = 32,
-    batch_size: Annotated[int, typer.Option(min=1)] = 8,
+    batch_size: BatchSize = 8,
     backend: Annotated[str, typer.Option(help="as of unsee run")] = "onnxruntime",
     rounds: Rounds = 3,
 ) -> None:
@@ -118,7 +122,7 @@ def quality(
     peers: Annotated[str | None, typer.Option(help="what users would pick instead, with commas, or all")] = None,
     protocol: Annotated[str, typer.Option(help="pysod, cheng or lps")] = "cheng",
     limit: Annotated[int | None, typer.Option(min=1, help="photographs [default: all]")] = None,
-    batch_size: Annotated[int, typer.Option(min=1)] = 8,
+    batch_size: BatchSize = 8,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")] = "auto",
     backend: Annotated[str, typer.Option(help="auto or the name of a runtime")] = "auto",
     output: Annotated[Path | None, typer.Option(help="folder for JSON, Markdown and parquet")] = None,
@@ -149,14 +153,12 @@ def quality(
 
 @app.command()
 def descent(
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="checkpoint, or a network with random weights")
-    ] = DEFAULT_NAME,
-    batch_size: Annotated[int, typer.Option(min=1)] = 8,
+    model: Network = DEFAULT_NAME,
+    batch_size: BatchSize = 8,
     iterations: Annotated[int, typer.Option(min=1, help="of a timed call")] = 3,
     rounds: Rounds = 7,
-    threads: Annotated[int | None, typer.Option(min=1, help="of the CPU, for every session [default: all]")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    threads: Threads = None,
+    device: MeasuredDevice = "cpu",
     compiled: Annotated[bool, typer.Option(help="take part with PyTorch's compiler: minutes of warm-up")] = True,
 ) -> None:
     """Every session against a plain autograd loop, with its shares of the measured ceilings, and where its time must go."""
@@ -167,12 +169,10 @@ def descent(
 
 @app.command()
 def roofline(
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="checkpoint, or a network with random weights")
-    ] = DEFAULT_NAME,
-    batch_size: Annotated[int, typer.Option(min=1)] = 8,
-    threads: Annotated[int | None, typer.Option(min=1, help="of the CPU [default: all]")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    model: Network = DEFAULT_NAME,
+    batch_size: BatchSize = 8,
+    threads: Threads = None,
+    device: MeasuredDevice = "cpu",
 ) -> None:
     """Measured ceilings, and operations and bytes of an iteration by operator; times no session."""
     from .descenders import prepare
