@@ -153,15 +153,20 @@ class RunConfig:
         return self.method in MODEL_METHODS or self.promotion is not None
 
     def identity(self, model_id: str, backend: str, device: str) -> dict[str, Any]:
-        """Return, as JSON, everything that decides the bytes of the output: a resumed run must agree in all of it."""
+        """Return, as JSON, everything that decides the bytes of the output: a resumed run must agree in all of it.
+
+        On a CPU all sessions but compiled PyTorch run an image at a time, so that the size of a batch decides nothing.
+        """
+        kind = device.split(":")[0]
+        image_by_image = kind == "cpu" and backend != "torch-compile"
         return {
             "model": model_id,
             "backend": backend,
-            "device": device.split(":")[0],
+            "device": kind,
             "method": self.method,
             **asdict(self.preset),
             "segmentation": asdict(self.segmentation),
-            "batch_size": self.batch_size or "auto",
+            "batch_size": "any" if image_by_image else self.batch_size or "auto",
             "samples_per_shard": self.shards.samples,
             "output_names": self.shards.output_names,
             "output_format": self.output_format,

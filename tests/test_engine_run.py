@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from unsee.engine.config import RunConfig
+from unsee.engine.sources import Sources
 from unsee.errors import ExitCode
 from unsee.tests.corpus import contents
 
@@ -77,6 +79,22 @@ def test_batch_size_changes_nothing(finished, tiny_model, photographs, tmp_path)
     for row in rows_of(finished):
         map_path = f"{row['output']}.png"
         assert (tmp_path / map_path).read_bytes() == (finished / map_path).read_bytes()
+
+
+def test_a_run_goes_on_with_another_batch_size(finished, tiny_model, photographs):
+    message = unsee(
+        "run", photographs, "--output-folder", finished, "--model", tiny_model, *FAST[:4], "--batch-size", 1
+    )
+    assert "3 of 3 shards are done" in message
+
+
+@pytest.mark.parametrize(
+    ("backend", "device", "decides"),
+    [("torch", "cpu", False), ("onnxruntime", "cpu", False), ("torch-compile", "cpu", True), ("torch", "cuda:0", True)],
+)
+def test_batch_size_decides_only_where_a_batch_runs_as_one(backend, device, decides):
+    two, three = (RunConfig(Sources(("images",)), "", "m", batch_size=size) for size in (2, 3))
+    assert (two.identity("m", backend, device) != three.identity("m", backend, device)) == decides
 
 
 def written(folder):
