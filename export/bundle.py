@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import UnseeError
 from ..train.metadata import InputSpec, Label, read_labels
-from .bundle_files import DESCENT, PROBE_FILE, read_description, write_description
+from .bundle_files import DESCENT, PROBE_FILE, GraphBundle, from_description, read_description, write_description
 from .config import DescentConfig
 
 STEP_FILE = "step.onnx"
@@ -18,50 +18,32 @@ GRAPH_CONSTANTS = ("cost", "gamma", "gradient", "gradient_floor", "clip")
 """What of a `DescentConfig` is written into the graph; the rest are inputs of the loop."""
 
 
-@dataclass(frozen=True)
-class Bundle:
-    """A bundle that has been read and checked.
+@dataclass(frozen=True, kw_only=True)
+class Bundle(GraphBundle):
+    """A bundle of a classifier's descent step.
 
-    model_id: as of the checkpoint it was made from. descent: the constants in its graph, and defaults of the loop.
-    preset: the whole preset it was exported with, as JSON; the loop and the post-processing are its default.
-    precision: that of the network's layers. opset, tensors: version of ONNX's operators, and name, type and shape of
-    every input and output. versions: of the tools that made it. parity: the report of the export (see `parity`).
+    descent: the constants in its graph, and defaults of the loop. preset: the whole preset it was exported with, as JSON;
+    the loop and the post-processing are its default. parity: see `parity`.
     """
 
-    directory: Path
-    model_id: str
+    graph_file = STEP_FILE
     network: str
     input: InputSpec
     labels: tuple[Label, ...]
     descent: DescentConfig
     preset: dict[str, Any] = field(default_factory=dict)
-    precision: str = "fp32"
-    opset: int = 0
-    tensors: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    versions: dict[str, str] = field(default_factory=dict)
-    parity: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def graph_path(self) -> Path:
-        """The ONNX file."""
-        return self.directory / STEP_FILE
 
 
 def write_bundle(bundle: Bundle) -> None:
     """Write bundle.json (see `write_description`)."""
     description = {
         "kind": DESCENT,
-        "model_id": bundle.model_id,
+        **bundle.described(),
         "network": bundle.network,
         "input": asdict(bundle.input),
         "classes": len(bundle.labels),
         "descent": descent_to_json(bundle.descent),
         "preset": bundle.preset,
-        "precision": bundle.precision,
-        "opset": bundle.opset,
-        "tensors": bundle.tensors,
-        "versions": bundle.versions,
-        "parity": bundle.parity,
     }
     write_description(bundle.directory, description, FILES)
 
@@ -71,17 +53,12 @@ def read_bundle(directory: Path) -> Bundle:
     with read_description(directory, (DESCENT,), FILES) as value:
         return Bundle(
             directory=directory,
-            model_id=str(value["model_id"]),
+            **from_description(value),
             network=str(value["network"]),
             input=InputSpec.from_json(value["input"]),
             labels=read_labels(directory / LABELS_FILE, int(value["classes"])),
             descent=descent_from_json(value["descent"]),
             preset=dict(value["preset"]),
-            precision=str(value["precision"]),
-            opset=int(value["opset"]),
-            tensors=dict(value["tensors"]),
-            versions=dict(value["versions"]),
-            parity=dict(value["parity"]),
         )
 
 

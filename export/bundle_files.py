@@ -4,8 +4,9 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -19,23 +20,46 @@ DESCENT = "descent"
 """The kind of a bundle that holds a classifier's descent step; descriptions without a kind are of this one."""
 
 
-class GraphBundle(Protocol):
-    """What sessions and plans need to know of a bundle, whatever its graph computes."""
+@dataclass(frozen=True, kw_only=True)
+class GraphBundle:
+    """What a bundle that has been read and checked holds, whatever its graph computes.
 
-    @property
-    def directory(self) -> Path:
-        """Where the bundle is."""
-        ...
+    model_id: as of the checkpoint it was made from. precision: that of the network's layers. opset, tensors: version of
+    ONNX's operators, and name, type and shape of every input and output. versions: of the tools that made it. parity: the
+    report of the export.
+    """
+
+    graph_file: ClassVar[str]
+    directory: Path
+    model_id: str
+    precision: str = "fp32"
+    opset: int = 0
+    tensors: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    parity: dict[str, Any] = field(default_factory=dict)
 
     @property
     def graph_path(self) -> Path:
         """The ONNX file."""
-        ...
+        return self.directory / self.graph_file
 
-    @property
-    def precision(self) -> str:
-        """What the network's layers compute in."""
-        ...
+    def described(self) -> dict[str, Any]:
+        """Return, as JSON, what the descriptions of all bundles have in common."""
+        return {
+            name: getattr(self, name) for name in ("model_id", "precision", "opset", "tensors", "versions", "parity")
+        }
+
+
+def from_description(value: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields that `GraphBundle.described` wrote."""
+    return {
+        "model_id": str(value["model_id"]),
+        "precision": str(value["precision"]),
+        "opset": int(value["opset"]),
+        "tensors": dict(value["tensors"]),
+        "versions": dict(value["versions"]),
+        "parity": dict(value["parity"]),
+    }
 
 
 def is_bundle(model: str | Path) -> bool:

@@ -20,7 +20,10 @@ from unsee.train.metadata import InputSpec, numbered_labels
 @pytest.fixture
 def bundle(tmp_path: Path) -> Bundle:
     (tmp_path / "step.onnx").write_bytes(b"step")
-    return Bundle(tmp_path, "net-0", "net", InputSpec(), numbered_labels(3), DescentConfig())
+    return Bundle(
+        directory=tmp_path, model_id="net-0", network="net", input=InputSpec(), labels=numbered_labels(3),
+        descent=DescentConfig(),
+    )  # fmt: skip
 
 
 def test_plan_is_found_again_by_its_key_only(bundle: Bundle) -> None:
