@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from unsee.engine.decoding import DecodingConfig, decode
 from unsee.engine.postprocess import finish
 from unsee.engine.presets import PRESETS
 from unsee.export.sessions import open_session
+from unsee.threads import cores
 
 REFERENCE = PRESETS["reference"]
 COUNT = 40
@@ -30,8 +32,18 @@ def max_f(maps, masks):
     return (1.3 * p * r / np.maximum(0.3 * p + r, 1e-12)).max()
 
 
+@pytest.fixture
+def a_lane_for_each_core():
+    """Descend on several images at once, which changes no bit of theirs."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(cores())
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.usefixtures("a_lane_for_each_core")
 def test_default_preset_reaches_0_60_and_beats_gradient_and_no_clamp(shared, squeezenet):
     paths = sorted((shared / "data/ecssd-dev/images").glob("*.jpg"))[::6][:COUNT]
     masks = [
