@@ -55,7 +55,7 @@ def _gates(unpooled: Node) -> list[Node]:
     found: list[Node] = []
     for user in unpooled.users:
         whole = user.target in GATES
-        if not whole and (user.target is not aten.slice.Tensor or user.args[1] != 1):
+        if not whole and not _is_channel_slice(user):
             return []
         gates, activation = ([user], image) if whole else (list(user.users), parts.get(user.args[2]))
         if not gates or any(not _is_gate_of(gate, activation) for gate in gates):
@@ -85,6 +85,23 @@ def _is_gate_of(gate: Node, activation: Node | None) -> bool:
     return saved is activation or saved is activation.args[0]
 
 
+def _channel_slices(node: Node) -> list[Node]:
+    """Return the slices of a node's channels; none where something else uses the node too."""
+    users = list(node.users)
+    return users if all(_is_channel_slice(user) for user in users) else []
+
+
+def _is_channel_slice(node: Node) -> bool:
+    return node.target is aten.slice.Tensor and node.args[1] == 1
+
+
+def _replace(graph: fx.Graph, old: Node, new: Node) -> None:
+    """Let a node that has the same value take the place of another."""
+    new.meta.update(old.meta)
+    old.replace_all_uses_with(new)
+    graph.erase_node(old)
+
+
 def split_convolutions(graph: fx.Graph) -> None:
     """Turn slices of a convolution's channels into convolutions with a part of its kernel.
 
@@ -92,17 +109,15 @@ def split_convolutions(graph: fx.Graph) -> None:
     """
     for node in _calls(graph, aten.convolution.default):
         image, weight, bias, *rest = node.args
-        slices = [user for user in node.users if user.target is aten.slice.Tensor and user.args[1] == 1]
-        if not slices or len(slices) < len(node.users) or rest[-1] != 1 or bias is not None:
+        slices = _channel_slices(node)
+        if not slices or rest[-1] != 1 or bias is not None:
             continue
         for part in slices:
             with graph.inserting_before(part):
                 kernel = graph.call_function(aten.slice.Tensor, (weight, 0, *part.args[2:4]))
                 kernel.meta["val"] = weight.meta["val"][part.args[2] : part.args[3]]
                 smaller = graph.call_function(aten.convolution.default, (image, kernel, None, *rest))
-            smaller.meta.update(part.meta)
-            part.replace_all_uses_with(smaller)
-            graph.erase_node(part)
+            _replace(graph, part, smaller)
         graph.erase_node(node)
     graph.lint()
 
@@ -114,17 +129,15 @@ def slice_before_transposing(graph: fx.Graph) -> None:
     """
     for node in _calls(graph, aten.permute.default):
         image, order = node.args
-        slices = [user for user in node.users if user.target is aten.slice.Tensor and user.args[1] == 1]
-        if list(order) != [0, 3, 1, 2] or not slices or len(slices) < len(node.users):
+        slices = _channel_slices(node)
+        if not slices or list(order) != [0, 3, 1, 2]:
             continue
         for part in slices:
             with graph.inserting_before(part):
                 cut = graph.call_function(aten.slice.Tensor, (image, 3, *part.args[2:]))
                 cut.meta["val"] = part.meta["val"].permute(0, 2, 3, 1)
                 transposed = graph.call_function(aten.permute.default, (cut, order))
-            transposed.meta.update(part.meta)
-            part.replace_all_uses_with(transposed)
-            graph.erase_node(part)
+            _replace(graph, part, transposed)
         graph.erase_node(node)
     graph.lint()
 
