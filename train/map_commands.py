@@ -51,12 +51,12 @@ class SharedOptions:
     save_every: Annotated[int, typer.Option(help="steps between saved states")] = Config.save_every
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = Config.device
 
-    def configured(self, kind: Kind, training: list[str], output: Path, **network: Any) -> Config:
+    def configured(self, kind: Kind, training: list[str], output: Path, preset: Preset, **network: Any) -> Config:
         """Return a configuration with these; network: constants of the network, its own where None."""
         given = vars(self) | network
         constants = {name: given.pop(name) for name in ("grid", "iterations", *network)}
         options = {name: value for name, value in constants.items() if value is not None}
-        return Config(kind, tuple(training), output, options=options, **given)
+        return Config(kind, tuple(training), output, preset=preset, options=options, **given)
 
 
 @with_record("shared", SharedOptions, epochs=28, batch=1)
@@ -80,11 +80,12 @@ def promoter(
     ] = Config.first_stage_epochs,
 ) -> None:
     """Train a promoter, which lifts the maps of any method (paper C)."""
-    config = shared.configured("promoter", training, output, region=region, channels=channels, embedding=embedding)
+    config = shared.configured(
+        "promoter", training, output, preset, region=region, channels=channels, embedding=embedding
+    )
     _train(
         replace(
             config,
-            preset=preset,
             flip=flip,
             priors=tuple(priors or ()),
             prior_share=prior_share,
@@ -104,9 +105,8 @@ def attentional(
     deep_supervision: Annotated[bool, typer.Option(help="a further loss at every level")] = False,
 ) -> None:
     """Train an attentional recurrent network, which makes maps in one pass (paper D)."""
-    _train(
-        shared.configured("attentional", training, output, pooled_keys=pooled_keys, deep_supervision=deep_supervision)
-    )
+    network = {"pooled_keys": pooled_keys, "deep_supervision": deep_supervision}
+    _train(shared.configured("attentional", training, output, "default", **network))
 
 
 def _train(config: Config) -> None:
