@@ -27,7 +27,8 @@ class Input:
     """One image to process.
 
     path: the file or URL. output: relative path of its map, without the map's extension. offset, size: its place in a
-    tar, bytes. row: its place in a parquet file that holds images. problem: an error code found while planning.
+    tar, bytes. row: its place in a parquet file that holds images. problem: an error code found while planning. suffix:
+    the extension of its name, which planning adds to `output` where two inputs would write one map.
     """
 
     path: str
@@ -36,6 +37,7 @@ class Input:
     size: int | None = None
     row: int | None = None
     problem: str | None = None
+    suffix: str = ""
 
     @property
     def place(self) -> str:

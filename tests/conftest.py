@@ -77,3 +77,12 @@ def bare_venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     install = [python, "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt", f"{wheel}[cpu]"]
     subprocess.run(install, **quiet)
     return python
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny classifier as a bundle, which ONNX Runtime opens faster than PyTorch does a checkpoint."""
+    folder = tmp_path_factory.mktemp("bundle") / "tiny"
+    command = [Path(sys.executable).parent / "unsee", "export", tiny_model, folder, "--iterations", "1"]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder

@@ -1,0 +1,28 @@
+"""The consoles that commands print on: text is taken as it is, never as markup, and cannot steer the terminal."""
+
+from typing import Any
+
+from rich.console import Console
+
+from .names import shown
+
+
+class PlainConsole(Console):
+    """A console for text that holds names from outside: no markup, no folding, no control characters."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"markup": False, "highlight": False, "emoji": False, "soft_wrap": True, **options})
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as rich does; strings are made harmless first."""
+        super().print(*(shown(item) if isinstance(item, str) else item for item in objects), **options)
+
+
+def stdout() -> PlainConsole:
+    """Return the console of a command's results."""
+    return PlainConsole()
+
+
+def stderr() -> PlainConsole:
+    """Return the console of messages and progress."""
+    return PlainConsole(stderr=True)
