@@ -20,23 +20,23 @@ from ..errors import UnseeError
 from ..export.sessions import SessionInfo, open_session
 from ..extras import require
 from ..threads import usable_threads
-from .config import RunConfig
+from .config import Retry, RunConfig
 from .interruption import working
 from .map_methods import Promoter
 from .methods import open_method
 from .plan import read_plan
 from .rows import Row
-from .shard import ShardRunner, earlier_shard, is_done
+from .shard import ShardRunner, done_shard, is_done
 
 CORES_OF_A_RAY_ACTOR = 1
 
 
 @dataclass(frozen=True)
 class ShardJob:
-    """A shard to run. retry: error codes to try again in a shard that is done, None for a whole shard."""
+    """A shard to run. retry: what to try again of a shard that is done, besides maps that are gone; None for all of it."""
 
     shard: int
-    retry: frozenset[str] | None = None
+    retry: Retry | None = None
 
 
 class ShardWorker:
@@ -60,8 +60,8 @@ class ShardWorker:
         """Run one shard and return its stats."""
         plan = read_plan(Path(self.config.output_folder))
         with working(plan.folder):
-            redo = job.retry is not None and is_done(plan.folder, job.shard)
-            earlier = earlier_shard(plan, job.shard, self.config, job.retry or frozenset()) if redo else None
+            done = is_done(plan.folder, job.shard)
+            earlier = done_shard(plan, job.shard, job.retry) if done and job.retry is not None else None
             return self.runner.run(plan, job.shard, earlier, self.on_row)
 
 

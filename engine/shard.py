@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import tarfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -12,14 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
-from ..errors import BadImageError, OutputError
+from ..errors import BadImageError, OutputError, UnseeError
 from ..export.sessions import SessionInfo
 from ..files import write_json
-from .config import RunConfig
+from ..names import printable
+from .config import Retry, RunConfig
 from .decoding import DecodedImage, DecodingConfig, DecodingError, decode
 from .detection import DIVERGED, Detection
 from .inputs import ReadingError, read
+from .journal import Journal, journaled
+from .layout import done_mark
 from .map_methods import Promoter
 from .method import Method
 from .pipeline import StageClock, batched, ordered_map, ordered_map_within
@@ -27,27 +32,37 @@ from .plan import Plan, PlannedInput
 from .priors import Priors
 from .rows import SUCCESS, Row, Stored
 from .segmentation import Segmenter
-from .sinks import SINKS, Sink
-from .stored import MapReader, map_reader, stored_rows
+from .sinks import SINKS, Sink, UnstorableError
+from .stored import MapReader, is_whole, map_reader, no_maps, stored_rows
 from .workers import Workers
 
-DONE_MARK = "{shard:05d}_stats.json"
 MOST_REASONS = 100
 """Different failure reasons that a done-mark counts apart; the rest are `other`."""
+STATS: dict[str, Callable[[Any], Any]] = {
+    "count": int,
+    "successes": int,
+    "failed": int,
+    "duration": float,
+    "start_time": float,
+    "end_time": float,
+    "status_dict": dict,
+    "stage_seconds": dict,
+}
+"""What a done-mark holds."""
 
 
 @dataclass(frozen=True)
 class Work:
     """An input on its way through the stages: its row so far, and what the last stage made of it.
 
-    carried: it succeeded in an earlier run and its map is taken over.
+    carried: its row, and its map where it succeeded, are taken over from an earlier run.
     """
 
     planned: PlannedInput
     row: Row
     image: DecodedImage | None = None
     detection: Detection | None = None
-    carried: bool = False
+    carried: "Carried | None" = None
 
 
 @dataclass(frozen=True)
@@ -65,19 +80,41 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Carried:
+    """What an earlier run left of one input: its row and its map."""
+
+    row: Row
+    stored: Stored | None
+
+
+@dataclass(frozen=True)
 class Earlier:
-    """What an earlier run of a shard left, by key, and which error codes are tried again (all where empty)."""
+    """What an earlier run left of a shard, and what of it is kept.
+
+    rows: by key. retry: error codes that are tried again. A success is kept where its map is still the one that its row
+    speaks of.
+    """
 
     rows: dict[str, Row]
     maps: MapReader
-    codes: frozenset[str]
+    retry: Retry
+    maps_are_kept: bool = True
 
-    def keeps(self, key: str) -> Row | None:
-        """Return the row that an input keeps, None if it is to be tried again."""
-        row = self.rows.get(key)
-        if row is None or row.status == SUCCESS:
-            return row
-        return row if self.codes and row.error_code not in self.codes else None
+    def kept(self, planned: PlannedInput) -> Carried | None:
+        """Return what an input keeps, None where it is to be done again."""
+        row = self.rows.get(planned.key)
+        if row is None or printable(row.output) != printable(planned.input.output):
+            return None
+        row = replace(row, path=planned.input.place, output=planned.input.output)  # stored rows have printable names
+        if row.status != SUCCESS:
+            return None if self.retry == "all" or row.error_code in self.retry else Carried(row, None)
+        if not self.maps_are_kept:
+            return Carried(row, None)
+        try:
+            stored = self.maps(planned)
+        except (OSError, ValueError, KeyError):
+            return None
+        return Carried(row, stored) if is_whole(row, stored) else None
 
 
 def is_done(folder: Path, shard: int) -> bool:
@@ -85,20 +122,31 @@ def is_done(folder: Path, shard: int) -> bool:
     return done_mark(folder, shard).exists()
 
 
-def done_mark(folder: Path, shard: int) -> Path:
-    """Return the path of a shard's done-mark."""
-    return folder / DONE_MARK.format(shard=shard)
-
-
 def read_stats(folder: Path, shard: int) -> dict[str, Any]:
-    """Read a shard's done-mark."""
-    return json.loads(done_mark(folder, shard).read_text())
+    """Read a shard's done-mark; raise `UnseeError` where it is damaged."""
+    path = done_mark(folder, shard)
+    try:
+        stats = json.loads(path.read_text(encoding="utf-8"))
+        return {name: kind(stats[name]) for name, kind in STATS.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UnseeError(
+            f"{path}: damaged ({type(error).__name__}: {error}); unsee run --repair makes the shard again"
+        ) from None
 
 
-def earlier_shard(plan: Plan, shard: int, config: RunConfig, codes: frozenset[str]) -> Earlier:
-    """Open what an earlier run of a shard left."""
-    rows = {row.key: row for row in stored_rows(plan.folder, shard)}
-    return Earlier(rows, map_reader(plan.folder, shard, config.output_format), codes)
+def done_shard(plan: Plan, shard: int, retry: Retry) -> Earlier:
+    """Open what is left of a shard that is done; nothing of what cannot be read."""
+    try:
+        rows = {row.key: row for row in stored_rows(plan.folder, shard)}
+        maps = map_reader(plan.folder, shard, plan.files.output_format)
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException, tarfile.TarError):
+        rows, maps = {}, no_maps
+    return Earlier(rows, maps, retry, plan.files.output_format != "dummy")
+
+
+def unfinished_shard(plan: Plan, shard: int) -> Earlier:
+    """Open what the journal keeps of a shard that is not done."""
+    return Earlier(*journaled(plan, shard), retry="all", maps_are_kept=plan.files.output_format != "dummy")
 
 
 class ShardRunner:
@@ -138,27 +186,37 @@ class ShardRunner:
         started = time.time()
         counts: Counter[str] = Counter()
         size = self.decoding.promoter_size or self.decoding.size
+        redone = is_done(plan.folder, shard)
+        earlier = earlier or unfinished_shard(plan, shard)
         sink = _writing(SINKS[self.config.output_format], plan.folder, shard, size)
+        journal = None if redone else _writing(Journal, plan, shard)
         try:
-            for row in self._rows(plan.rows(shard), sink, earlier):
+            for row in self._rows(plan.rows(shard), sink, earlier, journal):
                 counts[row.error_code or row.status] += 1
                 if on_row:
                     on_row(row)
                 self._stop_at_failure(row)
+            done_mark(plan.folder, shard).unlink(
+                missing_ok=True
+            )  # rows and mark of a shard that is redone never differ
             with self.clock.stage("write"):
                 _writing(sink.close)
         except BaseException:
             sink.abort()
+            if journal:
+                journal.close()
             raise
         stats = shard_stats(counts, started, time.time(), self.clock.seconds)
         _writing(write_json, done_mark(plan.folder, shard), stats)
+        if journal:
+            journal.remove()
         return stats
 
     def _stop_at_failure(self, row: Row) -> None:
         if self.config.on_error == "raise" and row.status != SUCCESS:
             raise BadImageError(f"{row.path}: {row.status}: {row.error_message}")
 
-    def _rows(self, inputs: list[PlannedInput], sink: Sink, earlier: Earlier | None) -> Iterator[Row]:
+    def _rows(self, inputs: list[PlannedInput], sink: Sink, earlier: Earlier, journal: Journal | None) -> Iterator[Row]:
         """Chain the stages; the descent runs in the calling thread, the others ahead of and behind it in pools."""
         batch_size, config = self.method.batch_size, self.config
         with (
@@ -172,13 +230,13 @@ class ShardRunner:
             descended = (self._descend(batch) for batch in batched(loaded, batch_size))
             finished = ordered_map(finishers, self._finish, descended, 2)
             work = (item for batch in finished for item in batch)
-            encoded = ordered_map(encoders, partial(self._encode, sink=sink, earlier=earlier), work, 2 * batch_size)
-            yield from ordered_map(writers, partial(self._store, sink=sink), encoded, 2 * batch_size)
+            encoded = ordered_map(encoders, partial(self._encode, sink=sink), work, 2 * batch_size)
+            yield from ordered_map(writers, partial(self._store, sink=sink, journal=journal), encoded, 2 * batch_size)
 
-    def _load(self, planned: PlannedInput, earlier: Earlier | None) -> Work:
-        kept = earlier.keeps(planned.key) if earlier else None
+    def _load(self, planned: PlannedInput, earlier: Earlier) -> Work:
+        kept = earlier.kept(planned)
         if kept:
-            return Work(planned, kept, carried=True)
+            return Work(planned, kept.row, carried=kept)
         row = Row(planned.key, planned.input.place, planned.input.output)
         try:
             with self.clock.stage("read"):
@@ -230,21 +288,37 @@ class ShardRunner:
         following = iter(found)
         return [_found(work, next(following)) if work.image else work for work in batch.works]
 
-    def _encode(self, work: Work, sink: Sink, earlier: Earlier | None) -> tuple[Row, Stored | None]:
+    def _encode(self, work: Work, sink: Sink) -> "Encoded":
         row, detection = work.row, work.detection
-        if work.carried and earlier:
-            return row, earlier.maps(work.planned)
+        if work.carried:
+            return Encoded(row, work.carried.stored, is_carried=True)
         if detection is None or not row.width or not row.height:
-            return row, None
+            return Encoded(row, None)
         with self.clock.stage("encode"):
             stored = sink.encode(detection, row.width, row.height)
         sha256 = hashlib.sha256(stored.mask).hexdigest() if stored.mask else None
-        return replace(row, map_sha256=hashlib.sha256(stored.saliency).hexdigest(), mask_sha256=sha256), stored
+        return Encoded(replace(row, map_sha256=hashlib.sha256(stored.saliency).hexdigest(), mask_sha256=sha256), stored)
 
-    def _store(self, encoded: tuple[Row, Stored | None], sink: Sink) -> Row:
+    def _store(self, encoded: "Encoded", sink: Sink, journal: Journal | None) -> Row:
+        row, stored = encoded.row, encoded.stored
         with self.clock.stage("write"):
-            _writing(sink.add, *encoded)
-        return encoded[0]
+            try:
+                _writing(sink.add, row, stored)
+            except UnstorableError as error:
+                row, stored = row.failed("failed_to_store", error.code, str(error)), None
+                _writing(sink.add, row, stored)
+            if journal and row.status == SUCCESS and not encoded.is_carried:
+                _writing(journal.add, row, stored)
+        return row
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A finished image: its row and its map as it is stored. is_carried: both come from an earlier run."""
+
+    row: Row
+    stored: Stored | None
+    is_carried: bool = False
 
 
 def shard_stats(counts: Counter[str], started: float, ended: float, stages: dict[str, float]) -> dict[str, Any]:
@@ -296,8 +370,7 @@ def _found(work: Work, detection: Detection | None) -> Work:
 
 
 def _failed(work: Work, status: str, code: str, message: str) -> Work:
-    row = replace(work.row, status=status, error_code=code, error_message=message)
-    return replace(work, row=row, image=None)
+    return replace(work, row=work.row.failed(status, code, message), image=None)
 
 
 def _writing(action: Callable[..., Any], *arguments: Any) -> Any:

@@ -34,7 +34,7 @@ class Sources:
     format: InputFormat = "auto"
     path_column: str | None = None
 
-    def stream(self) -> Iterator[Input]:
+    def stream(self, left_out: Counter[str] | None = None) -> Iterator[Input]:
         """Yield every input in order; raise `UnseeError` on a source that does not exist or holds no image."""
         for source in self.inputs:
             for path, relative in self._files(source):
