@@ -147,6 +147,10 @@ def flip_last_byte(path):
     path.write_bytes(data)
 
 
+def miscount(path):
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"successes": 6}))
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -156,7 +160,7 @@ def flip_last_byte(path):
         (lambda folder: (folder / "00001.parquet").write_bytes(b"PAR1"), "shard 00001: unreadable"),
         (lambda folder: shutil.copy(folder / "00000.parquet", folder / "00001.parquet"), "or other keys"),
         (
-            lambda folder: (folder / "00001_stats.json").write_text('{"count": 5, "successes": 5}'),
+            lambda folder: shutil.copy(folder / "00000_stats.json", folder / "00001_stats.json"),
             "counts of the done-mark",
         ),
     ],
