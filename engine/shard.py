@@ -42,6 +42,7 @@ STATS: dict[str, Callable[[Any], Any]] = {
     "count": int,
     "successes": int,
     "failed": int,
+    "carried": int,
     "duration": float,
     "start_time": float,
     "end_time": float,
@@ -126,7 +127,7 @@ def read_stats(folder: Path, shard: int) -> dict[str, Any]:
     """Read a shard's done-mark; raise `UnseeError` where it is damaged."""
     path = done_mark(folder, shard)
     try:
-        stats = json.loads(path.read_text(encoding="utf-8"))
+        stats = {"carried": 0, **json.loads(path.read_text(encoding="utf-8"))}
         return {name: kind(stats[name]) for name, kind in STATS.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UnseeError(
@@ -185,6 +186,7 @@ class ShardRunner:
         self.clock = StageClock()
         started = time.time()
         counts: Counter[str] = Counter()
+        self._carried = 0
         size = self.decoding.promoter_size or self.decoding.size
         redone = is_done(plan.folder, shard)
         earlier = earlier or unfinished_shard(plan, shard)
@@ -196,9 +198,8 @@ class ShardRunner:
                 if on_row:
                     on_row(row)
                 self._stop_at_failure(row)
-            done_mark(plan.folder, shard).unlink(
-                missing_ok=True
-            )  # rows and mark of a shard that is redone never differ
+            # So that rows and done-mark of a shard that is redone never differ.
+            done_mark(plan.folder, shard).unlink(missing_ok=True)
             with self.clock.stage("write"):
                 _writing(sink.close)
         except BaseException:
@@ -206,7 +207,7 @@ class ShardRunner:
             if journal:
                 journal.close()
             raise
-        stats = shard_stats(counts, started, time.time(), self.clock.seconds)
+        stats = shard_stats(counts, self._carried, started, time.time(), self.clock.seconds)
         _writing(write_json, done_mark(plan.folder, shard), stats)
         if journal:
             journal.remove()
@@ -302,12 +303,16 @@ class ShardRunner:
     def _store(self, encoded: "Encoded", sink: Sink, journal: Journal | None) -> Row:
         row, stored = encoded.row, encoded.stored
         with self.clock.stage("write"):
+            if encoded.is_carried:
+                self._carried += 1
+                _writing(sink.keep, row, stored)
+                return row
             try:
                 _writing(sink.add, row, stored)
             except UnstorableError as error:
                 row, stored = row.failed("failed_to_store", error.code, str(error)), None
                 _writing(sink.add, row, stored)
-            if journal and row.status == SUCCESS and not encoded.is_carried:
+            if journal and row.status == SUCCESS:
                 _writing(journal.add, row, stored)
         return row
 
@@ -321,8 +326,12 @@ class Encoded:
     is_carried: bool = False
 
 
-def shard_stats(counts: Counter[str], started: float, ended: float, stages: dict[str, float]) -> dict[str, Any]:
-    """Return the contents of a shard's done-mark; stage seconds are summed over threads."""
+def shard_stats(
+    counts: Counter[str], carried: int, started: float, ended: float, stages: dict[str, float]
+) -> dict[str, Any]:
+    """Return the contents of a shard's done-mark; carried: inputs taken over from an earlier run, stage seconds are summed
+    over threads.
+    """
     total = counts.total()
     reasons = dict(counts.most_common(MOST_REASONS))
     if len(counts) > MOST_REASONS:
@@ -331,6 +340,7 @@ def shard_stats(counts: Counter[str], started: float, ended: float, stages: dict
         "count": total,
         "successes": counts[SUCCESS],
         "failed": total - counts[SUCCESS],
+        "carried": carried,
         "duration": ended - started,
         "start_time": started,
         "end_time": ended,

@@ -51,6 +51,10 @@ class Sink:
         """Store a row, its map and its mask; None stands for an input that failed."""
         self.rows.add(row, stored if self.maps_in_rows else None)
 
+    def keep(self, row: Row, stored: Stored | None) -> None:
+        """Store a row whose map an earlier run has made."""
+        self.add(row, stored)
+
     def close(self) -> None:
         """Make everything final."""
         self.rows.close()
@@ -78,6 +82,10 @@ class FilesSink(Sink):
                 if error.errno not in UNUSABLE_NAME:
                     raise
                 raise UnstorableError(errno.errorcode[error.errno], f"{error.filename}: {error.strerror}") from None
+        super().add(row, stored)
+
+    def keep(self, row: Row, stored: Stored | None) -> None:
+        """Store the row: the files are there."""
         super().add(row, stored)
 
     def _write(self, name: str, data: bytes) -> None:
