@@ -1,10 +1,12 @@
 """The same folder again: overwritten, extended, retried, repaired, interrupted, and after an upgrade."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -214,7 +216,7 @@ def test_names_that_are_long_or_no_utf8(corpus, output_format):
     names = [b"caf\xe9", b"\xff" * 251, "é".encode() * 125, b"x" * 251, b"\x1b[2Jred", b"a\nb", b"plain"]
     for name in names:
         for suffix, kind in ((b".png", "PNG"), (b".jpg", "JPEG")):
-            with open(bytes(folder) + b"/" + name + suffix, "wb") as file:
+            with Path(os.fsdecode(bytes(folder) + b"/" + name + suffix)).open("wb") as file:
                 picture.save(file, kind)
     message = run(corpus, "--output-format", output_format, "--segment", "saliencycut", inputs=("odd",))
     assert "\x1b[2J" not in message
