@@ -85,8 +85,7 @@ class RunConfig:
     becomes a row or ends the run. max_error_rate: share of failed images above which the run ends with
     `ExitCode.FAILED_ROWS`. timeout: seconds in which an image must be read and decoded. max_bytes: see `ReadingConfig`.
     workers: decoding and encoding threads of a process. distributor, processes: see `executors`. max_shard_retry: how
-    often a shard is tried again
-    after a crash.
+    often a shard is tried again after a crash.
     """
 
     sources: Sources
