@@ -1,11 +1,12 @@
 """What a run does: one checked record, built by the command line, saved with the results."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..errors import UnseeError
 from ..train.pretrained import DEFAULT_NAME
+from .opening import ReadingConfig
 from .presets import PRESETS, Preset
 from .sharding import Sharding
 from .sources import Sources
@@ -86,9 +87,9 @@ class RunConfig:
     `SegmentConfig`. device, backend: see `open_session`. batch_size: images descended on together, None for automatic.
     shards: see `Sharding`. exif, max_pixels, exact_decoding: see `DecodingConfig`. on_error: whether a failed image
     becomes a row or ends the run. max_error_rate: share of failed images above which the run ends with
-    `ExitCode.FAILED_ROWS`. timeout: seconds in which an image must be read and decoded. workers: decoding and encoding
-    threads of a process. distributor, processes: see `executors`. max_shard_retry: how often a shard is tried again
-    after a crash.
+    `ExitCode.FAILED_ROWS`. timeout: seconds in which an image must be read and decoded. max_bytes: see `ReadingConfig`.
+    workers: decoding and encoding threads of a process. distributor, processes: see `executors`. max_shard_retry: how
+    often a shard is tried again after a crash.
     """
 
     sources: Sources
@@ -112,6 +113,7 @@ class RunConfig:
     on_error: OnError = "record"
     max_error_rate: float = 0.0
     timeout: float = 60.0
+    max_bytes: int = 500_000_000
     workers: int = 2
     distributor: Distributor = "local"
     processes: int = 1
@@ -137,6 +139,8 @@ class RunConfig:
             raise UnseeError(f"method {self.method} runs no model, on the CPU: leave --device and --backend out")
         if self.workers < 1 or self.processes < 1 or self.timeout <= 0 or self.max_shard_retry < 0:
             raise UnseeError("workers, processes and timeout must be above 0, max shard retry at least 0")
+        if self.max_bytes < 1:
+            raise UnseeError(f"max bytes must be at least 1, got {self.max_bytes}")
         if not 0 <= self.max_error_rate <= 1:
             raise UnseeError(f"max error rate must be 0 to 1, got {self.max_error_rate}")
         if self.output_format not in get_args(OutputFormat):
@@ -154,6 +158,11 @@ class RunConfig:
     def prior(self) -> str | None:
         """The folder of the maps of method `given`."""
         return self.promotion.prior if self.promotion else None
+
+    @property
+    def reading(self) -> ReadingConfig:
+        """The bounds within which images are read."""
+        return replace(self.sources.reading, max_bytes=self.max_bytes, timeout=self.timeout)
 
     @property
     def runs_model(self) -> bool:
@@ -181,6 +190,7 @@ class RunConfig:
             "output_format": self.output_format,
             "exif": self.exif,
             "max_pixels": self.max_pixels,
+            "image_column": self.sources.image_column,
             "exact_decoding": self.exact_decoding,
         }
 

@@ -27,6 +27,7 @@ from .journal import Journal, journaled
 from .layout import done_mark
 from .map_methods import Promoter
 from .method import Method
+from .opening import TIMEOUT
 from .pipeline import StageClock, batched, ordered_map, ordered_map_within
 from .plan import Plan, PlannedInput
 from .priors import Priors
@@ -241,8 +242,10 @@ class ShardRunner:
         row = Row(planned.key, planned.input.place, planned.input.output)
         try:
             with self.clock.stage("read"):
-                data = read(planned.input)
+                data = read(planned.input, self.config.reading)
         except ReadingError as error:
+            if error.code == TIMEOUT:
+                return self._late(planned)
             return _failed(Work(planned, row), "failed_to_read", error.code, str(error))
         row = replace(row, sha256=hashlib.sha256(data).hexdigest())
         try:
