@@ -82,7 +82,7 @@ def make_plan(folder: Path, sources: Sources, identity: dict[str, Any], shards: 
     refuse_nesting(folder, sources)
     if not (folder / PLAN_FILE).exists():
         folder.mkdir(parents=True, exist_ok=True)
-        return _frozen(folder, _sharded(sources.stream(), shards, 0), identity)
+        return _frozen(folder, _sharded(_told_apart(sources), shards, 0), identity)
     plan = read_plan(folder)
     _refuse_other_identity(plan, identity)
     if extend:
@@ -94,7 +94,7 @@ def make_plan(folder: Path, sources: Sources, identity: dict[str, Any], shards: 
 def preview(sources: Sources, samples_per_shard: int, most: int = 5) -> tuple[int, int, list[Input]]:
     """Return the number of inputs and shards of a plan and its first inputs, without writing anything."""
     count, first = 0, []
-    for member in sources.stream():
+    for member in _told_apart(sources):
         count += 1
         if len(first) < most:
             first.append(member)
@@ -152,7 +152,7 @@ def _extended(plan: Plan, sources: Sources, shards: Sharding) -> Plan:
     if not changed.new:
         return plan
     kept = (plan.rows(shard) for shard in range(plan.shards))
-    added = _sharded(changed.only_new(sources.stream()), shards, plan.shards)
+    added = _sharded(changed.only_new(_told_apart(sources)), shards, plan.shards)
     return _frozen(plan.folder, chain(kept, added), plan.identity)
 
 
@@ -175,6 +175,17 @@ def _refuse_other_inputs(plan: Plan, sources: Sources) -> None:
             f"{plan.folder} was planned for other inputs ({changed.describe()}): "
             "restore them, use another output folder, --extend for new ones, or --overwrite"
         )
+
+
+def _told_apart(sources: Sources) -> Iterator[Input]:
+    """Yield the inputs; those whose outputs are equal keep their suffix."""
+    hashes, counts = np.unique(
+        np.array(array("Q", (output_hash(member) for member in sources.stream())), np.uint64), return_counts=True
+    )
+    shared = {int(value) for value in hashes[counts > 1]}
+    for member in sources.stream():
+        kept = member.suffix if output_hash(member) in shared else ""
+        yield replace(member, output=member.output + kept, suffix="")
 
 
 def _sharded(inputs: Iterable[Input], shards: Sharding, first_shard: int) -> Iterator[list[PlannedInput]]:

@@ -3,6 +3,7 @@
 import json
 import tarfile
 import tracemalloc
+from dataclasses import replace
 
 import pytest
 
@@ -132,7 +133,7 @@ def test_archive_members_come_back_from_the_plan_as_they_were(images, tmp_path):
         archive.add(images / "5.jpg", "5.jpg")
     sources = Sources((str(tmp_path / "a.tar"),))
     plan = make_plan(tmp_path / "out", sources, IDENTITY, Sharding(3))
-    assert [row.input for row in plan.rows(0)] == list(sources.stream())
+    assert [row.input for row in plan.rows(0)] == [replace(member, suffix="") for member in sources.stream()]
     assert plan.rows(0)[0].input.size == 5
 
 
