@@ -6,7 +6,6 @@ import tarfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -223,9 +222,9 @@ class ShardRunner:
         batch_size, config = self.method.batch_size, self.config
         with (
             Workers(config.workers, "decode") as decoders,
-            ThreadPoolExecutor(1, "post") as finishers,
-            ThreadPoolExecutor(config.workers, "encode") as encoders,
-            ThreadPoolExecutor(1, "write") as writers,
+            Workers(1, "post") as finishers,
+            Workers(config.workers, "encode") as encoders,
+            Workers(1, "write") as writers,
         ):
             load = partial(self._load, earlier=earlier)
             loaded = ordered_map_within(decoders, load, inputs, 2 * batch_size, config.timeout, self._late)
