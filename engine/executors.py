@@ -19,6 +19,7 @@ from typing import Any
 from ..errors import UnseeError
 from ..export.sessions import SessionInfo, open_session
 from ..extras import require
+from ..quiet import quiet_decoders
 from ..threads import usable_threads
 from .config import RunConfig
 from .interruption import working
@@ -45,6 +46,7 @@ class ShardWorker:
     def __init__(self, config: RunConfig, on_row: Callable[[Row], None] | None = None) -> None:
         self.config = config
         self.on_row = on_row
+        quiet_decoders()
 
     @cached_property
     def runner(self) -> ShardRunner:
