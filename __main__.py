@@ -1,6 +1,5 @@
 """The command line: `unsee` or `python -m unsee`."""
 
-import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +15,7 @@ from .engine.presets import Preset
 from .errors import ExitCode, UnseeError, VerificationError
 from .export.config import Precision
 from .options import with_preset
+from .quiet import quiet_decoders
 from .run_options import RunOptions, with_run_options
 from .train.commands import app as train
 from .train.pretrained import DEFAULT_NAME
@@ -240,7 +240,7 @@ def doctor() -> None:
 
 def main() -> None:
     """Entry point of the `unsee` command."""
-    warnings.filterwarnings("ignore", module="PIL")  # odd metadata; what makes an image unusable becomes a row
+    quiet_decoders()
     app()
 
 

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from ..errors import ExitCode, UnseeError
 from ..export.sessions import SessionInfo, open_session
+from ..quiet import quiet_decoders
 from ..threads import usable_threads
 from .config import Retry, RunConfig
 from .interruption import working
@@ -51,6 +52,7 @@ class ShardWorker:
     def __init__(self, config: RunConfig, on_row: OnRow | None = None) -> None:
         self.config = config
         self.on_row = on_row
+        quiet_decoders()
 
     @cached_property
     def runner(self) -> ShardRunner:
