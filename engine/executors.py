@@ -17,6 +17,8 @@ from ..export.sessions import SessionInfo, open_session
 from ..quiet import quiet_decoders
 from ..threads import usable_threads
 from .config import Retry, RunConfig
+from .done_marks import is_done
+from .earlier_shard import done_shard
 from .interruption import working
 from .map_methods import Promoter
 from .methods import open_method
@@ -24,7 +26,7 @@ from .plan import read_plan
 from .processes import CrashedProcessError, HeldProcess
 from .ray_cluster import START_SECONDS, answer, check_room, joined_ray, needs_of_actor, takes_gpus
 from .rows import Row
-from .shard import ShardRunner, done_shard, is_done
+from .shard import ShardRunner
 from .visible_gpus import VARIABLE as GPU_VARIABLE
 from .visible_gpus import gpu_of_each
 from .workers import Workers

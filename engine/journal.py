@@ -22,7 +22,7 @@ IN_THE_JOURNAL: tuple[OutputFormat, ...] = ("webdataset", "parquet", "npy")
 
 
 class Journal:
-    """Appends finished images; `start` begins anew with what an earlier journal kept."""
+    """Appends finished images to those that an earlier run has left."""
 
     def __init__(self, plan: Plan, shard: int) -> None:
         self.path = journal_path(plan.folder, shard)
@@ -41,7 +41,6 @@ class Journal:
 
     def remove(self) -> None:
         """Remove the journal: its shard is done."""
-        self.close()
         self.path.unlink(missing_ok=True)
 
 

@@ -14,6 +14,7 @@ from ..errors import FailedShardsError, OutputError, UnseeError
 from ..export.sessions import SessionInfo
 from ..terminal import stderr
 from .config import Resumption, Retry, RunConfig
+from .done_marks import is_done, read_stats
 from .executors import ShardJob, Slot, open_slots, schedule
 from .interruption import interruptible, locked, wait_for_workers
 from .journal import drop_journal
@@ -23,7 +24,6 @@ from .planning import Draft, PlanRequest, drafted, preview, refuse_nesting
 from .priors import prior_fingerprint
 from .progress import RunProgress
 from .rows import SUCCESS
-from .shard import is_done, read_stats
 from .sources import Sources
 from .status import Summary, summarize
 from .verify import shard_faults

@@ -1,28 +1,25 @@
 """One shard from start to done-mark: read, decode, descend, post-process, encode, write, overlapped."""
 
 import hashlib
-import json
-import tarfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from ..errors import BadImageError, OutputError, UnseeError
+from ..errors import BadImageError, OutputError
 from ..export.sessions import SessionInfo
 from ..files import write_json
-from ..names import printable
-from .config import Retry, RunConfig
+from .config import RunConfig
 from .decoding import DecodedImage, DecodingConfig, DecodingError, decode
 from .detection import DIVERGED, Detection
+from .done_marks import is_done, shard_stats
+from .earlier_shard import Carried, Earlier, unfinished_shard
 from .inputs import ReadingError, read
-from .journal import Journal, journaled
+from .journal import Journal
 from .layout import done_mark
 from .map_methods import Promoter
 from .method import Method
@@ -33,23 +30,7 @@ from .priors import Priors
 from .rows import SUCCESS, Row, Stored
 from .segmentation import Segmenter
 from .sinks import SINKS, Sink, UnstorableError
-from .stored import MapReader, is_whole, map_reader, no_maps, stored_rows
 from .workers import Workers
-
-MOST_REASONS = 100
-"""Different failure reasons that a done-mark counts apart; the rest are `other`."""
-STATS: dict[str, Callable[[Any], Any]] = {
-    "count": int,
-    "successes": int,
-    "failed": int,
-    "carried": int,
-    "duration": float,
-    "start_time": float,
-    "end_time": float,
-    "status_dict": dict,
-    "stage_seconds": dict,
-}
-"""What a done-mark holds."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +44,7 @@ class Work:
     row: Row
     image: DecodedImage | None = None
     detection: Detection | None = None
-    carried: "Carried | None" = None
+    carried: Carried | None = None
 
 
 @dataclass(frozen=True)
@@ -78,76 +59,6 @@ class Batch:
     pixels: np.ndarray
     promoter_pixels: np.ndarray | None
     priors: np.ndarray | None
-
-
-@dataclass(frozen=True)
-class Carried:
-    """What an earlier run left of one input: its row and its map."""
-
-    row: Row
-    stored: Stored | None
-
-
-@dataclass(frozen=True)
-class Earlier:
-    """What an earlier run left of a shard, and what of it is kept.
-
-    rows: by key. retry: error codes that are tried again. A success is kept where its map is still the one that its row
-    speaks of.
-    """
-
-    rows: dict[str, Row]
-    maps: MapReader
-    retry: Retry
-    maps_are_kept: bool = True
-
-    def kept(self, planned: PlannedInput) -> Carried | None:
-        """Return what an input keeps, None where it is to be done again."""
-        row = self.rows.get(planned.key)
-        if row is None or printable(row.output) != printable(planned.input.output):
-            return None
-        row = replace(row, path=planned.input.place, output=planned.input.output)  # stored rows have printable names
-        if row.status != SUCCESS:
-            return None if self.retry == "all" or row.error_code in self.retry else Carried(row, None)
-        if not self.maps_are_kept:
-            return Carried(row, None)
-        try:
-            stored = self.maps(planned)
-        except (OSError, ValueError, KeyError):
-            return None
-        return Carried(row, stored) if is_whole(row, stored) else None
-
-
-def is_done(folder: Path, shard: int) -> bool:
-    """Tell whether a shard's done-mark is there."""
-    return done_mark(folder, shard).exists()
-
-
-def read_stats(folder: Path, shard: int) -> dict[str, Any]:
-    """Read a shard's done-mark; raise `UnseeError` where it is damaged."""
-    path = done_mark(folder, shard)
-    try:
-        stats = {"carried": 0, **json.loads(path.read_text(encoding="utf-8"))}
-        return {name: kind(stats[name]) for name, kind in STATS.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UnseeError(
-            f"{path}: damaged ({type(error).__name__}: {error}); unsee run --repair makes the shard again"
-        ) from None
-
-
-def done_shard(plan: Plan, shard: int, retry: Retry) -> Earlier:
-    """Open what is left of a shard that is done; nothing of what cannot be read."""
-    try:
-        rows = {row.key: row for row in stored_rows(plan.folder, shard)}
-        maps = map_reader(plan.folder, shard, plan.files.output_format)
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException, tarfile.TarError):
-        rows, maps = {}, no_maps
-    return Earlier(rows, maps, retry, plan.files.output_format != "dummy")
-
-
-def unfinished_shard(plan: Plan, shard: int) -> Earlier:
-    """Open what the journal keeps of a shard that is not done."""
-    return Earlier(*journaled(plan, shard), retry="all", maps_are_kept=plan.files.output_format != "dummy")
 
 
 class ShardRunner:
@@ -183,35 +94,42 @@ class ShardRunner:
         on_row is called with each row as its image is finished, in the order of the plan. Raises `OutputError` where
         the results cannot be written, `BadImageError` on a failed image where the configuration says so.
         """
-        self.clock = StageClock()
+        self.clock, self._carried = StageClock(), 0
         started = time.time()
-        counts: Counter[str] = Counter()
-        self._carried = 0
-        size = self.decoding.promoter_size or self.decoding.size
-        redone = is_done(plan.folder, shard)
         earlier = earlier or unfinished_shard(plan, shard)
+        journal = None if is_done(plan.folder, shard) else _writing(Journal, plan, shard)
+        try:
+            counts = self._finished(plan, shard, earlier, journal, on_row)
+        finally:
+            if journal:
+                journal.close()
+        stats = shard_stats(counts, self._carried, started, time.time(), self.clock.seconds)
+        _writing(write_json, done_mark(plan.folder, shard), stats)
+        if journal:
+            journal.remove()
+        return stats
+
+    def _finished(
+        self, plan: Plan, shard: int, earlier: Earlier, journal: Journal | None, on_row: Callable[[Row], None] | None
+    ) -> Counter[str]:
+        """Make the shard's maps and rows final, and return what became of its inputs."""
+        counts: Counter[str] = Counter()
+        size = self.decoding.promoter_size or self.decoding.size
         sink = _writing(SINKS[self.config.output_format], plan.folder, shard, size)
-        journal = None if redone else _writing(Journal, plan, shard)
         try:
             for row in self._rows(plan.rows(shard), sink, earlier, journal):
                 counts[row.error_code or row.status] += 1
                 if on_row:
                     on_row(row)
                 self._stop_at_failure(row)
-            # So that rows and done-mark of a shard that is redone never differ.
+            # Now, so that rows and done-mark of a shard that is redone never differ.
             done_mark(plan.folder, shard).unlink(missing_ok=True)
             with self.clock.stage("write"):
                 _writing(sink.close)
         except BaseException:
             sink.abort()
-            if journal:
-                journal.close()
             raise
-        stats = shard_stats(counts, self._carried, started, time.time(), self.clock.seconds)
-        _writing(write_json, done_mark(plan.folder, shard), stats)
-        if journal:
-            journal.remove()
-        return stats
+        return counts
 
     def _stop_at_failure(self, row: Row) -> None:
         if self.config.on_error == "raise" and row.status != SUCCESS:
@@ -326,29 +244,6 @@ class Encoded:
     row: Row
     stored: Stored | None
     is_carried: bool = False
-
-
-def shard_stats(
-    counts: Counter[str], carried: int, started: float, ended: float, stages: dict[str, float]
-) -> dict[str, Any]:
-    """Return the contents of a shard's done-mark; carried: inputs taken over from an earlier run, stage seconds are summed
-    over threads.
-    """
-    total = counts.total()
-    reasons = dict(counts.most_common(MOST_REASONS))
-    if len(counts) > MOST_REASONS:
-        reasons["other"] = total - sum(reasons.values())
-    return {
-        "count": total,
-        "successes": counts[SUCCESS],
-        "failed": total - counts[SUCCESS],
-        "carried": carried,
-        "duration": ended - started,
-        "start_time": started,
-        "end_time": ended,
-        "status_dict": reasons,
-        "stage_seconds": stages,
-    }
 
 
 def _stacked(works: list[Work], config: DecodingConfig, with_priors: bool) -> Batch:

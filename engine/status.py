@@ -4,8 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .done_marks import is_done, read_stats
 from .plan import read_plan
-from .shard import is_done, read_stats
 
 
 @dataclass

@@ -12,9 +12,9 @@ from PIL import Image
 from ..errors import UnseeError
 from ..names import printable
 from .config import OutputFormat
+from .done_marks import is_done, read_stats
 from .plan import Plan, PlannedInput, read_plan
 from .rows import SUCCESS, Row, Stored
-from .shard import is_done, read_stats
 from .stored import map_reader, stored_rows
 
 
