@@ -123,7 +123,7 @@ def execute(config: RunConfig, options: RunOptions) -> None:
     from .engine import run as engine
 
     if options.dry_run:
-        engine.dry_run(config, Console())
+        engine.dry_run(config, stdout(), options.resumption())
         return
     summary = engine.run(config, resumption=options.resumption())
     if summary.error_rate > config.max_error_rate:
