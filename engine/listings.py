@@ -2,6 +2,7 @@
 
 import codecs
 import csv
+import io
 import json
 import os
 import zlib
@@ -17,7 +18,7 @@ from fsspec.utils import infer_compression
 from ..errors import UnseeError
 from .cells import column_size, holds_bytes, holds_text, plain_type
 from .inputs import UNREADABLE_LIST, UnreadableSourceError
-from .opening import ReadingConfig, ReadingError, open_binary
+from .opening import ReadingConfig, ReadingError, is_url, open_binary, open_stream
 from .remote import failure_of
 
 LIST_SUFFIXES = {
@@ -66,16 +67,13 @@ def listed_entries(
     """
     shown = name or path
     try:
-        with _opened(path, reading) as file:
+        with _opened(path, kind, reading) as file:
             for number, value in _values(file, kind, shown, column):
                 yield Entry(number, value if isinstance(value, str) and _is_path(value) else None)
     except UnseeError:
         raise
-    except ReadingError as error:
+    except (ReadingError, EOFError, ValueError, RecursionError, zlib.error, csv.Error, pa.ArrowException) as error:
         raise _unreadable(shown, kind, str(error)) from None
-    except (OSError, EOFError, ValueError, RecursionError, zlib.error, csv.Error, pa.ArrowException) as error:
-        reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
-        raise _unreadable(shown, kind, reason) from None
     except Exception as error:  # remote file systems raise what their libraries do
         raise _unreadable(shown, kind, ": ".join(failure_of(error, path))) from None
 
@@ -84,8 +82,12 @@ def _unreadable(path: str, kind: str, reason: str) -> UnreadableSourceError:
     return UnreadableSourceError(f"{path}: not a readable {kind} list ({reason})", UNREADABLE_LIST)
 
 
-def _opened(path: str, reading: ReadingConfig) -> IO[bytes]:
-    file = open_binary(path, reading)
+def _opened(path: str, kind: str, reading: ReadingConfig) -> IO[bytes]:
+    if kind == "parquet":
+        return open_binary(path, reading)
+    file = open_stream(path, reading)
+    if is_url(path):
+        file = io.BufferedReader(file)  # pyright: ignore[reportArgumentType]  # whose lines can be bounded
     compression = infer_compression(path)
     if compression is None:
         return file
