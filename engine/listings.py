@@ -6,10 +6,12 @@ import io
 import json
 import os
 import zlib
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -36,6 +38,9 @@ LIST_KINDS = frozenset(LIST_SUFFIXES.values())
 PATH_COLUMNS = ("path", "url", "image_path", "image_url", "file_name", "filename", "file", "image")
 
 LONGEST_LINE = 1 << 20
+MOST_LINES = 50
+"""Lines that one row of a CSV file may go on over."""
+
 LARGEST_JSON = 1 << 30
 """Bytes. JSON that is no JSON lines is held as a whole; longer lists are to be lines."""
 
@@ -189,36 +194,53 @@ def _no_column(path: str, wanted: Iterable[str]) -> UnseeError:
 def _csv_values(
     lines: Iterator[tuple[int, str | None]], delimiter: str, path: str, column: str | None
 ) -> Iterator[tuple[int, Any]]:
-    table = _Table(lines, delimiter)
-    names = next((cells for _, cells in table.rows()), None) or []
-    name = _column(names, path, column)
-    place = names.index(name)
-    for number, cells in table.rows():
+    rows = _csv_rows(lines, delimiter)
+    names = next((cells for _, cells in rows), None) or []
+    place = names.index(_column(names, path, column))
+    for number, cells in rows:
         if cells != []:
             yield number, cells[place] if cells and place < len(cells) else None
 
 
-class _Table:
-    """The rows of a CSV or TSV file; one that cannot be read is None and does not end the table."""
+def _csv_rows(lines: Iterator[tuple[int, str | None]], delimiter: str) -> Iterator[tuple[int, list[str] | None]]:
+    """Yield the line that each row begins in, and its cells, None for a row that cannot be read.
 
-    def __init__(self, lines: Iterator[tuple[int, str | None]], delimiter: str) -> None:
-        self.number = 0
-        self.reader = csv.reader(self._texts(lines), delimiter=delimiter)
+    A quote that nothing closes spoils its own line only: the lines behind it are read anew.
+    """
+    ahead: deque[tuple[int, str | None]] = deque()
+    whole = chain.from_iterable(iter(lambda: [ahead.popleft()] if ahead else list(islice(lines, 1)), []))
+    for number, line in whole:
+        record = [(number, line)]
+        while (
+            (quotes := _quotes(record, delimiter)) == "open"
+            and len(record) < MOST_LINES
+            and (more := next(whole, None))
+        ):
+            record.append(more)
+        is_row = quotes == "closed" or (quotes == "odd" and len(record) == 1)
+        if not is_row:
+            ahead.extendleft(reversed(record[1:]))
+        yield number, _cells(record, delimiter) if is_row else None
 
-    def rows(self) -> Iterator[tuple[int, list[str] | None]]:
-        """Yield the number of a row's last line, and its cells."""
-        while True:
-            try:
-                cells: list[str] | None = next(self.reader)
-            except StopIteration:
-                return
-            except csv.Error:
-                cells = None
-            yield self.number, cells
 
-    def _texts(self, lines: Iterator[tuple[int, str | None]]) -> Iterator[str]:
-        for self.number, line in lines:
-            yield "\0" if line is None else line  # no path holds this character
+def _quotes(record: list[tuple[int, str | None]], delimiter: str) -> Literal["open", "odd", "closed"]:
+    """Tell whether a quote is open at a row's end, or quotes stand where none should, which many writers do."""
+    try:
+        next(csv.reader(_texts(record), delimiter=delimiter, strict=True), None)
+    except csv.Error as error:
+        return "open" if "unexpected end" in str(error) else "odd"
+    return "closed"
+
+
+def _cells(record: list[tuple[int, str | None]], delimiter: str) -> list[str] | None:
+    try:
+        return next(csv.reader(_texts(record), delimiter=delimiter), [])
+    except csv.Error:
+        return None
+
+
+def _texts(record: list[tuple[int, str | None]]) -> list[str]:
+    return ["\0" if line is None else line for _, line in record]  # no path holds this character
 
 
 def _column(names: list[str], path: str, column: str | None) -> str:

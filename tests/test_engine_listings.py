@@ -66,6 +66,12 @@ def test_parquet_lists_of_any_text(tmp_path, kind):
     assert entries(tmp_path / "a.parquet") == ["1.jpg", "a.parquet:2", "a.parquet:3", "2.jpg", "a.parquet:5"]
 
 
+def test_quote_that_nothing_closes_spoils_its_own_line_only(tmp_path):
+    data = b'path,id\n1.jpg,1\n"2.jpg,2\n3.jpg,3\n4"x.jpg,4\n"5\n.jpg",5\n6".jpg",6\n' + b"7.jpg,7\n"
+    names = entries(tmp_path / "a.csv", data)
+    assert names == ["1.jpg", "a.csv:3", "3.jpg", '4"x.jpg', "5\n.jpg", '6".jpg"', "7.jpg"]
+
+
 def test_windows_line_ends(tmp_path):
     for name in ("a.txt", "a.csv", "a.jsonl"):
         data = LINES_OF_TWO[name].replace(b"\n", b"\r\n")
