@@ -5,12 +5,12 @@ import csv
 import io
 import json
 import os
+import posixpath
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
-from pathlib import PurePosixPath
 from typing import IO, Any, Literal
 
 import pyarrow as pa
@@ -57,8 +57,8 @@ class Entry:
 
 def suffix_of(path: str) -> str:
     """Return the lower-case extension of a path, the one before `.gz` if that is the last."""
-    pure = PurePosixPath(path)
-    return PurePosixPath(pure.stem).suffix.lower() if pure.suffix.lower() == ".gz" else pure.suffix.lower()
+    stem, suffix = posixpath.splitext(path)
+    return (posixpath.splitext(stem)[1] if suffix.lower() == ".gz" else suffix).lower()
 
 
 def listed_entries(

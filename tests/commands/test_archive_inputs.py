@@ -30,7 +30,9 @@ def from_tars(photographs, tiny_bundle, tmp_path_factory):
 
 @pytest.mark.parametrize("damage", hostile_tars())
 def test_hostile_tar_is_one_failed_row(from_tars, damage):
-    mine = [code for output, code in from_tars[0].items() if output.startswith(damage) or f"/{damage}.tar" in output]
+    mine = [
+        code for output, code in from_tars[0].items() if output.startswith(f"{damage}/") or f"/{damage}.tar" in output
+    ]
     assert sorted(map(str, mine)) == ["None", "damaged_archive"]
 
 
@@ -62,7 +64,8 @@ def test_brace_range_of_tars(from_tars, photographs, tiny_bundle, tmp_path):
     options = ("--output-folder", "out", "--model", tiny_bundle, "--output-format", "dummy", *FAST)
     unsee("run", "{00000..00002}.tar", *options, cwd=tmp_path)
     assert list(results(tmp_path / "out")) == ["00000/a", "00001/a", "00002/a"]
-    assert "00003.tar: no such file" in unsee("run", "{00000..00009}.tar", *options, cwd=tmp_path, expect=2).err
+    message = unsee("run", "{00000..00009}.tar", *options, "--dry-run", cwd=tmp_path, expect=2).err
+    assert "00003.tar: no such file" in message
 
 
 @pytest.fixture(scope="session")
@@ -103,6 +106,6 @@ def test_parquet_files_of_other_writers(hugging_face, tiny_bundle, tmp_path):
 @pytest.mark.parametrize(
     ("column", "message"), [("picture", "no column picture, of label, photo"), ("label", "label is int64, not image")]
 )
-def test_image_column_that_cannot_be_is_refused(hugging_face, tiny_bundle, tmp_path, column, message):
-    options = ("--output-folder", tmp_path / "out", "--model", tiny_bundle, "--image-column", column)
-    assert message in unsee("run", hugging_face / "polars.parquet", *options, *FAST, expect=2).err
+def test_image_column_that_cannot_be_is_refused(hugging_face, tmp_path, column, message):
+    options = ("--output-folder", tmp_path / "out", "--image-column", column, "--dry-run")
+    assert message in unsee("run", hugging_face / "polars.parquet", *options, expect=2).err

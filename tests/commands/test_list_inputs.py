@@ -53,25 +53,24 @@ NO_LISTS = {
 
 
 @pytest.mark.parametrize("name", NO_LISTS)
-def test_what_is_no_list_is_one_line(tiny_bundle, tmp_path, name):
+def test_what_is_no_list_is_one_line(tmp_path, name):
     text, message = NO_LISTS[name]
     (tmp_path / name).write_bytes(text.encode("utf-16-be" if name == "wide.txt" else "utf-8"))
+    assert message in unsee("run", tmp_path / name, "--output-folder", tmp_path / "out", "--dry-run", expect=2).err
+
+
+def test_list_from_standard_input(photographs, tiny_bundle, tmp_path):
     options = ("--output-folder", tmp_path / "out", "--model", tiny_bundle, *FAST)
-    assert message in unsee("run", tmp_path / name, *options, expect=2).err
-
-
-@pytest.mark.parametrize(
-    ("source", "options"),
-    [("-", ()), ("/dev/stdin", ()), ("-", ("--input-format", "jsonl"))],
-    ids=["-", "stdin", "jsonl"],
-)
-def test_list_from_standard_input(photographs, tiny_bundle, tmp_path, source, options):
-    lines = ["00.jpg", "01.png", "\0"]
-    text = "\n".join(map(json.dumps, lines) if options else lines)
-    options = (*options, "--output-folder", tmp_path / "out", "--model", tiny_bundle, *FAST)
-    for _ in range(2):  # the same command, with the same list, goes on where it stopped
-        unsee("run", source, *options, stdin=text, cwd=photographs, expect=3)
+    for source in ("-", "/dev/stdin"):  # the same list goes on where it stopped
+        unsee("run", source, *options, stdin="00.jpg\n01.png\n\0", cwd=photographs, expect=3)
     assert [row["path"] for row in rows_of(tmp_path / "out")] == ["00.jpg", "01.png", "stdin:3"]
+
+
+def test_list_of_another_kind_from_standard_input(photographs, tmp_path):
+    options = ("--output-folder", tmp_path / "out", "--input-format", "jsonl", "--dry-run")
+    shown = unsee("run", "-", *options, stdin='"00.jpg"\n{"url": "01.png"}\n', cwd=photographs).out
+    assert "00.jpg -> 00" in shown
+    assert "01.png -> 01" in shown
 
 
 def test_list_from_a_process_substitution(photographs, tiny_bundle, tmp_path):
