@@ -1,6 +1,5 @@
 """The command line: `unsee` or `python -m unsee`."""
 
-import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +15,7 @@ from .engine.presets import Preset
 from .errors import ExitCode, UnseeError, VerificationError
 from .export.config import Precision
 from .options import with_preset
+from .quiet import quiet_decoders
 from .run_options import RunOptions, with_run_options
 from .train.commands import app as train
 from .train.pretrained import DEFAULT_NAME
@@ -77,7 +77,7 @@ def run(
     config = RunConfig(
         sources=options.sources(inputs),
         output_folder=output_folder,
-        model=cnn1 or model,
+        model=_recognizer(method, model, cnn1),
         weights=weights,
         method=method,
         cnn2=cnn2,
@@ -86,6 +86,13 @@ def run(
         preset=preset,
     )
     execute(options.configured(config), options)
+
+
+def _recognizer(method: MethodName, model: str, cnn1: str | None) -> str:
+    """Return the classifier of whole images."""
+    if cnn1 is not None and method != "a":
+        raise UnseeError("--cnn1 belongs to method a: add --method a, or name the classifier with --model")
+    return cnn1 or model
 
 
 @app.command()
@@ -118,7 +125,7 @@ def execute(config: RunConfig, options: RunOptions) -> None:
     if options.dry_run:
         engine.dry_run(config, Console())
         return
-    summary = engine.run(config, overwrite=options.overwrite, extend=options.extend, retry_errors=options.retry_codes())
+    summary = engine.run(config, resumption=options.resumption())
     if summary.error_rate > config.max_error_rate:
         raise typer.Exit(ExitCode.FAILED_ROWS)
 
@@ -233,7 +240,7 @@ def doctor() -> None:
 
 def main() -> None:
     """Entry point of the `unsee` command."""
-    warnings.filterwarnings("ignore", module="PIL")  # odd metadata; what makes an image unusable becomes a row
+    quiet_decoders()
     app()
 
 

@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from .engine.config import Distributor, OnError, OutputFormat, Refine, RunConfig, Segment, SegmentConfig
+from .engine.config import (
+    Distributor,
+    OnError,
+    OutputFormat,
+    Refine,
+    Resumption,
+    Retry,
+    RunConfig,
+    Segment,
+    SegmentConfig,
+)
 from .engine.sharding import OutputNames, Sharding
 from .engine.sources import InputFormat, Sources
 from .signatures import with_record
@@ -59,6 +69,7 @@ class RunOptions:
     retry_errors: Annotated[
         str | None, typer.Option(help="try failed images of finished shards again: error codes with commas, or all")
     ] = None
+    repair: Annotated[bool, typer.Option("--repair", help="make maps again that are missing or damaged")] = False
 
     def sources(self, inputs: list[str]) -> Sources:
         """Return what the command's inputs stand for."""
@@ -88,11 +99,15 @@ class RunOptions:
             max_shard_retry=self.max_shard_retry,
         )
 
-    def retry_codes(self) -> list[str] | None:
-        """Return the error codes to try again, none for all of them; None where nothing is tried again."""
+    def resumption(self) -> Resumption:
+        """Return how the run takes up what an earlier one left."""
+        return Resumption(self.overwrite, self.extend, self._retry(), self.repair)
+
+    def _retry(self) -> Retry | None:
         if self.retry_errors is None:
             return None
-        return [code for code in self.retry_errors.split(",") if code not in ("", "all")]
+        codes = frozenset(code.strip() for code in self.retry_errors.split(",")) - {""}
+        return "all" if not codes or "all" in codes else codes
 
 
 with_run_options = with_record("options", RunOptions)

@@ -20,7 +20,11 @@ MODEL_METHODS = (*CLASSIFIER_METHODS, "attentional")
 """The methods that run a network; the others run on the CPU."""
 OnError = Literal["record", "raise"]
 Distributor = Literal["local", "ray"]
+Retry = frozenset[str] | Literal["all"]
+"""Error codes of failed images that are tried again."""
 LARGEST_SHARD = 10_000
+ALGORITHM = 2
+"""Raised whenever the same inputs and options give other bytes than before: a run is not resumed across it."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,10 @@ class RunConfig:
         if self.method != "a" and (self.cnn2 or self.cnn3):
             raise UnseeError("cnn2 and cnn3 belong to method a: add --method a")
         self._check_models()
+        if "://" in self.output_folder:
+            raise UnseeError(
+                f"{self.output_folder}: results are written to local folders only; copy them there after the run"
+            )
         if not self.runs_model and (self.device.startswith("cuda") or self.backend != "auto"):
             raise UnseeError(f"method {self.method} runs no model, on the CPU: leave --device and --backend out")
         if self.workers < 1 or self.processes < 1 or self.timeout <= 0 or self.max_shard_retry < 0:
@@ -169,6 +177,7 @@ class RunConfig:
         kind = device.split(":")[0]
         image_by_image = kind == "cpu" and backend != "torch-compile"
         return {
+            "algorithm": ALGORITHM,
             "model": model_id,
             "backend": backend,
             "device": kind,
@@ -184,3 +193,17 @@ class RunConfig:
             "image_column": self.sources.image_column,
             "exact_decoding": self.exact_decoding,
         }
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """How a run takes up what an earlier one left in its folder.
+
+    overwrite: forget it. extend: add inputs that are new. retry: also try failed images of finished shards again, as they
+    are now. repair: check what is there and make again what is missing or damaged.
+    """
+
+    overwrite: bool = False
+    extend: bool = False
+    retry: Retry | None = None
+    repair: bool = False

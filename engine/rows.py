@@ -1,5 +1,6 @@
 """One row per input: what became of it."""
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..files import flush_and_rename, temporary_of
+from ..names import printable
 
 SUCCESS = "success"
 MAP_COLUMN = "png"
@@ -68,6 +70,25 @@ class Row:
     mask_area: float | None = None
     mask_sha256: str | None = None
 
+    def printed(self) -> dict[str, Any]:
+        """Return the row as it leaves the program: its names are valid UTF-8."""
+        return {name: printable(value) if isinstance(value, str) else value for name, value in asdict(self).items()}
+
+    def failed(self, status: str, code: str, message: str) -> "Row":
+        """Return the row of an image that failed; what speaks of a map is taken back."""
+        return Row(
+            self.key,
+            self.path,
+            self.output,
+            status,
+            code,
+            message,
+            self.width,
+            self.height,
+            self.orientation,
+            self.sha256,
+        )
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -89,9 +110,8 @@ class RowsWriter:
 
     def add(self, row: Row, stored: Stored | None = None) -> None:
         """Append a row, with its map and mask where they are stored in the rows."""
-        names = {"path": printable(row.path), "output": printable(row.output)}
         images = {MAP_COLUMN: stored.saliency, MASK_COLUMN: stored.mask} if stored else {}
-        self._pending.append({**asdict(row), **names, **images})
+        self._pending.append({**row.printed(), **images})
         if len(self._pending) == ROWS_AT_ONCE:
             self._write()
 
@@ -102,8 +122,9 @@ class RowsWriter:
         flush_and_rename(self.path)
 
     def abort(self) -> None:
-        """Drop everything."""
-        self._writer.close()
+        """Drop everything, on a full disk too."""
+        with suppress(OSError):
+            self._writer.close()
         temporary_of(self.path).unlink(missing_ok=True)
 
     def _write(self) -> None:
@@ -116,8 +137,3 @@ def read_rows(path: Path) -> list[Row]:
     """Read the rows of a shard."""
     table = pq.read_table(path, columns=[field.name for field in fields(Row)])
     return [Row(**row) for row in table.to_pylist()]
-
-
-def printable(path: str) -> str:
-    """Return a path as valid UTF-8: bytes that are not become escapes."""
-    return path.encode(errors="surrogateescape").decode(errors="backslashreplace")

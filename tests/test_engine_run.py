@@ -141,7 +141,7 @@ def test_half_written_shard_is_done_again(finished, tiny_model, photographs, tmp
     (tmp_path / "00001_stats.json").unlink()
     (tmp_path / "00001.parquet").write_bytes(b"half")
     (tmp_path / "04.png").write_bytes(b"half")
-    (tmp_path / ".000010000.tmp").write_bytes(b"half")
+    (tmp_path / ".04.png.tmp").write_bytes(b"half")
     unsee(*arguments)
     assert contents(tmp_path) == contents(finished)
 
