@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from ..errors import UnseeError
 from .cells import image_column
-from .decoding import EXTENSIONS
+from ..formats import EXTENSIONS
 from .inputs import (
     BROKEN_LINK,
     DAMAGED_ARCHIVE,

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from ..errors import UnseeError
 from .archives import parquet_inputs, problem_output, tar_inputs
 from .braces import expanded, has_braces
-from .decoding import EXTENSIONS
+from ..formats import EXTENSIONS
 from .hosts import ForbiddenHostError
 from .inputs import BAD_LIST_ENTRY, UNREADABLE_FOLDER, Input, UnreadableSourceError, located
 from .listings import LIST_KINDS, LIST_SUFFIXES, Entry, listed_entries, suffix_of

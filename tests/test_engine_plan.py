@@ -126,7 +126,7 @@ def test_output_names_by_key(images, tmp_path):
 def test_preview_counts_and_writes_nothing(images, tmp_path):
     count, shards, first = preview(Sources((str(images),)), 3, most=2)
     assert (count, shards) == (7, 3)
-    assert first == [Input(f"{images}/{number}.jpg", str(number)) for number in range(2)]
+    assert first == [Input(f"{images}/{number}.jpg", str(number), suffix=".jpg") for number in range(2)]
     assert not (tmp_path / "out").exists()
 
 

@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from unsee.tests.commands.running import FAST, rows_of, unsee
-from unsee.tests.hostile_tars import LINKED, UNLINKED, hostile_tars, linked_tar, member
+from unsee.tests.hostile_tars import LINKED, UNLINKED, attributes, hostile_tars, linked_tar, member
 
 
 def results(folder):
@@ -22,8 +22,9 @@ def from_tars(photographs, tiny_bundle, tmp_path_factory):
     for name, data in hostile_tars(image).items():
         (folder / f"in/{name}.tar").write_bytes(data)
     (folder / "in/linked.tar").write_bytes(linked_tar(image))
+    long_name = attributes(path=b"x" * 300 + b".jpg") + member("placeholder", image)
     png = (photographs / "01.png").read_bytes()
-    (folder / "in/samples.tar").write_bytes(member("1.jpg", image) + member("1.png", png) + bytes(1024))
+    (folder / "in/samples.tar").write_bytes(member("1.jpg", image) + member("1.png", png) + long_name + bytes(1024))
     unsee("run", folder / "in", "--output-folder", folder / "out", "--model", tiny_bundle, *FAST, expect=3)
     return results(folder / "out"), folder
 
@@ -47,8 +48,14 @@ def test_links_are_what_they_lead_to(from_tars):
 
 
 def test_sample_in_two_formats_is_two_images(from_tars):
-    assert {key for key in from_tars[0] if key.startswith("samples/")} == {"samples/1.jpg", "samples/1.png"}
+    assert {key for key in from_tars[0] if key.startswith("samples/1")} == {"samples/1.jpg", "samples/1.png"}
     assert (from_tars[1] / "out/samples/1.png.png").is_file()
+
+
+def test_long_name_in_a_tar_is_an_image_like_others(from_tars):
+    (output,) = (key for key in from_tars[0] if key.startswith("samples/x"))
+    assert from_tars[0][output] is None
+    assert (from_tars[1] / f"out/{output}.png").is_file()
 
 
 def test_tar_that_the_user_names_is_processed_up_to_its_damage(from_tars, tiny_bundle, tmp_path):

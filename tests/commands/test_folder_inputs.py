@@ -80,7 +80,9 @@ def named(folder: Path) -> dict[str, tuple[str, str | None]]:
 def processed(corpus, tiny_bundle, tmp_path_factory):
     folder = tmp_path_factory.mktemp("processed")
     command = obedient(folder)
-    unsee("run", corpus, "--output-folder", folder / "out", "--model", tiny_bundle, *FAST, expect=3, executable=command)
+    options = ("--output-folder", folder / "out", "--model", tiny_bundle, *FAST)
+    finished = unsee("run", corpus, *options, expect=3, executable=command)
+    (folder / "said.txt").write_text(finished.err)
     return folder / "out"
 
 
@@ -95,6 +97,14 @@ def test_nothing_hidden_is_done_and_both_twins_are(processed):
     assert maps == {
         b"good.png", b"twin.jpg.png", b"twin.png.png", b"sub/inner.png", b"link/linked.png", b"caf\xe9.png",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "reason",
+    ["1 hidden files", "1 hidden folders", "1 files with suffix .heic", "1 files without suffix", "1 loops of links"],
+)
+def test_what_is_left_out_is_said(processed, reason):
+    assert reason in (processed.parent / "said.txt").read_text()
 
 
 def test_pattern_finds_the_same(corpus, processed, tiny_bundle, tmp_path):
