@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import IO
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..errors import UnseeError
 from .cells import image_column
-from .decoding import EXTENSIONS
+from ..formats import EXTENSIONS
 from .inputs import (
     BROKEN_LINK,
     DAMAGED_ARCHIVE,
@@ -49,7 +49,9 @@ def tar_inputs(path: str, relative: str, reading: ReadingConfig, left_out: Count
                 message = f"{path}: a compressed tar cannot be read in place; unpack the compression first"
                 raise UnreadableSourceError(message, UNREADABLE_ARCHIVE)
             yield from _TarImages(path, relative, left_out).inputs(file)
-    except (OSError, ReadingError, ValueError) as error:
+    except UnseeError:
+        raise
+    except Exception as error:  # remote file systems raise what their libraries do
         raise _unreadable(path, error) from None
 
 
@@ -151,7 +153,9 @@ def parquet_inputs(path: str, relative: str, reading: ReadingConfig) -> Iterator
         with open_binary(path, reading) as file:
             table = pq.ParquetFile(file)
             rows = table.metadata.num_rows if image_column(table.schema_arrow, reading.image_column, path) else None
-    except (OSError, ReadingError, ValueError, pa.ArrowException) as error:
+    except UnseeError:
+        raise
+    except Exception as error:  # as above
         raise _unreadable(path, error) from None
     if rows is None:
         return None

@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 from aiohttp.abc import ResolveResult
 
-from .hosts import ForbiddenHostError, is_address, refuse_private
+from .hosts import is_address, refuse_private
 
 PATIENCE = 60.0
 """Seconds that a connection may be silent, where a request has no shorter limit."""
@@ -56,12 +56,10 @@ async def guarded_client(allowed: tuple[str, ...], timeout: float, loop: asyncio
 
 def web_failure(error: BaseException) -> str | None:
     """Return the error code of a failed request, None where the web has no part in it."""
-    if isinstance(error, ForbiddenHostError):
-        return "forbidden_host"
     if isinstance(error, aiohttp.ClientResponseError) and error.status:
         return f"http_{error.status}"
-    if isinstance(error, FileNotFoundError):
-        return web_failure(error.__cause__) if error.__cause__ else "http_404"  # fsspec's own, or a translated one
+    if isinstance(error, FileNotFoundError):  # what fsspec makes of it
+        return "http_404"
     if isinstance(error, aiohttp.ClientConnectorError):
         return _connecting_failure(error)
     if isinstance(error, TimeoutError):

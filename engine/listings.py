@@ -2,13 +2,16 @@
 
 import codecs
 import csv
+import io
 import json
 import os
+import posixpath
 import zlib
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import IO, Any
+from itertools import chain, islice
+from typing import IO, Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,7 +20,7 @@ from fsspec.utils import infer_compression
 from ..errors import UnseeError
 from .cells import column_size, holds_bytes, holds_text, plain_type
 from .inputs import UNREADABLE_LIST, UnreadableSourceError
-from .opening import ReadingConfig, ReadingError, open_binary
+from .opening import ReadingConfig, ReadingError, is_url, open_binary, open_stream
 from .remote import failure_of
 
 LIST_SUFFIXES = {
@@ -35,6 +38,9 @@ LIST_KINDS = frozenset(LIST_SUFFIXES.values())
 PATH_COLUMNS = ("path", "url", "image_path", "image_url", "file_name", "filename", "file", "image")
 
 LONGEST_LINE = 1 << 20
+MOST_LINES = 50
+"""Lines that one row of a CSV file may go on over."""
+
 LARGEST_JSON = 1 << 30
 """Bytes. JSON that is no JSON lines is held as a whole; longer lists are to be lines."""
 
@@ -51,8 +57,8 @@ class Entry:
 
 def suffix_of(path: str) -> str:
     """Return the lower-case extension of a path, the one before `.gz` if that is the last."""
-    pure = PurePosixPath(path)
-    return PurePosixPath(pure.stem).suffix.lower() if pure.suffix.lower() == ".gz" else pure.suffix.lower()
+    stem, suffix = posixpath.splitext(path)
+    return (posixpath.splitext(stem)[1] if suffix.lower() == ".gz" else suffix).lower()
 
 
 def listed_entries(
@@ -66,16 +72,13 @@ def listed_entries(
     """
     shown = name or path
     try:
-        with _opened(path, reading) as file:
+        with _opened(path, kind, reading) as file:
             for number, value in _values(file, kind, shown, column):
                 yield Entry(number, value if isinstance(value, str) and _is_path(value) else None)
     except UnseeError:
         raise
-    except ReadingError as error:
+    except (ReadingError, EOFError, ValueError, RecursionError, zlib.error, csv.Error, pa.ArrowException) as error:
         raise _unreadable(shown, kind, str(error)) from None
-    except (OSError, EOFError, ValueError, RecursionError, zlib.error, csv.Error, pa.ArrowException) as error:
-        reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
-        raise _unreadable(shown, kind, reason) from None
     except Exception as error:  # remote file systems raise what their libraries do
         raise _unreadable(shown, kind, ": ".join(failure_of(error, path))) from None
 
@@ -84,8 +87,12 @@ def _unreadable(path: str, kind: str, reason: str) -> UnreadableSourceError:
     return UnreadableSourceError(f"{path}: not a readable {kind} list ({reason})", UNREADABLE_LIST)
 
 
-def _opened(path: str, reading: ReadingConfig) -> IO[bytes]:
-    file = open_binary(path, reading)
+def _opened(path: str, kind: str, reading: ReadingConfig) -> IO[bytes]:
+    if kind == "parquet":
+        return open_binary(path, reading)
+    file = open_stream(path, reading)
+    if is_url(path):
+        file = io.BufferedReader(file)  # pyright: ignore[reportArgumentType]  # whose lines can be bounded
     compression = infer_compression(path)
     if compression is None:
         return file
@@ -187,36 +194,53 @@ def _no_column(path: str, wanted: Iterable[str]) -> UnseeError:
 def _csv_values(
     lines: Iterator[tuple[int, str | None]], delimiter: str, path: str, column: str | None
 ) -> Iterator[tuple[int, Any]]:
-    table = _Table(lines, delimiter)
-    names = next((cells for _, cells in table.rows()), None) or []
-    name = _column(names, path, column)
-    place = names.index(name)
-    for number, cells in table.rows():
+    rows = _csv_rows(lines, delimiter)
+    names = next((cells for _, cells in rows), None) or []
+    place = names.index(_column(names, path, column))
+    for number, cells in rows:
         if cells != []:
             yield number, cells[place] if cells and place < len(cells) else None
 
 
-class _Table:
-    """The rows of a CSV or TSV file; one that cannot be read is None and does not end the table."""
+def _csv_rows(lines: Iterator[tuple[int, str | None]], delimiter: str) -> Iterator[tuple[int, list[str] | None]]:
+    """Yield the line that each row begins in, and its cells, None for a row that cannot be read.
 
-    def __init__(self, lines: Iterator[tuple[int, str | None]], delimiter: str) -> None:
-        self.number = 0
-        self.reader = csv.reader(self._texts(lines), delimiter=delimiter)
+    A quote that nothing closes spoils its own line only: the lines behind it are read anew.
+    """
+    ahead: deque[tuple[int, str | None]] = deque()
+    whole = chain.from_iterable(iter(lambda: [ahead.popleft()] if ahead else list(islice(lines, 1)), []))
+    for number, line in whole:
+        record = [(number, line)]
+        while (
+            (quotes := _quotes(record, delimiter)) == "open"
+            and len(record) < MOST_LINES
+            and (more := next(whole, None))
+        ):
+            record.append(more)
+        is_row = quotes == "closed" or (quotes == "odd" and len(record) == 1)
+        if not is_row:
+            ahead.extendleft(reversed(record[1:]))
+        yield number, _cells(record, delimiter) if is_row else None
 
-    def rows(self) -> Iterator[tuple[int, list[str] | None]]:
-        """Yield the number of a row's last line, and its cells."""
-        while True:
-            try:
-                cells: list[str] | None = next(self.reader)
-            except StopIteration:
-                return
-            except csv.Error:
-                cells = None
-            yield self.number, cells
 
-    def _texts(self, lines: Iterator[tuple[int, str | None]]) -> Iterator[str]:
-        for self.number, line in lines:
-            yield "\0" if line is None else line  # no path holds this character
+def _quotes(record: list[tuple[int, str | None]], delimiter: str) -> Literal["open", "odd", "closed"]:
+    """Tell whether a quote is open at a row's end, or quotes stand where none should, which many writers do."""
+    try:
+        next(csv.reader(_texts(record), delimiter=delimiter, strict=True), None)
+    except csv.Error as error:
+        return "open" if "unexpected end" in str(error) else "odd"
+    return "closed"
+
+
+def _cells(record: list[tuple[int, str | None]], delimiter: str) -> list[str] | None:
+    try:
+        return next(csv.reader(_texts(record), delimiter=delimiter), [])
+    except csv.Error:
+        return None
+
+
+def _texts(record: list[tuple[int, str | None]]) -> list[str]:
+    return ["\0" if line is None else line for _, line in record]  # no path holds this character
 
 
 def _column(names: list[str], path: str, column: str | None) -> str:

@@ -1,5 +1,6 @@
 """The file systems behind URLs: which package each one needs, and web access that keeps to public addresses."""
 
+import re
 from functools import cache, partial
 from typing import Any
 
@@ -19,17 +20,25 @@ EXTRAS = {
 }
 """Package and extra by protocol; of other protocols fsspec says what they need."""
 
+CHAIN = re.compile(r"::(?![^\[\]/]*\])")
+"""What chains URLs: two colons that do not stand in the brackets of an IPv6 address."""
+
 UNKNOWN_PROTOCOL = "unknown_protocol"
 
 
 def protocols_of(url: str) -> list[str]:
     """Return the protocols of a URL: several where it chains file systems, as in `zip://a.png::https://host/b.zip`."""
-    return [part.partition("://")[0] for part in url.split("::")]
+    return [part.partition("://")[0] for part in _links(url)]
+
+
+def _links(url: str) -> list[str]:
+    """Return the URLs of a chain; what a host's brackets hold is an IPv6 address and no link."""
+    return CHAIN.split(url)
 
 
 def is_http(url: str) -> bool:
     """Tell whether a URL is a plain web address."""
-    return url.startswith(("http://", "https://")) and "::" not in url
+    return url.startswith(("http://", "https://")) and len(protocols_of(url)) == 1
 
 
 def require_protocols(url: str) -> None:
@@ -56,15 +65,15 @@ def file_system(url: str, allow_hosts: tuple[str, ...], timeout: float) -> tuple
     and `ValueError` on a protocol that nothing knows.
     """
     require_protocols(url)
-    for part in url.split("::"):
+    for part in _links(url):
         if part.partition("://")[0] in HOST_PROTOCOLS:
             refuse_private_host(part, allow_hosts)
     web = {protocol for protocol in protocols_of(url) if protocol in ("http", "https")}
     if not web:
         return fsspec.core.url_to_fs(url)
     options = {"get_client": _client(allow_hosts, timeout)}
-    if "::" not in url:
-        return fsspec.core.url_to_fs(url, **options)
+    if is_http(url):
+        return fsspec.filesystem(web.pop(), **options), url
     return fsspec.core.url_to_fs(url, **dict.fromkeys(web, options))
 
 
@@ -78,6 +87,8 @@ def _client(allow_hosts: tuple[str, ...], timeout: float) -> Any:
 
 def failure_of(error: Exception, url: str) -> tuple[str, str]:
     """Return the error code and the message of a failure to read a URL."""
+    if isinstance(error, FileNotFoundError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__  # fsspec takes every failure to ask for a file's size as the lack of that file
     if isinstance(error, ForbiddenHostError):
         return "forbidden_host", str(error)
     if "http" in protocols_of(url) or "https" in protocols_of(url):

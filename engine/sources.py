@@ -1,7 +1,6 @@
 """Which images a user's words stand for: files, folders, patterns, lists and archives, as a stream in a fixed order."""
 
 import glob
-import itertools
 import os
 import posixpath
 from collections import Counter
@@ -14,7 +13,7 @@ from urllib.parse import urlsplit
 from ..errors import UnseeError
 from .archives import parquet_inputs, problem_output, tar_inputs
 from .braces import expanded, has_braces
-from .decoding import EXTENSIONS
+from ..formats import EXTENSIONS
 from .hosts import ForbiddenHostError
 from .inputs import BAD_LIST_ENTRY, UNREADABLE_FOLDER, Input, UnreadableSourceError, located
 from .listings import LIST_KINDS, LIST_SUFFIXES, Entry, listed_entries, suffix_of
@@ -94,8 +93,8 @@ class Sources:
         return self._matched(LocalTree(), source, fixed, pattern, _below(fixed, base), counts)
 
     def _expanded(self, source: str, counts: Counter[str]) -> Iterator[_File]:
-        fixed = itertools.takewhile(lambda part: not has_braces(part) and not glob.has_magic(part), source.split("/"))
-        base = "/".join(fixed)
+        first = min(place for place in map(source.find, "{*?[") if place >= 0)
+        base = source[:first].rpartition("/")[0]
         for member in expanded(source):
             yield from self._files(member, base, counts)
 

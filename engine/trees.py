@@ -1,5 +1,6 @@
 """Folders of files, local or remote, and searching them by pattern: one walk for folders and for patterns."""
 
+import errno
 import fnmatch
 import glob
 import os
@@ -80,23 +81,24 @@ class LocalTree(Tree):
 
     def identity(self, folder: str) -> FolderIdentity | None:
         """Return device and inode of a folder."""
-        try:
-            status = os.stat(folder)  # noqa: PTH116 - a name of many bytes costs less this way
-        except OSError:
-            return None
-        return status.st_dev, status.st_ino
+        return _identity(folder)
 
 
 def _local_entry(entry: "os.DirEntry[str]") -> Entry:
     try:
-        if not entry.is_dir():
-            return Entry(entry.name, entry.path, is_folder=False)
-        status = entry.stat()
-    except PermissionError:
-        return Entry(entry.name, entry.path, is_folder=False, problem=True)
-    except OSError:  # a link that leads to itself, or an entry that is gone: reading it will say so
-        return Entry(entry.name, entry.path, is_folder=False)
-    return Entry(entry.name, entry.path, is_folder=True, identity=(status.st_dev, status.st_ino))
+        is_folder = entry.is_dir()
+    except OSError as error:  # only of links, since a folder tells what others are; one to itself is no folder
+        return Entry(entry.name, entry.path, False, problem=error.errno != errno.ELOOP)
+    return Entry(entry.name, entry.path, is_folder, _identity(entry.path) if is_folder else None)
+
+
+def _identity(folder: str) -> FolderIdentity | None:
+    """Return device and inode of a folder."""
+    try:
+        status = os.stat(folder)  # noqa: PTH116 - a name of many bytes costs less this way
+    except OSError:  # listing it will say so
+        return None
+    return status.st_dev, status.st_ino
 
 
 class RemoteTree(Tree):
