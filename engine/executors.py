@@ -21,7 +21,7 @@ from .map_methods import Promoter
 from .methods import open_method
 from .plan import read_plan
 from .processes import CrashedProcessError, HeldProcess
-from .ray_cluster import START_SECONDS, answer, check_room, joined_ray, needs_of_actor, takes_gpus
+from .ray_cluster import answer, check_room, joined_ray, needs_of_actor, takes_gpus, wait_for_places
 from .rows import Row
 from .shard import ShardRunner, earlier_shard, is_done
 from .visible_gpus import VARIABLE as GPU_VARIABLE
@@ -186,8 +186,7 @@ class RaySlot(Slot):
         self.actor = self.actor_class.remote(self.config)
 
     def info(self) -> SessionInfo:
-        """Wait until the actor has its place in the cluster, and ask it."""
-        answer(self.actor.__ray_ready__.remote(), START_SECONDS)
+        """Ask the actor."""
         return answer(self.actor.info.remote())
 
     def submit(self, job: ShardJob) -> "Future[dict[str, Any]]":
@@ -209,7 +208,9 @@ def open_slots(config: RunConfig, on_row: OnRow) -> list[Slot]:
     if config.distributor == "ray":
         on_gpu = takes_gpus(config.device, config.runs_model)
         check_room(config.processes, on_gpu)
-        return [RaySlot(config, on_gpu) for _ in range(config.processes)]
+        slots = [RaySlot(config, on_gpu) for _ in range(config.processes)]
+        wait_for_places([slot.actor for slot in slots])
+        return [*slots]
     if config.processes == 1:
         return [LocalSlot(config, on_row)]
     gpus = gpu_of_each(config.device if config.runs_model else "cpu", config.processes)
