@@ -17,6 +17,7 @@ from .errors import ExitCode, UnseeError, VerificationError
 from .export.config import Precision
 from .options import with_preset
 from .run_options import RunOptions, with_run_options
+from .terminal import show_log
 from .train.commands import app as train
 from .train.pretrained import DEFAULT_NAME
 
@@ -234,6 +235,7 @@ def doctor() -> None:
 def main() -> None:
     """Entry point of the `unsee` command."""
     warnings.filterwarnings("ignore", module="PIL")  # odd metadata; what makes an image unusable becomes a row
+    show_log()
     app()
 
 

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from ..errors import ExitCode, UnseeError
 from ..export.sessions import SessionInfo, open_session
+from ..kernels.compiling import announce_compiling
 from ..threads import usable_threads
 from .config import RunConfig
 from .interruption import working
@@ -55,8 +56,15 @@ class ShardWorker:
     @cached_property
     def runner(self) -> ShardRunner:
         """The runner with the loaded models."""
+        announce_compiling()
         promoter = Promoter.opened(self.config)
         return ShardRunner(open_method(self.config, open_session, promoter), self.config, promoter)
+
+    @cached_property
+    def warm_runner(self) -> ShardRunner:
+        """The runner, with everything compiled: no stage of a shard is charged for that."""
+        self.runner.method.warm_up()
+        return self.runner
 
     def info(self) -> SessionInfo:
         """Return what runs where."""
@@ -68,7 +76,7 @@ class ShardWorker:
         with working(plan.folder):
             redo = job.retry is not None and is_done(plan.folder, job.shard)
             earlier = earlier_shard(plan, job.shard, self.config, job.retry or frozenset()) if redo else None
-            return self.runner.run(plan, job.shard, earlier, self.on_row)
+            return self.warm_runner.run(plan, job.shard, earlier, self.on_row)
 
 
 class Slot(ABC):
