@@ -100,9 +100,8 @@ class Progress:
 
     def _line(self) -> str:
         of_all = "" if self.total is None else f" of {self.total}"
-        return (
-            f"{self.done}{of_all} {self.noun}, {self.failed} failed, {self.rate:.1f} {self.noun}/s{self._time_left()}"
-        )
+        speed = f"{rounded(self.rate)} {self.noun}/s"
+        return f"{self.done}{of_all} {self.noun}, {self.failed} failed, {speed}{self._time_left()}"
 
     def _time_left(self) -> str:
         if not self.total or not self.done or self.done >= self.total:
