@@ -17,6 +17,7 @@ from .export.config import Precision
 from .options import with_preset
 from .quiet import quiet_decoders
 from .run_options import RunOptions, with_run_options
+from .terminal import show_log
 from .train.commands import app as train
 from .train.pretrained import DEFAULT_NAME
 
@@ -241,6 +242,7 @@ def doctor() -> None:
 def main() -> None:
     """Entry point of the `unsee` command."""
     quiet_decoders()
+    show_log()
     app()
 
 

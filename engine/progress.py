@@ -96,13 +96,12 @@ class Progress:
                 self.mark()
 
     def _speed(self) -> str:
-        return f"{self.rate:.1f} {self.noun}/s, {self.failed} failed"
+        return f"{rounded(self.rate)} {self.noun}/s, {self.failed} failed"
 
     def _line(self) -> str:
         of_all = "" if self.total is None else f" of {self.total}"
-        return (
-            f"{self.done}{of_all} {self.noun}, {self.failed} failed, {self.rate:.1f} {self.noun}/s{self._time_left()}"
-        )
+        speed = f"{rounded(self.rate)} {self.noun}/s"
+        return f"{self.done}{of_all} {self.noun}, {self.failed} failed, {speed}{self._time_left()}"
 
     def _time_left(self) -> str:
         if not self.total or not self.done or self.done >= self.total:
@@ -132,6 +131,11 @@ class RunProgress(Progress):
         if not self._by_rows:
             self.count(stats["count"], stats["failed"])
         self.mark_part()
+
+
+def rounded(rate: float) -> str:
+    """Return a rate to one decimal place, or a small one to two digits."""
+    return f"{rate:.1f}" if rate >= 1 else f"{rate:.2g}"
 
 
 def _clock_time(seconds: float) -> str:
