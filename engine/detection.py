@@ -15,6 +15,15 @@ DIVERGED = "the map left the range of floating point: of a descent, lower the st
 
 
 @dataclass(frozen=True)
+class Failure:
+    """Why an image is left without a result: status, error code and message of its row."""
+
+    status: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
 class Detection:
     """One image's result on the network's grid.
 

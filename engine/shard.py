@@ -18,7 +18,7 @@ from ..export.sessions import SessionInfo
 from ..files import write_json
 from .config import RunConfig
 from .decoding import DecodedImage, DecodingConfig, DecodingError, decode
-from .detection import DIVERGED, Detection
+from .detection import DIVERGED, Detection, Failure
 from .inputs import ReadingError, read
 from .map_methods import Promoter
 from .method import Method
@@ -280,9 +280,11 @@ def _stacked(works: list[Work], config: DecodingConfig, with_priors: bool) -> Ba
     )
 
 
-def _found(work: Work, detection: Detection | None) -> Work:
+def _found(work: Work, detection: Detection | Failure | None) -> Work:
     if detection is None:
         return _failed(work, "failed_to_descend", "diverged", DIVERGED)
+    if isinstance(detection, Failure):
+        return _failed(work, detection.status, detection.code, detection.message)
     row = replace(
         work.row,
         label=detection.target,
