@@ -20,6 +20,7 @@ from .detection import DIVERGED
 from .map_methods import AttentionalMethod, Promoter
 from .method import Method
 from .methods import DescentMethod
+from .objectness import judged
 from .pipeline import batched
 from .presets import Preset, preset
 
@@ -99,8 +100,9 @@ class Detector:
         pixels = np.stack([image.pixels for image in batch])
         found = self.method.detections(self.method.compute(pixels), pixels)
         if self.promoter:
-            found = self.promoter.promoted(found, np.stack([image.promoter_pixels for image in batch]))  # pyright: ignore
-        for image, detection in zip(batch, found, strict=True):
+            pixels = np.stack([image.promoter_pixels for image in batch])  # pyright: ignore
+            found = self.promoter.promoted(found, pixels)
+        for image, detection in zip(batch, judged(found, pixels), strict=True):
             if detection is None:
                 raise UnseeError(DIVERGED)
             full = detection.resized(image.width, image.height)

@@ -16,6 +16,7 @@ from ..kernels.slic import slic_lab
 from ..kernels.ultrametric import label_by_seeds, merge_trees
 from .config import SegmentConfig
 from .detection import Detection, Failure
+from .objectness import objectness
 from .proposals import ProposalsError, best_proposal, own_proposals, read_proposals
 from .saliency_cut import saliency_cut
 
@@ -96,7 +97,7 @@ class Segmenter:
         regions = superpixels(images, config) if needs_regions else None
         better = maps if regions is None else refined(maps, regions, config)
         if config.refine != "none":
-            found = [replace(detection, saliency=to_levels(one)) for detection, one in zip(found, better, strict=True)]
+            found = [_with_map(*parts) for parts in zip(found, better, images, strict=True)]
         if config.segment == "saliencycut":
             cut = [saliency_cut(image, one) for image, one in zip(images, better, strict=True)]
         elif regions is not None and config.segment == "jaccard":
@@ -129,6 +130,11 @@ def _given_proposals(folder: Path, name: str, size: int, most: int) -> np.ndarra
         return read_proposals(folder, name, size, most)
     except ProposalsError as error:
         return Failure("failed_to_segment", error.code, str(error))
+
+
+def _with_map(detection: Detection, refined_map: np.ndarray, image: np.ndarray) -> Detection:
+    levels = to_levels(refined_map)
+    return replace(detection, saliency=levels, objectness=objectness(levels, image))
 
 
 def _with_mask(detection: Detection, mask: np.ndarray | Failure) -> Detection | Failure:

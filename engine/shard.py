@@ -22,6 +22,7 @@ from .detection import DIVERGED, Detection, Failure
 from .inputs import ReadingError, read
 from .map_methods import Promoter
 from .method import Method
+from .objectness import judged
 from .pipeline import StageClock, batched, ordered_map, ordered_map_within
 from .plan import Plan, PlannedInput
 from .priors import Priors
@@ -226,7 +227,7 @@ class ShardRunner:
             with self.clock.stage("promote"):
                 found = self.promoter.promoted(found, images)
         with self.clock.stage("post"):
-            found = self.segmenter.segmented(found, images, names)
+            found = self.segmenter.segmented(judged(found, images), images, names)
         following = iter(found)
         return [_found(work, next(following)) if work.image else work for work in batch.works]
 
@@ -293,6 +294,8 @@ def _found(work: Work, detection: Detection | Failure | None) -> Work:
         raw_max=detection.magnitude,
         map_mean=float(detection.saliency.mean() / 255),
         mask_area=None if detection.mask is None else float(detection.mask.mean()),
+        objectness=detection.objectness,
+        has_object=detection.has_object,
     )
     return replace(work, row=row, image=None, detection=detection)
 
