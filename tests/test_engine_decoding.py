@@ -162,3 +162,12 @@ def test_tiff_is_turned_once_or_not_at_all(orientation, exif):
     expected = decode(encoded(stored, "PNG", exif=tag), DecodingConfig(8, exif=exif))
     np.testing.assert_array_equal(turned.pixels, expected.pixels)
     assert (turned.width, turned.height, turned.orientation) == (expected.width, expected.height, expected.orientation)
+
+
+@pytest.mark.parametrize(("exif", "size"), [(True, (20, 40)), (False, (40, 20))])
+def test_tiff_that_is_turned_by_its_xmp_only(exif, size):
+    stored = encoded(corners(), "TIFF", tiffinfo={700: b'<x tiff:Orientation="6"/>'})
+    shown = decode(stored, DecodingConfig(8, exif=exif))
+    expected = corners().transpose(Image.Transpose.ROTATE_270) if exif else corners()
+    np.testing.assert_array_equal(shown.pixels, on_grid(expected, GRID).pixels)
+    assert (shown.width, shown.height, shown.orientation) == (*size, 6 if exif else 1)
