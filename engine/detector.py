@@ -20,6 +20,7 @@ from .detection import DIVERGED, Detection
 from .map_methods import AttentionalMethod, Promoter
 from .method import Method
 from .methods import DescentMethod
+from .objectness import judged
 from .presets import Preset, preset
 
 ImageLike: TypeAlias = np.ndarray | Image.Image | str | Path
@@ -176,8 +177,9 @@ class Detector:
         pixels = np.stack([image.pixels for image in images])
         found = self.method.detections(self.method.compute(pixels), pixels)
         if self.promoter:
-            found = self.promoter.promoted(found, np.stack([image.promoter_pixels for image in images]))  # pyright: ignore
-        return found
+            pixels = np.stack([image.promoter_pixels for image in images])  # pyright: ignore
+            found = self.promoter.promoted(found, pixels)
+        return judged(found, pixels)
 
     def _decoded(self, image: ImageLike) -> DecodedImage:
         if isinstance(image, (str, Path)):

@@ -15,7 +15,7 @@ from ..export.sessions import SessionInfo
 from ..files import write_json
 from .config import RunConfig
 from .decoding import DecodedImage, DecodingConfig, DecodingError, decode
-from .detection import DIVERGED, Detection
+from .detection import DIVERGED, Detection, Failure
 from .done_marks import is_done, shard_stats
 from .earlier_shard import Carried, Earlier, unfinished_shard
 from .inputs import ReadingError, read
@@ -23,6 +23,7 @@ from .journal import Journal
 from .layout import done_mark
 from .map_methods import Promoter
 from .method import Method
+from .objectness import judged
 from .opening import TIMEOUT
 from .pipeline import StageClock, batched, ordered_map, ordered_map_within
 from .plan import Plan, PlannedInput
@@ -205,7 +206,7 @@ class ShardRunner:
             with self.clock.stage("promote"):
                 found = self.promoter.promoted(found, images)
         with self.clock.stage("post"):
-            found = self.segmenter.segmented(found, images, names)
+            found = self.segmenter.segmented(judged(found, images), images, names)
         following = iter(found)
         return [_found(work, next(following)) if work.image else work for work in batch.works]
 
@@ -261,9 +262,11 @@ def _stacked(works: list[Work], config: DecodingConfig, with_priors: bool) -> Ba
     )
 
 
-def _found(work: Work, detection: Detection | None) -> Work:
+def _found(work: Work, detection: Detection | Failure | None) -> Work:
     if detection is None:
         return _failed(work, "failed_to_descend", "diverged", DIVERGED)
+    if isinstance(detection, Failure):
+        return _failed(work, detection.status, detection.code, detection.message)
     row = replace(
         work.row,
         label=detection.target,
@@ -272,6 +275,8 @@ def _found(work: Work, detection: Detection | None) -> Work:
         raw_max=detection.magnitude,
         map_mean=float(detection.saliency.mean() / 255),
         mask_area=None if detection.mask is None else float(detection.mask.mean()),
+        objectness=detection.objectness,
+        has_object=detection.has_object,
     )
     return replace(work, row=row, image=None, detection=detection)
 
