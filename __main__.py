@@ -1,5 +1,6 @@
 """The command line: `unsee` or `python -m unsee`."""
 
+import logging
 import warnings
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,9 +18,11 @@ from .errors import ExitCode, UnseeError, VerificationError
 from .export.config import Precision
 from .options import with_preset
 from .run_options import RunOptions, with_run_options
+from .terminal import stderr, stdout
 from .train.commands import app as train
 from .train.pretrained import DEFAULT_NAME
 
+DOCTOR_COLUMN = 20
 MODEL_HELP = "checkpoint directory, shipped checkpoint, or network: vgg16, squeezenet1_1, resnet18"
 
 
@@ -146,7 +149,7 @@ def export(
     from .export.parity import Parity
     from .train.map_metadata import is_map_checkpoint
 
-    if is_map_checkpoint(Path(model)):
+    if is_map_checkpoint(model):
         if weights or precision != "fp32":
             raise UnseeError(
                 f"{model}: promoters and attentional networks are exported in fp32, with their own weights"
@@ -163,7 +166,7 @@ def export(
     if tensorrt:
         build_plan(bundle, batch_size)
     for line in lines:
-        Console().print(line, soft_wrap=True)
+        stdout().print(line)
 
 
 @app.command()
@@ -176,7 +179,7 @@ def check(
     from .engine.bundles import check_model
 
     for line in check_model(bundle, device, backend).lines():
-        Console().print(line, soft_wrap=True)
+        stdout().print(line)
 
 
 @app.command()
@@ -225,14 +228,28 @@ def doctor() -> None:
     """Show versions, devices, installed extras, and what a run would use."""
     from .engine.doctor import findings
 
-    table = Table(show_header=False, box=None)
     for subject, finding in findings():
-        table.add_row(subject, finding)
-    Console().print(table)
+        stdout().print(f"{subject:<{DOCTOR_COLUMN}} {finding}")
+
+
+class MessageHandler(logging.Handler):
+    """Shows what the engine says while it works on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a message."""
+        stderr().print(self.format(record))
+
+
+def show_messages() -> None:
+    """Let the messages of the logger `unsee` be seen; a program that imports unsee decides for itself."""
+    logger = logging.getLogger("unsee")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(MessageHandler())
 
 
 def main() -> None:
     """Entry point of the `unsee` command."""
+    show_messages()
     warnings.filterwarnings("ignore", module="PIL")  # odd metadata; what makes an image unusable becomes a row
     app()
 

@@ -67,7 +67,7 @@ def test_auto_is_cuda_only_with_runtime_and_driver() -> None:
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "cuda:-1", ""])
 def test_unknown_devices(name: str) -> None:
-    with pytest.raises(DeviceUnavailableError, match="unknown device"):
+    with pytest.raises(UnseeError, match="unknown device"):
         RuntimeDevice.parse(name, has_cuda=True)
 
 
