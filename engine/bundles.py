@@ -10,6 +10,7 @@ import numpy as np
 from ..export.bundle import Bundle, read_bundle
 from ..export.bundle_files import BUNDLE_FILE, DESCENT, bundle_kind
 from ..export.config import Precision
+from ..export.drafts import checked_target
 from ..export.exporting import check_bundle, export_bundle, require_tools
 from ..export.map_bundle import MapBundle, is_map_bundle
 from ..export.map_exporting import check_map_bundle, export_map_bundle
@@ -38,6 +39,7 @@ def export_model(
     photographs: str | None = None,
 ) -> Bundle:
     """Export a classifier with a preset (see `export_bundle`); photographs: a source of probe images, or synthetic ones."""
+    checked_target(directory, model)  # before packages are imported that take seconds
     require_tools()
     probes = probe_images(photographs, load_classifier(model, weights).metadata.input.size) if photographs else None
     stored = {"name": chosen.name, "post": asdict(chosen.post)}
@@ -51,6 +53,7 @@ def export_map_model(
 
     A promoter is verified on the Region Contrast maps of its probe images.
     """
+    checked_target(directory, model)
     require_tools()
     metadata = read_map_metadata(Path(model))
     size = metadata.input.size

@@ -5,7 +5,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -36,9 +36,10 @@ def drafted(directory: Path, model: str | Path | None = None) -> Iterator[Path]:
     model: what is exported; the bundle may not lie in its directory. Where the block fails nothing changes. Raises
     `UnseeError` where `directory` is or holds something else than a bundle, `OutputError` where it cannot be written.
     """
-    draft = None
+    draft, made = None, []
     try:
-        target = _checked(directory, model)
+        target = checked_target(directory, model)
+        made = [folder for folder in target.parents if not folder.exists()]
         draft, old = (target.with_name(f".{target.name}.{word}") for word in ("tmp", "old"))
         _recover(target, old)
         shutil.rmtree(draft, ignore_errors=True)
@@ -50,10 +51,13 @@ def drafted(directory: Path, model: str | Path | None = None) -> Iterator[Path]:
     finally:
         if draft:
             shutil.rmtree(draft, ignore_errors=True)
+        for folder in made:
+            with suppress(OSError):  # where it holds something now
+                folder.rmdir()
 
 
-def _checked(directory: Path, model: str | Path | None) -> Path:
-    """Return the real path of a directory that a bundle may be written to."""
+def checked_target(directory: Path, model: str | Path | None = None) -> Path:
+    """Return the real path of a directory that a bundle may be written to; raises `UnseeError` as `drafted` does."""
     target, here = directory.resolve(), Path.cwd()
     if target == here or target in here.parents:
         raise UnseeError(f"{directory} is the directory that the command runs in, or holds it: name one to be made")
@@ -61,7 +65,7 @@ def _checked(directory: Path, model: str | Path | None) -> Path:
         raise UnseeError(f"{directory} exists and is no directory: name another")
     own = _directory_of(model)
     if own and own in (target, *target.parents):
-        raise UnseeError(f"{directory} lies in the directory of the model itself: name another directory")
+        raise UnseeError(f"{directory} is, or lies in, the directory of the model itself: name another directory")
     if target.exists() and not is_bundle(target) and any(target.iterdir()):
         raise UnseeError(f"{directory} exists and is not a bundle: name another directory")
     strangers = [path.name for path in _entries(target) if not any(fnmatch(path.name, one) for one in OURS)]
