@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..errors import UnseeError
+from ..export.devices import check_backend, check_device
 from ..train.pretrained import DEFAULT_NAME
 from .opening import ReadingConfig
 from .presets import PRESETS, Preset
@@ -132,6 +133,8 @@ class RunConfig:
             raise UnseeError(f"method must be one of {get_args(MethodName)}, got {self.method!r}")
         if self.method != "a" and (self.cnn2 or self.cnn3):
             raise UnseeError("cnn2 and cnn3 belong to method a: add --method a")
+        check_device(self.device)
+        check_backend(self.backend)
         self._check_models()
         if "://" in self.output_folder:
             raise UnseeError(
