@@ -5,22 +5,15 @@ float grey is scaled from its own minimum and maximum to 0..255; CMYK, YCbCr, HS
 Lab goes through its ICC profile. Of an animation or a multi-page file the first frame counts. Orientation follows EXIF.
 """
 
-import io
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from PIL import Image, ImageCms
 
+from ..errors import DecodingError as DecodingError
 from ..errors import UnseeError
-
-FORMATS = tuple("JPEG PNG GIF BMP DIB TIFF WEBP AVIF JPEG2000 PPM TGA PCX ICO SGI".split())
-"""Pillow's plain raster formats: none starts another program or follows a reference."""
-
-EXTENSIONS = frozenset(
-    ".jpg .jpeg .jpe .jfif .mpo .png .apng .gif .bmp .dib .tif .tiff .webp .avif .jp2 .j2k .ppm .pgm .pbm .pnm "
-    ".tga .pcx .ico .sgi .rgb".split()
-)
+from ..formats import EXTENSIONS as EXTENSIONS
+from ..images import MOST_PIXELS, damaged, open_image
 
 ORIENTATION_TAG = 0x0112
 TURNS = {
@@ -37,14 +30,6 @@ TURNS = {
 GREY_16_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
 
 
-class DecodingError(Exception):
-    """An image that cannot be used; `code` is the row's error code."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
 @dataclass(frozen=True)
 class DecodingConfig:
     """size: side of the network's grid in pixels. exif: turn the image as its EXIF orientation says.
@@ -56,7 +41,7 @@ class DecodingConfig:
 
     size: int
     exif: bool = True
-    max_pixels: int = 100_000_000
+    max_pixels: int = MOST_PIXELS
     exact: bool = True
     promoter_size: int | None = None
 
@@ -83,41 +68,13 @@ class DecodedImage:
 def decode(data: bytes, config: DecodingConfig) -> DecodedImage:
     """Decode and resize (bilinear, aspect ratio not kept) one image file.
 
-    Raises `DecodingError` with code `empty_file`, `not_an_image`, `too_large` or `damaged`.
+    Raises `DecodingError` with the codes of `open_image`.
     """
-    if not data:
-        raise DecodingError("empty_file", "the file is empty")
-    return _decode_opened(_open(data), config)
-
-
-@cache
-def _available_formats() -> tuple[str, ...]:
-    Image.init()
-    return tuple(name for name in FORMATS if name in Image.OPEN)
-
-
-def _open(data: bytes) -> Image.Image:
-    try:
-        return Image.open(io.BytesIO(data), formats=_available_formats())
-    except Image.DecompressionBombError as error:
-        raise DecodingError("too_large", str(error)) from None
-    except Image.UnidentifiedImageError:
-        raise DecodingError("not_an_image", "not an image of a supported format") from None
-    except Exception as error:  # whatever a hostile file makes Pillow raise is that one image's failure
-        raise _damaged(error) from None
-
-
-def _decode_opened(image: Image.Image, config: DecodingConfig) -> DecodedImage:
-    if image.width * image.height > config.max_pixels:
-        raise DecodingError("too_large", f"{image.width}x{image.height} is more than {config.max_pixels} pixels")
+    image = open_image(data, config.max_pixels)
     try:
         return on_grid(image, config)
-    except Exception as error:  # as above
-        raise _damaged(error) from None
-
-
-def _damaged(error: Exception) -> DecodingError:
-    return DecodingError("damaged", f"{type(error).__name__}: {error}"[:300])
+    except Exception as error:  # whatever a hostile file makes Pillow raise is that one image's failure
+        raise damaged(error) from None
 
 
 def _orientation(image: Image.Image) -> int:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from ..errors import UnseeError
 from ..extras import require
+from ..images import open_image
 from ..kernels.pooling import SuperpixelStatistics
 from ..kernels.region_graph import touching
 from ..kernels.region_hierarchy import region_hierarchy
@@ -59,7 +60,7 @@ def read_proposals(folder: Path, name: str, size: int, most: int) -> np.ndarray:
 def _from_images(folder: Path, most: int) -> list[np.ndarray]:
     paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in (".png", ".bmp", ".jpg"))[:most]
     try:
-        return [np.asarray(Image.open(path).convert("L")) for path in paths]
+        return [np.asarray(open_image(path).convert("L")) for path in paths]
     except OSError as error:
         raise UnseeError(f"{folder}: a proposal cannot be read ({error})") from None
 

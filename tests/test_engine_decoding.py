@@ -100,7 +100,7 @@ def test_one_pixel_image():
     [
         (b"", "empty_file"),
         (b"neither fish nor fowl", "not_an_image"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "not_an_image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "unsupported_format"),
         (encoded(Image.effect_noise((64, 64), 90))[:900], "damaged"),
         (encoded(corners(), "JPEG")[:200], "damaged"),
     ],
