@@ -11,6 +11,7 @@ from ..engine.config import RunConfig
 from ..engine.run import run
 from ..engine.sources import Sources
 from ..extras import require
+from ..terminal import stderr
 from ..train.pretrained import DEFAULT_NAME
 from .sheet import SheetRow, contact_sheet
 
@@ -28,7 +29,7 @@ SHEET = "sheet.png"
 
 def demo(folder: Path, model: str = DEFAULT_NAME, console: Console | None = None) -> Path:
     """Run `unsee run` on the photographs in `folder`/photos into `folder`/maps; return the path of the overlay sheet."""
-    console = console or Console(stderr=True)
+    console = console or stderr()
     photographs = save_photographs(folder / "photos")
     run(RunConfig(Sources((str(photographs),)), str(folder / "maps"), model), console, overwrite=True)
     sheet = folder / SHEET
