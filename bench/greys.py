@@ -20,6 +20,8 @@ MIDDLE, MOST_GREY = (32, 223), 0.25
 """A mask of which a larger share lies between these levels is none."""
 FAINT_COLOUR, MOST_COLOUR = 64, 0.01
 """Channels may differ by so much, in so large a share of the pixels, before an image counts as coloured."""
+TINT = 16
+"""Channels of a palette's greys may differ by so much: the void of PASCAL VOC, a tinted white, differs by 32."""
 
 LABELS = "that hold labels in a palette: 0 and 255 count as background, all others as the object"
 SCALED = "that hold 0 and one other value that is not white: it counts as the object"
@@ -115,19 +117,27 @@ def _deep_mask(values: np.ndarray) -> Grey:
 
 
 def _palette_mask(image: Image.Image) -> Grey:
-    """A mask with a palette: grey levels where all colours that occur are grey, else labels as PASCAL VOC has them."""
+    """A mask with a palette: grey levels where its colours are grey, else labels as PASCAL VOC has them."""
     indices = np.asarray(image)
     present = np.unique(indices)
     palette = np.zeros((256, 3), np.int64)
     colours = np.array(image.getpalette("RGB") or [], np.int64).reshape(-1, 3)
     palette[: len(colours)] = colours
-    if np.ptp(palette[present], axis=1).max() <= FAINT_COLOUR // 2:
+    if _is_grey(palette) or (_is_grey(palette[present]) and _is_black_or_white(palette[present])):
         return Grey(np.asarray(image.convert("L")))
     if palette[0].any() or set(present.tolist()) <= {0, VOID}:
         raise DecodingError(
             AMBIGUOUS, f"a palette of colours, which need not be labels as PASCAL VOC has them: {REMEDY}"
         )
     return Grey(np.where((indices > 0) & (indices != VOID), WHITE, 0).astype(np.uint8), (LABELS,))
+
+
+def _is_grey(colours: np.ndarray) -> bool:
+    return bool(np.ptp(colours, axis=1).max() <= TINT)
+
+
+def _is_black_or_white(colours: np.ndarray) -> bool:
+    return bool(((colours < MIDDLE[0]) | (colours > MIDDLE[1])).all())
 
 
 def _mask_doubts(pixels: np.ndarray, foreground_above: int) -> tuple[str, ...]:
