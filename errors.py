@@ -55,3 +55,11 @@ class FailedShardsError(UnseeError):
     """A run ended, but some of its shards could not be finished."""
 
     exit_code = ExitCode.CRASH
+
+
+class DecodingError(ValueError):
+    """An image that cannot be used; `code` is the error code of its row."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code

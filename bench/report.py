@@ -24,10 +24,10 @@ from PIL import Image
 
 from ..engine.config import OutputFormat
 from ..engine.decoding import DecodingConfig, DecodingError, decode
+from ..engine.done_marks import is_done
 from ..engine.inputs import Input, ReadingError, is_url, read
 from ..engine.plan import Plan, PlannedInput, read_plan
 from ..engine.rows import SUCCESS, Row, Stored
-from ..engine.shard import is_done
 from ..engine.status import Summary, summarize
 from ..engine.stored import map_reader, stored_rows
 from ..errors import UnseeError

@@ -13,6 +13,7 @@ from ..export.map_bundle import is_map_bundle
 from ..export.map_sessions import open_map_session
 from ..export.sessions import open_session
 from ..train.map_metadata import is_map_checkpoint
+from ..train.models import model_name
 from ..train.pretrained import DEFAULT_NAME
 from .bundles import bundle_preset
 from .decoding import DecodedImage, DecodingConfig, DecodingError, decode, on_grid
@@ -20,6 +21,7 @@ from .detection import DIVERGED, Detection
 from .map_methods import AttentionalMethod, Promoter
 from .method import Method
 from .methods import DescentMethod
+from .objectness import judged
 from .presets import Preset, preset
 
 ImageLike: TypeAlias = np.ndarray | Image.Image | str | Path
@@ -75,15 +77,16 @@ class Detector:
     ) -> None:
         if batch_size < 1:
             raise UnseeError(f"batch size must be at least 1, got {batch_size}")
-        self.preset = _preset(preset) if preset else bundle_preset(str(model)) or _preset("reference")
-        self.method = self._opened(str(model), device, backend, batch_size)
-        self.promoter = Promoter(open_map_session(str(promote), device, backend), batch_size) if promote else None
+        name = model_name(model)
+        self.preset = _preset(preset) if preset else bundle_preset(name) or _preset("reference")
+        self.method = self._opened(name, device, backend, batch_size)
+        self.promoter = Promoter(open_map_session(promote, device, backend), batch_size) if promote else None
         promoter_size = self.promoter.info.input_size if self.promoter else None
         self.decoding = DecodingConfig(self.method.info.input_size, promoter_size=promoter_size)
         self.batch_size = batch_size
 
     def _opened(self, model: str, device: str, backend: str, batch_size: int) -> Method[Any]:
-        if is_map_bundle(model) or is_map_checkpoint(Path(model)):
+        if is_map_bundle(model) or is_map_checkpoint(model):
             return AttentionalMethod(open_map_session(model, device, backend), batch_size)
         session = open_session(model, self.preset.descent, device, backend)
         return DescentMethod(session, self.preset.post, batch_size)
@@ -176,8 +179,9 @@ class Detector:
         pixels = np.stack([image.pixels for image in images])
         found = self.method.detections(self.method.compute(pixels), pixels)
         if self.promoter:
-            found = self.promoter.promoted(found, np.stack([image.promoter_pixels for image in images]))  # pyright: ignore
-        return found
+            pixels = np.stack([image.promoter_pixels for image in images])  # pyright: ignore
+            found = self.promoter.promoted(found, pixels)
+        return judged(found, pixels)
 
     def _decoded(self, image: ImageLike) -> DecodedImage:
         if isinstance(image, (str, Path)):

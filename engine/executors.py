@@ -15,8 +15,11 @@ from typing import Any, TypeAlias
 from ..errors import ExitCode, UnseeError
 from ..export.sessions import SessionInfo, open_session
 from ..kernels.compiling import announce_compiling
+from ..quiet import quiet_decoders
 from ..threads import usable_threads
-from .config import RunConfig
+from .config import Retry, RunConfig
+from .done_marks import is_done
+from .earlier_shard import done_shard
 from .interruption import working
 from .map_methods import Promoter
 from .methods import open_method
@@ -24,7 +27,7 @@ from .plan import read_plan
 from .processes import CrashedProcessError, HeldProcess
 from .ray_cluster import answer, check_room, joined_ray, needs_of_actor, takes_gpus, wait_for_places
 from .rows import Row
-from .shard import ShardRunner, earlier_shard, is_done
+from .shard import ShardRunner
 from .visible_gpus import VARIABLE as GPU_VARIABLE
 from .visible_gpus import gpu_of_each
 from .workers import Workers
@@ -40,10 +43,10 @@ class StartError(UnseeError):
 
 @dataclass(frozen=True)
 class ShardJob:
-    """A shard to run. retry: error codes to try again in a shard that is done, None for a whole shard."""
+    """A shard to run. retry: what to try again of a shard that is done, besides maps that are gone; None for all of it."""
 
     shard: int
-    retry: frozenset[str] | None = None
+    retry: Retry | None = None
 
 
 class ShardWorker:
@@ -52,6 +55,7 @@ class ShardWorker:
     def __init__(self, config: RunConfig, on_row: OnRow | None = None) -> None:
         self.config = config
         self.on_row = on_row
+        quiet_decoders()
 
     @cached_property
     def runner(self) -> ShardRunner:
@@ -74,8 +78,8 @@ class ShardWorker:
         """Run one shard and return its stats."""
         plan = read_plan(Path(self.config.output_folder))
         with working(plan.folder):
-            redo = job.retry is not None and is_done(plan.folder, job.shard)
-            earlier = earlier_shard(plan, job.shard, self.config, job.retry or frozenset()) if redo else None
+            done = is_done(plan.folder, job.shard)
+            earlier = done_shard(plan, job.shard, job.retry) if done and job.retry is not None else None
             return self.warm_runner.run(plan, job.shard, earlier, self.on_row)
 
 

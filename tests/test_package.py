@@ -9,7 +9,20 @@ import pytest
 
 from unsee.tests.conftest import ROOT
 
-ROOT_MODULES = {"errors", "extras", "files", "signatures", "threads"}
+ROOT_MODULES = {
+    "errors",
+    "extras",
+    "files",
+    "formats",
+    "images",
+    "jpeg",
+    "names",
+    "png",
+    "quiet",
+    "signatures",
+    "terminal",
+    "threads",
+}
 COMMAND_MODULES = {"bench": {"options"}, "train": set()}
 """Root modules that a package's commands.py may import besides."""
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from PIL import Image
 
 from ..errors import UnseeError
+from ..images import open_image
 
 BACKGROUND = -1
 VOID = -2
@@ -129,7 +129,7 @@ def rotated(test: Dataset, extra: Dataset, fold: int, folds: int = 5) -> tuple[D
 
 def read_rgb(path: Path) -> np.ndarray:
     """Read an image as uint8 [H,W,3]."""
-    with Image.open(path) as image:
+    with open_image(path) as image:
         return np.asarray(image.convert("RGB"))
 
 

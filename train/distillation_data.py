@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Generator, Tensor
 
-from ..errors import UnseeError
+from ..errors import DecodingError, UnseeError
+from ..images import open_image
 from .background import object_map
 from .checkpoints import Classifier
 from .distillation_config import CELL
@@ -126,9 +127,9 @@ def _prepare(
 def read_photograph(path: Path) -> Image.Image:
     """Decode a photograph as RGB."""
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             return image.convert("RGB")
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except (OSError, DecodingError) as error:
         raise UnseeError(f"{path}: not a readable image ({error})") from None
 
 

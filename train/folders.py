@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from ..errors import UnseeError
+from ..images import open_image
 from .datasets import BACKGROUND, Dataset, Scene, read_rgb
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
@@ -38,7 +38,7 @@ class MaskedItem:
 
     def read(self) -> Scene:
         """Read pixels and mask; the only class is 0."""
-        with Image.open(self.mask) as mask:
+        with open_image(self.mask) as mask:
             inside = np.asarray(mask.convert("L")) > FOREGROUND_ABOVE
         return Scene(read_rgb(self.image), np.where(inside, 0, BACKGROUND).astype(np.int16))
 

@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from ..errors import UnseeError
+from ..images import open_image
 from .catalogue import open_dataset
 from .datasets import Dataset
 from .distillation_data import vary_colors
@@ -60,7 +61,7 @@ class PairReader(TorchDataset[tuple[Tensor, Tensor, Tensor]]):
         paths = self.priors.get(key)
         if not paths:
             return None
-        with Image.open(paths[random.integers(len(paths)) if training else 0]) as image:
+        with open_image(paths[random.integers(len(paths)) if training else 0]) as image:
             return np.asarray(image.convert("L"))
 
 

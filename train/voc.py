@@ -5,9 +5,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
-from PIL import Image
 
 from ..errors import UnseeError
+from ..images import open_image
 from .datasets import BACKGROUND, VOID, Dataset, Scene, listed, read_rgb
 
 CLASSES = tuple(
@@ -31,7 +31,7 @@ class VocItem:
         pixels = read_rgb(self.root / "JPEGImages" / f"{self.key}.jpg")
         if self.boxes:
             return Scene(pixels, _filled(self._annotated(), (pixels.shape[0], pixels.shape[1])))
-        with Image.open(self.root / "SegmentationClass" / f"{self.key}.png") as image:
+        with open_image(self.root / "SegmentationClass" / f"{self.key}.png") as image:
             values = np.asarray(image)
         if values.ndim != 2:
             raise ValueError("SegmentationClass must be a palette image, one number a pixel")
