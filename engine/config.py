@@ -28,6 +28,11 @@ ALGORITHM = 2
 """Raised whenever the same inputs and options give other bytes than before: a run is not resumed across it."""
 
 
+def runs_image_by_image(backend: str, device: str) -> bool:
+    """Tell whether the size of a batch decides nothing: on a CPU all sessions but compiled PyTorch run single images."""
+    return device.split(":")[0] == "cpu" and backend != "torch-compile"
+
+
 @dataclass(frozen=True)
 class SegmentConfig:
     """How maps are refined and masks are made.
@@ -177,10 +182,10 @@ class RunConfig:
     def identity(self, model_id: str, backend: str, device: str) -> dict[str, Any]:
         """Return, as JSON, everything that decides the bytes of the output: a resumed run must agree in all of it.
 
-        On a CPU all sessions but compiled PyTorch run an image at a time, so that the size of a batch decides nothing.
+        The size of a batch is part of it where it decides anything.
         """
         kind = device.split(":")[0]
-        image_by_image = kind == "cpu" and backend != "torch-compile"
+        image_by_image = runs_image_by_image(backend, device)
         return {
             "algorithm": ALGORITHM,
             "model": model_id,

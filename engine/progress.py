@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from threading import Event, Lock, Thread
 from typing import Any
 
@@ -69,8 +69,9 @@ class Progress:
         """Write a line into a log now, at the end of a part of the work."""
         if not self.console.is_terminal:
             self._last_line, self._written = time.monotonic(), self.done
-            self.console.print(self._line(), markup=False, highlight=False, soft_wrap=True)
-            self.console.file.flush()
+            with suppress(OSError):  # a log that nobody reads any more ends no work
+                self.console.print(self._line(), markup=False, highlight=False, soft_wrap=True)
+                self.console.file.flush()
 
     def mark_part(self) -> None:
         """As `mark`, unless the last line has only just been written."""

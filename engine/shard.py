@@ -13,7 +13,8 @@ import numpy as np
 from ..errors import BadImageError, OutputError
 from ..export.sessions import SessionInfo
 from ..files import write_json
-from .config import RunConfig
+from ..threads import usable_threads
+from .config import RunConfig, runs_image_by_image
 from .decoding import DecodedImage, DecodingConfig, DecodingError, decode
 from .detection import DIVERGED, Detection, Failure
 from .done_marks import is_done, shard_stats
@@ -147,11 +148,16 @@ class ShardRunner:
         ):
             load = partial(self._load, earlier=earlier)
             loaded = ordered_map_within(decoders, load, inputs, 2 * batch_size, config.timeout, self._late)
-            descended = (self._descend(batch) for batch in batched(loaded, batch_size))
+            descended = (self._descend(batch) for batch in batched(loaded, batch_size, self._first_batch()))
             finished = ordered_map(finishers, self._finish, descended, 2)
             work = (item for batch in finished for item in batch)
             encoded = ordered_map(encoders, partial(self._encode, sink=sink), work, 2 * batch_size)
             yield from ordered_map(writers, partial(self._store, sink=sink, journal=journal), encoded, 2 * batch_size)
+
+    def _first_batch(self) -> int | None:
+        """Return how many images are enough for the first batch: one a core, where the size decides no result."""
+        info = self.method.info
+        return usable_threads() if runs_image_by_image(info.backend, info.device) else None
 
     def _load(self, planned: PlannedInput, earlier: Earlier) -> Work:
         kept = earlier.kept(planned)

@@ -129,9 +129,11 @@ def test_a_worker_that_dies_is_replaced(photographs, tiny_bundle, tmp_path):
 
 
 def test_an_error_does_not_wait_for_a_read_that_hangs(photographs, tiny_bundle, tmp_path, hanging):
-    env, _ = hanging
+    env, opened = hanging
     (tmp_path / "bad.jpg").touch()
-    (tmp_path / "list.txt").write_text(f"{tmp_path}/bad.jpg\nhanging:///somewhere/b.jpg\nhanging:///somewhere/c.jpg\n")
+    good = [photographs / f"{number:02d}.{'png' if number % 2 else 'jpg'}" for number in range(7)]
+    names = [tmp_path / "bad.jpg", *good, "hanging:///somewhere/b.jpg"]
+    (tmp_path / "list.txt").write_text("\n".join(map(str, names)))
     base = (
         "run",
         tmp_path / "list.txt",
@@ -143,8 +145,9 @@ def test_an_error_does_not_wait_for_a_read_that_hangs(photographs, tiny_bundle, 
         1,
     )
     message = unsee(
-        *base, "--on-error", "raise", "--batch-size", 1, "--timeout", 600, env=env, expect=3, timeout=120
+        *base, "--on-error", "raise", "--batch-size", 3, "--timeout", 20, env=env, expect=3, timeout=150
     ).err
+    assert opened.exists()
     assert "bad.jpg: failed_to_decode" in message
 
 
