@@ -114,9 +114,9 @@ def _opened(path: Path) -> IO[str]:
     for _ in range(MOST_TRIES):
         with suppress(FileNotFoundError, FileExistsError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            return path.open("w")
+            return path.open("a")
     path.parent.mkdir(parents=True, exist_ok=True)
-    return path.open("w")
+    return path.open("a")
 
 
 def _flock(descriptor: int, operation: int, path: Path) -> None:

@@ -109,20 +109,26 @@ def read_plan(folder: Path) -> Plan:
         count, shards = int(value["count"]), int(value["shards"])
         started_in = str(value.get("started_in", ""))
         plan = Plan(folder, count, shards, identity, str(value["fingerprint"]), left_out, started_in)
-        _check_rows(plan)
-        return plan
     except OSError as error:
-        raise UnseeError(f"{folder}: not a run directory ({error.strerror}: {error.filename})") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, pa.ArrowException) as error:
-        raise UnseeError(
-            f"{path}: damaged ({type(error).__name__}: {error}); --overwrite starts the run anew"
-        ) from None
+        raise UnseeError(f"{folder}: not a run directory ({error.strerror}: {PLAN_FILE})") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _damaged(path, error) from None
+    _check_rows(plan)
+    return plan
 
 
 def _check_rows(plan: Plan) -> None:
-    metadata = pq.read_metadata(plan.folder / PLAN_ROWS_FILE)
-    if not 0 < plan.shards <= metadata.num_row_groups:
-        raise ValueError(f"{plan.shards} shards, but {PLAN_ROWS_FILE} has {metadata.num_row_groups}")
+    path = plan.folder / PLAN_ROWS_FILE
+    try:
+        groups = pq.read_metadata(path).num_row_groups
+        if not 0 < plan.shards <= groups:
+            raise ValueError(f"{groups} shards, but {PLAN_FILE} says {plan.shards}")
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> UnseeError:
+    return UnseeError(f"{path}: damaged ({type(error).__name__}: {error}); --overwrite starts the run anew")
 
 
 def plan_table(members: list[PlannedInput], sizes: list[int]) -> pa.Table:
