@@ -173,6 +173,16 @@ def test_a_page_may_be_made_again_and_compares_a_run_with_itself(copied, monkeyp
         assert (done.exit_code, done.stderr) == (0, "note: out is compared with itself\n")
 
 
+@pytest.mark.parametrize("started", [None, "/where/the/photographs/were"])
+def test_images_of_runs_started_elsewhere_are_the_same(copied, monkeypatch, started):
+    monkeypatch.chdir(copied)
+    shutil.copytree(copied / "out", copied / "other")
+    change(copied / "other", started_in=started)
+    done = invoke("report", "out", "--compare", "other")
+    assert done.exit_code == 0, done.stderr
+    assert len(rows_in(copied / "out/compare.html")) == len(NAMES)
+
+
 def test_an_unfinished_run_is_said_to_be(copied, monkeypatch):
     monkeypatch.chdir(copied)
     (copied / "out/00001_stats.json").unlink()
