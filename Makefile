@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 
-.PHONY: demo test lint bench chaos clean
+.PHONY: demo test slow lint bench chaos clean
 
 $(VENV)/ready: setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -15,6 +15,9 @@ demo: $(VENV)/ready
 
 test: $(VENV)/ready
 	$(RUN) pytest
+
+slow: $(VENV)/ready
+	$(RUN) pytest -m slow_install
 
 lint: $(VENV)/ready
 	$(VENV)/bin/ruff check .

@@ -3,6 +3,8 @@
 FORMATS = tuple("JPEG PNG GIF BMP TIFF WEBP AVIF JPEG2000 ICO PPM SGI PCX DIB TGA".split())
 """Pillow's plain raster formats: none starts another program or follows a reference. They are tried in this order, the
 ones with weak signatures last: almost anything passes for a TGA."""
+WEAKLY_SIGNED = frozenset("PPM SGI PCX DIB TGA".split())
+"""The formats whose first bytes other files may have by chance."""
 
 EXTENSIONS = frozenset(
     ".jpg .jpeg .jpe .jfif .mpo .png .apng .gif .bmp .dib .tif .tiff .webp .avif .jp2 .j2k .ppm .pgm .pbm .pnm "

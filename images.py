@@ -6,12 +6,13 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from threading import Lock
+from zlib import crc32
 
 from PIL import Image
 
 from . import jpeg, png
 from .errors import DecodingError
-from .formats import FORMATS, foreign_format
+from .formats import FORMATS, WEAKLY_SIGNED, foreign_format
 
 MOST_PIXELS = 100_000_000
 LONGEST_MESSAGE = 300
@@ -35,7 +36,7 @@ def open_image(source: bytes | Path, most_pixels: int = MOST_PIXELS) -> Image.Im
     except DecodingError:
         raise
     except Image.UnidentifiedImageError:
-        raise DecodingError("not_an_image", f"none of {', '.join(available_formats())}") from None
+        raise _unidentified(data) from None
     except Exception as error:  # whatever a hostile file makes Pillow raise is that one image's failure
         raise damaged(error) from None
 
@@ -43,6 +44,15 @@ def open_image(source: bytes | Path, most_pixels: int = MOST_PIXELS) -> Image.Im
 def damaged(error: Exception) -> DecodingError:
     """Return the failure of an image whose bytes made Pillow raise `error`."""
     return DecodingError("damaged", f"{type(error).__name__}: {error}"[:LONGEST_MESSAGE])
+
+
+def _unidentified(data: bytes) -> DecodingError:
+    """Return the failure of a file of which Pillow cannot read as much as the header."""
+    for name in available_formats():
+        accepts = Image.OPEN[name][1]
+        if name not in WEAKLY_SIGNED and accepts and accepts(data[:16]) is True:
+            return DecodingError("damaged", f"begins as {name}, but its header cannot be read")
+    return DecodingError("not_an_image", f"none of {', '.join(available_formats())}")
 
 
 @cache
@@ -104,8 +114,8 @@ def _ended(data: bytes) -> bytes:
     """Return a JPEG with the end mark that it lacks, given that its pixels do not depend on what stands before that."""
     if not jpeg.has_all_scans(data):
         raise OSError("image file is truncated: scans are missing")
-    ends = data + jpeg.END, data + jpeg.FILLER + jpeg.END
-    first, second = (_identified(end).tobytes() for end in ends)
-    if first != second:
+    start = data.rstrip(b"\xff")  # half an end mark
+    ends = [start + filler + jpeg.END for filler in jpeg.FILLERS]
+    if len({crc32(_identified(end).tobytes()) for end in ends}) > 1:
         raise OSError("image file is truncated: its last scan lines are missing")
     return ends[0]

@@ -7,8 +7,8 @@ END = b"\xff\xd9"
 SCAN, RESTARTS = 0xDA, range(0xD0, 0xD8)
 FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 COEFFICIENTS = 64
-FILLER = bytes(range(1, 255, 2)) * 16
-"""What a decoder reads behind the end of the data; decoded, it differs from what it makes of nothing."""
+FILLERS = (b"", b"\xfe\xa5" * 1024, b"\x55\x3c" * 1024)
+"""What a decoder may find behind the end of the data: nothing, which it reads as zeros, ones first, and a mixture."""
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 

@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from .engine.config import Distributor, OnError, OutputFormat, Refine, RunConfig, Segment, SegmentConfig
+from .engine.config import (
+    Distributor,
+    OnError,
+    OutputFormat,
+    Refine,
+    Resumption,
+    Retry,
+    RunConfig,
+    Segment,
+    SegmentConfig,
+)
 from .engine.sharding import OutputNames, Sharding
 from .engine.sources import InputFormat, Sources
 from .signatures import with_record
@@ -30,12 +40,19 @@ class RunOptions:
     path_column: Annotated[
         str | None, typer.Option("--path-column", "--url-col", help="column of a list that holds paths or URLs")
     ] = None
+    image_column: Annotated[
+        str | None, typer.Option(help="column of a parquet file that holds images [default: by type and name]")
+    ] = None
+    allow_hosts: Annotated[
+        str | None, typer.Option(help="hosts with private addresses that may be read, with commas, or all")
+    ] = None
     output_format: Annotated[OutputFormat, typer.Option(help="dummy writes rows but no maps")] = "files"
     output_names: Annotated[OutputNames, typer.Option(help="maps mirror their inputs' paths, or bear keys")] = "mirror"
     exif: Annotated[bool, typer.Option(help="turn images as their EXIF orientation says")] = True
     exact_decoding: Annotated[bool, typer.Option(help="decode large JPEGs at full size")] = False
     max_pixels: Annotated[int, typer.Option(help="larger images become failed rows")] = 100_000_000
     timeout: Annotated[float, typer.Option(help="seconds in which an image must be read and decoded")] = 60.0
+    max_bytes: Annotated[int, typer.Option(help="larger image files become failed rows")] = 500_000_000
     on_error: Annotated[OnError, typer.Option(help="a failed image becomes a row, or ends the run")] = "record"
     max_error_rate: Annotated[float, typer.Option(help="share of failed images that still ends with exit code 0")] = 0.0
     workers: Annotated[int | None, typer.Option(help="threads that decode, and that encode [default: by CPU]")] = None
@@ -52,10 +69,12 @@ class RunOptions:
     retry_errors: Annotated[
         str | None, typer.Option(help="try failed images of finished shards again: error codes with commas, or all")
     ] = None
+    repair: Annotated[bool, typer.Option("--repair", help="make maps again that are missing or damaged")] = False
 
     def sources(self, inputs: list[str]) -> Sources:
         """Return what the command's inputs stand for."""
-        return Sources(tuple(inputs), self.input_format, self.path_column)
+        hosts = tuple(host for host in (self.allow_hosts or "").split(",") if host)
+        return Sources(tuple(inputs), self.input_format, self.path_column, self.image_column, hosts)
 
     def configured(self, config: RunConfig) -> RunConfig:
         """Return a configuration, made of a command's own options, with these."""
@@ -73,17 +92,22 @@ class RunOptions:
             on_error=self.on_error,
             max_error_rate=self.max_error_rate,
             timeout=self.timeout,
+            max_bytes=self.max_bytes,
             workers=self.workers or min(4, cores()),
             distributor=self.distributor,
             processes=self.processes,
             max_shard_retry=self.max_shard_retry,
         )
 
-    def retry_codes(self) -> list[str] | None:
-        """Return the error codes to try again, none for all of them; None where nothing is tried again."""
+    def resumption(self) -> Resumption:
+        """Return how the run takes up what an earlier one left."""
+        return Resumption(self.overwrite, self.extend, self._retry(), self.repair)
+
+    def _retry(self) -> Retry | None:
         if self.retry_errors is None:
             return None
-        return [code for code in self.retry_errors.split(",") if code not in ("", "all")]
+        codes = frozenset(code.strip() for code in self.retry_errors.split(",")) - {""}
+        return "all" if not codes or "all" in codes else codes
 
 
 with_run_options = with_record("options", RunOptions)

@@ -11,10 +11,10 @@ import numpy as np
 from rich.console import Console
 
 from ..engine.config import OutputFormat
+from ..engine.done_marks import is_done
 from ..engine.inputs import Input, is_url
 from ..engine.plan import Plan, PlannedInput, read_plan
 from ..engine.rows import SUCCESS, Row
-from ..engine.shard import is_done
 from ..engine.stored import map_reader, stored_rows
 from ..errors import UnseeError
 from ..images import open_image

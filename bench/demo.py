@@ -1,5 +1,6 @@
 """The demonstration: the main job on scikit-image's photographs, and a sheet to look at."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,12 @@ import pyarrow.parquet as pq
 from PIL import Image
 from rich.console import Console
 
-from ..engine.config import RunConfig
+from ..engine.config import Resumption, RunConfig
 from ..engine.run import run
 from ..engine.sources import Sources
+from ..errors import UnseeError
 from ..extras import require
+from ..files import write_bytes
 from ..terminal import stderr
 from ..train.pretrained import DEFAULT_NAME
 from .sheet import SheetRow, contact_sheet
@@ -31,7 +34,7 @@ def demo(folder: Path, model: str = DEFAULT_NAME, console: Console | None = None
     """Run `unsee run` on the photographs in `folder`/photos into `folder`/maps; return the path of the overlay sheet."""
     console = console or stderr()
     photographs = save_photographs(folder / "photos")
-    run(RunConfig(Sources((str(photographs),)), str(folder / "maps"), model), console, overwrite=True)
+    run(RunConfig(Sources((str(photographs),)), str(folder / "maps"), model), console, Resumption(overwrite=True))
     sheet = folder / SHEET
     contact_sheet(_rows(photographs, folder / "maps")).save(sheet)
     console.print(f"maps in {folder / 'maps'}, overlay sheet: {sheet}")
@@ -44,8 +47,17 @@ def save_photographs(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name, file_name in PHOTOGRAPHS.items():
         path = Path(str(data.__file__)).with_name(file_name)
-        Image.open(path).convert("RGB").save(folder / f"{name}.png")
+        _save(Image.open(path).convert("RGB"), folder / f"{name}.png")
     return folder
+
+
+def _save(photograph: Image.Image, path: Path) -> None:
+    """Write a photograph; raise `UnseeError` where something else bears its name."""
+    buffer = io.BytesIO()
+    photograph.save(buffer, format="PNG")
+    if path.exists() and path.read_bytes() != buffer.getvalue():
+        raise UnseeError(f"{path} is there and is not of this demonstration: name another folder")
+    write_bytes(path, buffer.getvalue())
 
 
 def _rows(photographs: Path, maps: Path) -> list[SheetRow]:

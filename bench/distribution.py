@@ -19,8 +19,8 @@ from typing import Any
 
 from rich.console import Console
 
+from ..engine.done_marks import read_stats
 from ..engine.plan import read_plan
-from ..engine.shard import read_stats
 from ..engine.sources import Sources
 from ..errors import UnseeError
 from ..terminal import stdout

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..engine.config import OutputFormat
+from ..engine.done_marks import is_done
 from ..engine.plan import Plan, PlannedInput
 from ..engine.rows import SUCCESS, Row, Stored
-from ..engine.shard import is_done
 from ..engine.stored import map_reader, stored_rows
 
 PICTURE_FORMATS = ("files", "webdataset", "parquet")

@@ -4,10 +4,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..engine.done_marks import is_done
 from ..engine.plan import PLAN_FILE, read_plan
 from ..engine.priors import MAP_SUFFIXES
 from ..engine.rows import SUCCESS
-from ..engine.shard import is_done
 from ..engine.stored import stored_rows
 from ..errors import UnseeError
 from .remarks import Remark, Tally

@@ -1,7 +1,6 @@
 """The pictures that a page links to: originals and maps where they are files, copies beside the page where they are not."""
 
 import io
-import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from PIL import Image
 
 from ..engine.decoding import DecodingConfig, DecodingError, decode
 from ..engine.inputs import Input, ReadingError, is_url, read
-from ..engine.plan import PLAN_FILE, Plan
+from ..engine.plan import Plan
 from ..engine.rows import SUCCESS, Row
 from ..files import write_bytes
 from .finished import Finished
@@ -23,8 +22,7 @@ THUMBNAIL = 320
 
 def started_in(plan: Plan) -> Path | None:
     """The folder in which a run was started, None for runs that did not keep it."""
-    value = json.loads((plan.folder / PLAN_FILE).read_bytes()).get("started_in")
-    return Path(value) if isinstance(value, str) else None
+    return Path(plan.started_in) if plan.started_in else None
 
 
 def located(start: Path | None, path: str) -> str:

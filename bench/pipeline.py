@@ -21,7 +21,7 @@ from ..engine.config import RunConfig
 from ..engine.decoding import DecodingConfig, decode
 from ..engine.inputs import Input, read
 from ..engine.methods import DescentMethod
-from ..engine.plan import make_plan
+from ..engine.planning import make_plan
 from ..engine.shard import ShardRunner
 from ..engine.sharding import Sharding
 from ..engine.sources import Sources

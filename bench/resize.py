@@ -33,7 +33,7 @@ def resize_to(prediction: np.ndarray, shape: tuple[int, int], rule: ResizeRule) 
 
 
 def check_upright(shape: tuple[int, ...], mask_shape: tuple[int, int]) -> None:
-    """Raise `DecodingError` with code `turned` for a map [h, w] that has the proportions of its mask [H, W] turned by 90 degrees."""
+    """Raise `DecodingError` with code `turned` for a map [h, w] of the proportions of its mask [H, W] on its side."""
     turned = mask_shape[::-1]
     alike = shape == turned or _stretch(shape, turned) <= ROUNDING < PLAINLY < _stretch(mask_shape, turned)
     if alike and shape != mask_shape:

@@ -1,11 +1,13 @@
 """What a run does: one checked record, built by the command line, saved with the results."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..errors import UnseeError
+from ..export.devices import check_backend, check_device
 from ..train.pretrained import DEFAULT_NAME
+from .opening import ReadingConfig
 from .presets import PRESETS, Preset
 from .sharding import Sharding
 from .sources import Sources
@@ -19,7 +21,11 @@ MODEL_METHODS = (*CLASSIFIER_METHODS, "attentional")
 """The methods that run a network; the others run on the CPU."""
 OnError = Literal["record", "raise"]
 Distributor = Literal["local", "ray"]
+Retry = frozenset[str] | Literal["all"]
+"""Error codes of failed images that are tried again."""
 LARGEST_SHARD = 10_000
+ALGORITHM = 2
+"""Raised whenever the same inputs and options give other bytes than before: a run is not resumed across it."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,8 @@ class SegmentConfig:
             raise UnseeError(f"segment must be one of {get_args(Segment)}, refine one of {get_args(Refine)}")
         if min(self.runs, self.points, self.most_proposals, self.segments) < 1 or not 0 < self.dark_share < 1:
             raise UnseeError("runs, points, proposals and segments must be at least 1, dark_share between 0 and 1")
+        if self.proposals is not None and not Path(self.proposals).is_dir():
+            raise UnseeError(f"{self.proposals}: no such folder of proposals")
         if self.seed < 0:
             raise UnseeError(f"seed must be at least 0, got {self.seed}")
 
@@ -82,9 +90,9 @@ class RunConfig:
     `SegmentConfig`. device, backend: see `open_session`. batch_size: images descended on together, None for automatic.
     shards: see `Sharding`. exif, max_pixels, exact_decoding: see `DecodingConfig`. on_error: whether a failed image
     becomes a row or ends the run. max_error_rate: share of failed images above which the run ends with
-    `ExitCode.FAILED_ROWS`. timeout: seconds in which an image must be read and decoded. workers: decoding and encoding
-    threads of a process. distributor, processes: see `executors`. max_shard_retry: how often a shard is tried again
-    after a crash.
+    `ExitCode.FAILED_ROWS`. timeout: seconds in which an image must be read and decoded. max_bytes: see `ReadingConfig`.
+    workers: decoding and encoding threads of a process. distributor, processes: see `executors`. max_shard_retry: how
+    often a shard is tried again after a crash.
     """
 
     sources: Sources
@@ -108,6 +116,7 @@ class RunConfig:
     on_error: OnError = "record"
     max_error_rate: float = 0.0
     timeout: float = 60.0
+    max_bytes: int = 500_000_000
     workers: int = 2
     distributor: Distributor = "local"
     processes: int = 1
@@ -124,11 +133,19 @@ class RunConfig:
             raise UnseeError(f"method must be one of {get_args(MethodName)}, got {self.method!r}")
         if self.method != "a" and (self.cnn2 or self.cnn3):
             raise UnseeError("cnn2 and cnn3 belong to method a: add --method a")
+        check_device(self.device)
+        check_backend(self.backend)
         self._check_models()
+        if "://" in self.output_folder:
+            raise UnseeError(
+                f"{self.output_folder}: results are written to local folders only; copy them there after the run"
+            )
         if not self.runs_model and (self.device.startswith("cuda") or self.backend != "auto"):
             raise UnseeError(f"method {self.method} runs no model, on the CPU: leave --device and --backend out")
         if self.workers < 1 or self.processes < 1 or self.timeout <= 0 or self.max_shard_retry < 0:
             raise UnseeError("workers, processes and timeout must be above 0, max shard retry at least 0")
+        if self.max_bytes < 1:
+            raise UnseeError(f"max bytes must be at least 1, got {self.max_bytes}")
         if not 0 <= self.max_error_rate <= 1:
             raise UnseeError(f"max error rate must be 0 to 1, got {self.max_error_rate}")
         if self.output_format not in get_args(OutputFormat):
@@ -148,6 +165,11 @@ class RunConfig:
         return self.promotion.prior if self.promotion else None
 
     @property
+    def reading(self) -> ReadingConfig:
+        """The bounds within which images are read."""
+        return replace(self.sources.reading, max_bytes=self.max_bytes, timeout=self.timeout)
+
+    @property
     def runs_model(self) -> bool:
         """Whether a network runs, on the device that was asked for."""
         return self.method in MODEL_METHODS or self.promotion is not None
@@ -160,6 +182,7 @@ class RunConfig:
         kind = device.split(":")[0]
         image_by_image = kind == "cpu" and backend != "torch-compile"
         return {
+            "algorithm": ALGORITHM,
             "model": model_id,
             "backend": backend,
             "device": kind,
@@ -172,5 +195,20 @@ class RunConfig:
             "output_format": self.output_format,
             "exif": self.exif,
             "max_pixels": self.max_pixels,
+            "image_column": self.sources.image_column,
             "exact_decoding": self.exact_decoding,
         }
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """How a run takes up what an earlier one left in its folder.
+
+    overwrite: forget it. extend: add inputs that are new. retry: also try failed images of finished shards again, as they
+    are now. repair: check what is there and make again what is missing or damaged.
+    """
+
+    overwrite: bool = False
+    extend: bool = False
+    retry: Retry | None = None
+    repair: bool = False

@@ -3,54 +3,72 @@
 Only descriptions of shards travel; every slot reads its own pixels and writes its own results.
 """
 
-import os
-import signal
 from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
-from functools import cached_property
-from multiprocessing import get_context
+from functools import cached_property, partial
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
-from ..errors import UnseeError
+from ..errors import ExitCode, UnseeError
 from ..export.sessions import SessionInfo, open_session
-from ..extras import require
+from ..kernels.compiling import announce_compiling
+from ..quiet import quiet_decoders
 from ..threads import usable_threads
-from .config import RunConfig
+from .config import Retry, RunConfig
+from .done_marks import is_done
+from .earlier_shard import done_shard
 from .interruption import working
 from .map_methods import Promoter
 from .methods import open_method
 from .plan import read_plan
+from .processes import CrashedProcessError, HeldProcess
+from .ray_cluster import answer, check_room, joined_ray, needs_of_actor, takes_gpus, wait_for_places
 from .rows import Row
-from .shard import ShardRunner, earlier_shard, is_done
+from .shard import ShardRunner
+from .visible_gpus import VARIABLE as GPU_VARIABLE
+from .visible_gpus import gpu_of_each
+from .workers import Workers
 
-CORES_OF_A_RAY_ACTOR = 1
+OnRow: TypeAlias = Callable[[Row], None]
+
+
+class StartError(UnseeError):
+    """A worker cannot be started: it dies before its model works."""
+
+    exit_code = ExitCode.CRASH
 
 
 @dataclass(frozen=True)
 class ShardJob:
-    """A shard to run. retry: error codes to try again in a shard that is done, None for a whole shard."""
+    """A shard to run. retry: what to try again of a shard that is done, besides maps that are gone; None for all of it."""
 
     shard: int
-    retry: frozenset[str] | None = None
+    retry: Retry | None = None
 
 
 class ShardWorker:
     """Opens the model once, on first use, in whichever process it lives, and runs shards."""
 
-    def __init__(self, config: RunConfig, on_row: Callable[[Row], None] | None = None) -> None:
+    def __init__(self, config: RunConfig, on_row: OnRow | None = None) -> None:
         self.config = config
         self.on_row = on_row
+        quiet_decoders()
 
     @cached_property
     def runner(self) -> ShardRunner:
         """The runner with the loaded models."""
+        announce_compiling()
         promoter = Promoter.opened(self.config)
         return ShardRunner(open_method(self.config, open_session, promoter), self.config, promoter)
+
+    @cached_property
+    def warm_runner(self) -> ShardRunner:
+        """The runner, with everything compiled: no stage of a shard is charged for that."""
+        self.runner.method.warm_up()
+        return self.runner
 
     def info(self) -> SessionInfo:
         """Return what runs where."""
@@ -60,9 +78,9 @@ class ShardWorker:
         """Run one shard and return its stats."""
         plan = read_plan(Path(self.config.output_folder))
         with working(plan.folder):
-            redo = job.retry is not None and is_done(plan.folder, job.shard)
-            earlier = earlier_shard(plan, job.shard, self.config, job.retry or frozenset()) if redo else None
-            return self.runner.run(plan, job.shard, earlier, self.on_row)
+            done = is_done(plan.folder, job.shard)
+            earlier = done_shard(plan, job.shard, job.retry) if done and job.retry is not None else None
+            return self.warm_runner.run(plan, job.shard, earlier, self.on_row)
 
 
 class Slot(ABC):
@@ -88,7 +106,7 @@ class Slot(ABC):
 class LocalSlot(Slot):
     """This process: `submit` returns when the shard is done."""
 
-    def __init__(self, config: RunConfig, on_row: Callable[[Row], None]) -> None:
+    def __init__(self, config: RunConfig, on_row: OnRow) -> None:
         self.worker = ShardWorker(config, on_row)
 
     def info(self) -> SessionInfo:
@@ -112,52 +130,76 @@ class LocalSlot(Slot):
 
 
 class ProcessSlot(Slot):
-    """A process of its own, with its own model."""
+    """A process of its own, with its own model, on its own GPU where there is a choice.
 
-    def __init__(self, config: RunConfig) -> None:
-        self.config = config
-        self.pool = self._new_pool()
+    gpu: the one that it sees, None for what this process sees. threads: of its kernels and its network.
+    """
+
+    def __init__(self, config: RunConfig, on_row: OnRow, gpu: str | None, threads: int) -> None:
+        self.config, self.on_row = config, on_row
+        self.environment = {"OMP_NUM_THREADS": str(threads)}
+        if gpu is not None:
+            self.environment[GPU_VARIABLE] = gpu
+        self.failed_starts = 0
+        self.caller = Workers(1, "slot")
+        self.process = self._new_process()
 
     def info(self) -> SessionInfo:
         """Ask the process."""
-        return self.pool.submit(_info_of_process).result()
+        while True:
+            try:
+                return self._called("info")
+            except CrashedProcessError:
+                self.restart()
 
     def submit(self, job: ShardJob) -> "Future[dict[str, Any]]":
-        """Send the shard's description to the process."""
-        return self.pool.submit(_run_in_process, job)
+        """Send the shard's description to the process; one that died idle is replaced first."""
+        if self.process.answered and self.process.ended:
+            self.restart()
+        return self.caller.submit(self._called, "run", job)
 
     def restart(self) -> None:
         """Start a new process."""
-        self.stop()
-        self.pool = self._new_pool()
+        self.process.kill()
+        self.process = self._new_process()
 
     def stop(self) -> None:
         """Kill the process."""
-        for process in list((self.pool._processes or {}).values()):
-            process.kill()
-        self.pool.shutdown(wait=True, cancel_futures=True)
+        self.process.kill()
+        self.caller.shutdown(wait=False, cancel_futures=True)
 
-    def _new_pool(self) -> ProcessPoolExecutor:
-        threads = max(1, usable_threads() // self.config.processes)
-        return ProcessPoolExecutor(1, get_context("spawn"), _start_process, (self.config, threads))
+    def _called(self, method: str, *arguments: Any) -> Any:
+        """Call a method of the process's worker; `StartError` where it dies before its model works, again and again."""
+        process = self.process
+        try:
+            result = process.call(method, *arguments)
+        except CrashedProcessError as error:
+            self.failed_starts += not process.answered
+            if process.answered or self.failed_starts <= self.config.max_shard_retry:
+                raise
+            raise StartError(
+                f"{error} (before it had finished anything, {self.failed_starts} times): "
+                f"fewer --processes (now {self.config.processes}) or a smaller --batch-size need less memory"
+            ) from None
+        self.failed_starts = 0
+        return result
+
+    def _new_process(self) -> HeldProcess:
+        return HeldProcess(partial(ShardWorker, self.config), self.on_row, self.environment)
 
 
 class RaySlot(Slot):
     """A Ray actor: one GPU, or one CPU core, of the cluster."""
 
-    def __init__(self, config: RunConfig) -> None:
-        ray = _joined_ray()
-        takes_gpu = config.device == "auto" and config.runs_model and "GPU" in ray.cluster_resources()
-        on_gpu = config.device.startswith("cuda") or takes_gpu
-        resources = {"num_gpus": 1} if on_gpu else {"num_cpus": CORES_OF_A_RAY_ACTOR}
+    def __init__(self, config: RunConfig, on_gpu: bool) -> None:
         # Ray shows an actor its own GPU only, as the first.
         self.config = replace(config, device="cuda" if on_gpu else "cpu")
-        self.actor_class = ray.remote(**resources)(ShardWorker)
+        self.actor_class = joined_ray().remote(**needs_of_actor(on_gpu))(ShardWorker)
         self.actor = self.actor_class.remote(self.config)
 
     def info(self) -> SessionInfo:
         """Ask the actor."""
-        return _joined_ray().get(self.actor.info.remote())
+        return answer(self.actor.info.remote())
 
     def submit(self, job: ShardJob) -> "Future[dict[str, Any]]":
         """Send the shard's description to the actor."""
@@ -170,21 +212,29 @@ class RaySlot(Slot):
 
     def stop(self) -> None:
         """Kill the actor."""
-        _joined_ray().kill(self.actor)
+        joined_ray().kill(self.actor)
 
 
-def open_slots(config: RunConfig, on_row: Callable[[Row], None]) -> list[Slot]:
-    """Return the slots of a configuration; on_row is called for the images that this process finishes itself."""
+def open_slots(config: RunConfig, on_row: OnRow) -> list[Slot]:
+    """Return the slots of a configuration; on_row is called for each image that a process of this machine finishes."""
     if config.distributor == "ray":
-        return [RaySlot(config) for _ in range(config.processes)]
+        on_gpu = takes_gpus(config.device, config.runs_model)
+        check_room(config.processes, on_gpu)
+        slots = [RaySlot(config, on_gpu) for _ in range(config.processes)]
+        wait_for_places([slot.actor for slot in slots])
+        return [*slots]
     if config.processes == 1:
         return [LocalSlot(config, on_row)]
-    return [ProcessSlot(replace(config, device=device)) for device in spread(config.device, config.processes)]
+    gpus = gpu_of_each(config.device if config.runs_model else "cpu", config.processes)
+    return [
+        ProcessSlot(config, on_row, gpu, threads)
+        for gpu, threads in zip(gpus, shared_out(usable_threads(), config.processes), strict=True)
+    ]
 
 
-def spread(device: str, processes: int) -> list[str]:
-    """Return the device of each process: `cuda` without a number means the GPUs in turn."""
-    return [f"cuda:{index}" if device == "cuda" else device for index in range(processes)]
+def shared_out(threads: int, processes: int) -> list[int]:
+    """Return how many of the threads each process gets: as equal as can be, and at least one."""
+    return [max(1, threads // processes + (place < threads % processes)) for place in range(processes)]
 
 
 def schedule(
@@ -228,34 +278,3 @@ def _failure(future: "Future[dict[str, Any]]") -> Exception | None:
     if error is not None and not isinstance(error, Exception):
         raise error
     return error
-
-
-_worker: ShardWorker | None = None
-"""The worker of a process that `ProcessSlot` started; nothing else sets it."""
-
-
-def _start_process(config: RunConfig, threads: int) -> None:
-    global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what an interruption means
-    os.environ["OMP_NUM_THREADS"] = str(threads)
-    _worker = ShardWorker(config)
-
-
-def _info_of_process() -> SessionInfo:
-    assert _worker is not None
-    return _worker.info()
-
-
-def _run_in_process(job: ShardJob) -> dict[str, Any]:
-    assert _worker is not None
-    return _worker.run(job)
-
-
-def _joined_ray() -> ModuleType:
-    """Return Ray, joined to the cluster of RAY_ADDRESS or to a local one that this starts."""
-    ray = require("ray", "ray", "--distributor ray")
-    if not ray.is_initialized():
-        quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
-        address = os.environ.get("RAY_ADDRESS")
-        ray.init(address=address, log_to_driver=False) if address else ray.init(**quiet)
-    return ray

@@ -1,25 +1,58 @@
 """One input as the plan holds it, and reading its bytes: a file, a URL, a stretch of a tar, a row of a parquet file."""
 
 import os
+import time
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
-from threading import Lock
-from typing import IO, Any
 
-import fsspec
-import pyarrow.parquet as pq
+import pyarrow as pa
 
+from ..errors import MissingExtraError, UnseeError
+from .cells import image_cell
+from .opening import (
+    NOT_A_FILE,
+    ReadingConfig,
+    ReadingError,
+    check_size,
+    is_url,
+    local_path,
+    open_binary,
+    open_stream,
+    read_within,
+)
+from .remote import UNKNOWN_PROTOCOL, failure_of
+
+BAD_LIST_ENTRY = "bad_list_entry"
+BROKEN_LINK = "broken_link"
 DAMAGED_ARCHIVE = "damaged_archive"
 DUPLICATE_NAME = "duplicate_name"
+SPARSE_MEMBER = "sparse_member"
+UNREADABLE_ARCHIVE = "unreadable_archive"
+UNREADABLE_FOLDER = "unreadable_folder"
+UNREADABLE_LIST = "unreadable_list"
+
+PROBLEMS = {
+    BAD_LIST_ENTRY: "this entry of the list is no path: empty, no text, or with characters that no path has",
+    BROKEN_LINK: "the link leads to no file in the archive",
+    DAMAGED_ARCHIVE: "the archive is damaged here; what follows cannot be found",
+    DUPLICATE_NAME: "the archive holds another image of this name",
+    SPARSE_MEMBER: "stored with holes, which cannot be read in place: make the archive without --sparse",
+    UNREADABLE_ARCHIVE: "not an archive that can be read: damaged, compressed or without permission",
+    UNREADABLE_FOLDER: "the folder cannot be listed: no permission, or gone; none of its images is in the run",
+    UNREADABLE_LIST: "the list cannot be read; none of its images is in the run",
+    NOT_A_FILE: "neither a regular file nor a link to one",
+    UNKNOWN_PROTOCOL: "nothing that is installed knows how to open such a URL",
+}
+"""What is found while planning, in words: the messages of the rows."""
+
+DEFAULT_READING = ReadingConfig()
 
 
-class ReadingError(Exception):
-    """An input whose bytes cannot be had; `code` is the row's error code."""
+class UnreadableSourceError(UnseeError):
+    """An archive or list that cannot be read: the end of the run where the user names it, a row where it is found."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, message: str, problem: str) -> None:
         super().__init__(message)
-        self.code = code
+        self.problem = problem
 
 
 @dataclass(frozen=True)
@@ -27,8 +60,9 @@ class Input:
     """One image to process.
 
     path: the file or URL. output: relative path of its map, without the map's extension. offset, size: its place in a
-    tar, bytes. row: its place in a parquet file that holds images. problem: an error code found while planning. suffix:
-    the extension of its name, which planning adds to `output` where two inputs would write one map.
+    tar, bytes. row: its place in a parquet file that holds images, or of a link among the members of a tar. problem: an
+    error code found while planning. suffix: the extension of its name, which planning adds to `output` where two inputs
+    would write one map.
     """
 
     path: str
@@ -42,35 +76,36 @@ class Input:
     @property
     def place(self) -> str:
         """Return a name that no other input has."""
-        if self.offset is not None:
-            return f"{self.path}@{self.offset}"
-        return self.path if self.row is None else f"{self.path}#{self.row}"
+        stretch = "" if self.offset is None else f"@{self.offset}"
+        return f"{self.path}{stretch}" if self.row is None else f"{self.path}{stretch}#{self.row}"
 
 
-def read(member: Input) -> bytes:
-    """Return the bytes of an input's image file; raise `ReadingError` where they cannot be had."""
+def read(member: Input, reading: ReadingConfig = DEFAULT_READING) -> bytes:
+    """Return the bytes of an input's image file; raise `ReadingError` where they cannot be had within bounds.
+
+    Raises `MissingExtraError` where a URL needs a package that is not installed: no other input will fare better.
+    """
     if member.problem:
-        raise ReadingError(member.problem, f"found while planning: {member.problem.replace('_', ' ')}")
+        raise ReadingError(member.problem, PROBLEMS.get(member.problem, member.problem))
     try:
-        if member.row is not None:
-            return _parquet_cell(member.path, member.row)
-        return _stretch(member)
-    except ReadingError:
+        if member.offset is None and member.row is not None:
+            return _cell(member.path, member.row, reading)
+        return _stretch(member, reading)
+    except (ReadingError, MissingExtraError):
         raise
-    except OSError as error:
-        raise ReadingError(type(error).__name__, error.strerror or str(error)) from None
     except Exception as error:  # remote file systems raise what their libraries do; it is this one input's failure
-        raise ReadingError("unreadable", f"{type(error).__name__}: {error}"[:300]) from None
+        raise ReadingError(*failure_of(error, member.path)) from None
 
 
-def _stretch(member: Input) -> bytes:
-    if not is_url(member.path) and Path(member.path).exists() and not Path(member.path).is_file():
-        raise ReadingError(
-            "not_a_file", "neither a regular file nor a link to one"
-        )  # opening a pipe would wait for ever
-    with open_binary(member.path) as file:
-        if member.offset is None or member.size is None:
-            return file.read()
+def _stretch(member: Input, reading: ReadingConfig) -> bytes:
+    deadline = time.monotonic() + reading.timeout
+    if member.offset is None or member.size is None:
+        with open_stream(member.path, reading) as file:
+            if local_path(member.path) is not None:
+                check_size(os.fstat(file.fileno()).st_size, reading)
+            return read_within(file, reading, deadline)
+    check_size(member.size, reading, "the archive's member")
+    with open_binary(member.path, reading) as file:
         file.seek(member.offset)
         data = file.read(member.size)
     if len(data) != member.size:
@@ -78,17 +113,19 @@ def _stretch(member: Input) -> bytes:
     return data
 
 
-def is_url(path: str) -> bool:
-    """Tell a URL that fsspec opens from a local path."""
-    return "://" in path
+def _cell(path: str, row: int, reading: ReadingConfig) -> bytes:
+    try:
+        cell = image_cell(path, row, reading)
+    except pa.ArrowException as error:
+        raise ReadingError(DAMAGED_ARCHIVE, f"{type(error).__name__}: {error}"[:300]) from None
+    return cell if isinstance(cell, bytes) else read(Input(located(cell, path), ""), reading)
 
 
-def open_binary(path: str) -> IO[bytes]:
-    """Open a local file or a URL for reading."""
-    if not is_url(path):
-        return Path(path).open("rb")
-    system, place = fsspec.core.url_to_fs(path)
-    return system.open(place, "rb")
+def located(entry: str, holder: str) -> str:
+    """Return where a path is that a list or another file holds: relative ones are seen from the holder's folder."""
+    if is_url(entry) or entry.startswith("/"):
+        return entry
+    return f"{holder.rpartition('/')[0]}/{entry}" if "/" in holder else entry
 
 
 def stat_size(path: str) -> int:
@@ -97,52 +134,5 @@ def stat_size(path: str) -> int:
         return -1
     try:
         return os.stat(path).st_size  # noqa: PTH116 - called a million times, and Path costs more than the call
-    except OSError:
+    except (OSError, ValueError):
         return -1
-
-
-_parquet_lock = Lock()
-
-
-def _parquet_cell(path: str, row: int) -> bytes:
-    """Return one image; a row group is read once for all of its rows."""
-    with _parquet_lock:
-        group, first = _row_group(path, row)
-        cell = _image_column(path, group)[row - first].as_py()
-    data = cell.get("bytes") if isinstance(cell, dict) else cell
-    if data is None:
-        raise ReadingError("empty_cell", "the image cell is empty")
-    return data
-
-
-def _row_group(path: str, row: int) -> tuple[int, int]:
-    first = 0
-    metadata = _parquet_file(path).metadata
-    for group in range(metadata.num_row_groups):
-        count = metadata.row_group(group).num_rows
-        if row < first + count:
-            return group, first
-        first += count
-    raise ReadingError("missing_row", f"the file has only {first} rows")
-
-
-@lru_cache(maxsize=2)
-def _parquet_file(path: str) -> pq.ParquetFile:
-    return pq.ParquetFile(open_binary(path))
-
-
-@lru_cache(maxsize=2)
-def _image_column(path: str, group: int) -> Any:
-    file = _parquet_file(path)
-    column = image_column(file)
-    assert column is not None  # the planner saw it
-    return file.read_row_group(group, [column]).column(0)
-
-
-def image_column(file: pq.ParquetFile) -> str | None:
-    """Return the name of the column that holds image bytes: binary, or a struct with a `bytes` field."""
-    for field in file.schema_arrow:
-        kind = str(field.type)
-        if kind in ("binary", "large_binary") or kind.startswith("struct<bytes: binary"):
-            return field.name
-    return None

@@ -36,16 +36,20 @@ class StageClock:
 def ordered_map(pool: Executor, function: Callable[[T], R], items: Iterable[T], ahead: int) -> Iterator[R]:
     """Yield function(item) in the order of the items, with at most `ahead` calls running or waiting in the pool.
 
-    Pulling one result keeps the pool filled, so a chain of these overlaps its stages while memory stays bounded.
+    Pulling one result keeps the pool filled, so a chain of these overlaps its stages while memory stays bounded. A result
+    that is there goes before the next item, whose making may take long, so that the first are not held back.
     """
-    return (future.result() for _, future in _in_flight(pool, function, items, ahead))
+    return (future.result() for _, future in _in_flight(pool, function, items, ahead, eager=True))
 
 
 def ordered_map_within(
     pool: Workers, function: Callable[[T], R], items: Iterable[T], ahead: int, seconds: float, late: Callable[[T], R]
 ) -> Iterator[R]:
-    """As `ordered_map`, but an item that keeps everybody waiting for `seconds` becomes late(item)."""
-    for item, future in _in_flight(pool, function, items, ahead):
+    """As `ordered_map`, but an item that keeps everybody waiting for `seconds` becomes late(item).
+
+    The pool is filled before the first result: its calls are what takes long, not the items.
+    """
+    for item, future in _in_flight(pool, function, items, ahead, eager=False):
         try:
             yield future.result(seconds)
         except TimeoutError:
@@ -56,13 +60,13 @@ def ordered_map_within(
 
 
 def _in_flight(
-    pool: Executor, function: Callable[[T], R], items: Iterable[T], ahead: int
+    pool: Executor, function: Callable[[T], R], items: Iterable[T], ahead: int, eager: bool
 ) -> "Iterator[tuple[T, Future[R]]]":
     waiting: deque[tuple[T, Future[R]]] = deque()
     try:
         for item in items:
             waiting.append((item, pool.submit(function, item)))
-            if len(waiting) >= ahead:
+            while waiting and (len(waiting) >= ahead or (eager and waiting[0][1].done())):
                 yield waiting.popleft()
         while waiting:
             yield waiting.popleft()

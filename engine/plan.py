@@ -2,28 +2,20 @@
 
 import json
 import os
-from array import array
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from itertools import chain
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import UnseeError
-from ..files import atomic_path, write_json
-from .fingerprint import Fingerprint, changed_inputs, output_hash
-from .inputs import Input, is_url, stat_size
-from .pipeline import batched
-from .sharding import Sharding
-from .sources import Sources
+from ..files import write_json
+from .inputs import Input
+from .layout import PLAN_FILE, PLAN_ROWS_FILE, RunFiles
 
 PLAN_VERSION = 1
-PLAN_FILE = "plan.json"
-ROWS_FILE = "plan.parquet"
 SCHEMA = pa.schema(
     [
         ("key", pa.string()),
@@ -34,6 +26,7 @@ SCHEMA = pa.schema(
         ("row", pa.int64()),
         ("problem", pa.string()),
         ("bytes", pa.int64()),
+        ("suffix", pa.binary()),
     ]
 )
 """Paths are bytes, as the file system has them: a name need not be valid UTF-8. `bytes` is the file's size when planned."""
@@ -49,12 +42,18 @@ class PlannedInput:
     key: str
     input: Input
 
+    @property
+    def shard(self) -> int:
+        """The number of its shard."""
+        return int(self.key[:5])
+
 
 @dataclass(frozen=True)
 class Plan:
     """A frozen run.
 
-    count, shards: of inputs and of shards. identity: what decides the output's bytes. fingerprint: of the inputs.
+    count, shards: of inputs and of shards. identity: what decides the output's bytes. fingerprint: of the inputs. left_out:
+    what of the sources is no input, counted by reason. started_in: folder that relative paths are seen from.
     """
 
     folder: Path
@@ -62,130 +61,72 @@ class Plan:
     shards: int
     identity: dict[str, Any]
     fingerprint: str
+    left_out: dict[str, int] = field(default_factory=dict)
+    started_in: str = ""
 
     def rows(self, shard: int) -> list[PlannedInput]:
         """Read the inputs of one shard."""
-        table = pq.ParquetFile(self.folder / ROWS_FILE).read_row_group(shard)
-        return [_planned(row) for row in table.to_pylist()]
+        table = pq.ParquetFile(self.folder / PLAN_ROWS_FILE).read_row_group(shard)
+        return [planned_input(row) for row in table.to_pylist()]
 
     def inputs(self) -> Iterator[tuple[Input, int]]:
         """Yield every planned input with the size its file had."""
-        return _planned_inputs(self.folder / ROWS_FILE)
+        return ((planned.input, size) for planned, size in planned_rows(self.folder / PLAN_ROWS_FILE, self.shards))
+
+    @property
+    def files(self) -> RunFiles:
+        """Which files the run writes."""
+        return files_of(self.identity)
+
+    def write(self) -> None:
+        """Write plan.json, which puts the rows beside it in force."""
+        value = {
+            "version": PLAN_VERSION,
+            "count": self.count,
+            "shards": self.shards,
+            "fingerprint": self.fingerprint,
+            "left_out": self.left_out,
+            "started_in": self.started_in,
+            "identity": self.identity,
+        }
+        write_json(self.folder / PLAN_FILE, value)
 
 
-def make_plan(folder: Path, sources: Sources, identity: dict[str, Any], shards: Sharding, extend: bool = False) -> Plan:
-    """Freeze a plan in `folder`, or check that the one which is there is the same; `extend` adds inputs that are new.
-
-    Raises `UnseeError` naming the difference when the configuration or the inputs have changed, when two inputs would
-    write one output, when there is no input, and when the output folder lies in an input folder.
-    """
-    refuse_nesting(folder, sources)
-    if not (folder / PLAN_FILE).exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        return _frozen(folder, _sharded(sources.stream(), shards, 0), identity)
-    plan = read_plan(folder)
-    _refuse_other_identity(plan, identity)
-    if extend:
-        return _extended(plan, sources, shards)
-    _refuse_other_inputs(plan, sources)
-    return plan
-
-
-def preview(sources: Sources, samples_per_shard: int, most: int = 5) -> tuple[int, int, list[Input]]:
-    """Return the number of inputs and shards of a plan and its first inputs, without writing anything."""
-    count, first = 0, []
-    for member in sources.stream():
-        count += 1
-        if len(first) < most:
-            first.append(member)
-    return count, -(-count // samples_per_shard), first
-
-
-def refuse_nesting(folder: Path, sources: Sources) -> None:
-    """Raise `UnseeError` if the output folder is an input folder or lies in one."""
-    output = folder.resolve()
-    for source in sources.inputs:
-        if not is_url(source) and Path(source).is_dir() and output.is_relative_to(Path(source).resolve()):
-            raise UnseeError(f"the output folder {folder} lies in the input folder {source}: choose one outside it")
+def files_of(identity: dict[str, Any]) -> RunFiles:
+    """Return which files a run of an identity writes."""
+    masks = identity.get("segmentation", {}).get("segment", "none") != "none"
+    return RunFiles(identity.get("output_format", "files"), masks)
 
 
 def read_plan(folder: Path) -> Plan:
     """Read the plan of a run directory."""
+    path = folder / PLAN_FILE
     try:
-        value = json.loads((folder / PLAN_FILE).read_text())
+        value = json.loads(path.read_text(encoding="utf-8"))
         if value["version"] != PLAN_VERSION:
-            raise UnseeError(f"{folder / PLAN_FILE}: version {value['version']}, this unsee reads {PLAN_VERSION}")
-        return Plan(folder, value["count"], value["shards"], value["identity"], value["fingerprint"])
-    except OSError as error:
-        raise UnseeError(f"{folder}: not a run directory ({error.strerror}: {PLAN_FILE})") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise UnseeError(f"{folder / PLAN_FILE}: damaged ({type(error).__name__}: {error})") from None
-
-
-def _frozen(folder: Path, shards_of_inputs: Iterable[list[PlannedInput]], identity: dict[str, Any]) -> Plan:
-    """Stream the inputs, a list a shard, into the plan's files."""
-    fingerprint, outputs = Fingerprint(), array("Q")  # 8 bytes an input are all that planning keeps of it
-    shards = 0
-    with atomic_path(folder / ROWS_FILE) as temporary:
-        with pq.ParquetWriter(temporary, SCHEMA) as writer:
-            for members in shards_of_inputs:
-                sizes = [stat_size(member.input.path) for member in members]
-                writer.write_table(_table(members, sizes), row_group_size=len(members))
-                shards += 1
-                for member, size in zip(members, sizes, strict=True):
-                    fingerprint.add(member.input, size)
-                    outputs.append(output_hash(member.input))
-        if not outputs:
-            raise UnseeError("no images among the inputs")
-        _refuse_collisions(np.frombuffer(outputs, np.uint64), temporary)
-    plan = Plan(folder, len(outputs), shards, identity, fingerprint.hexdigest())
-    value = {"version": PLAN_VERSION, "count": plan.count, "shards": shards, "fingerprint": plan.fingerprint}
-    write_json(folder / PLAN_FILE, {**value, "identity": identity})
-    return plan
-
-
-def _extended(plan: Plan, sources: Sources, shards: Sharding) -> Plan:
-    """Add shards for the inputs that the plan lacks; those it holds must all be there, unchanged."""
-    changed = changed_inputs(plan.inputs, sources.stream)
-    if changed.gone:
-        raise UnseeError(f"{plan.folder} cannot be extended: {changed.describe(gone_only=True)}")
-    if not changed.new:
+            raise UnseeError(f"{path}: version {value['version']}, this unsee reads {PLAN_VERSION}")
+        identity, left_out = dict(value["identity"]), dict(value.get("left_out", {}))
+        count, shards = int(value["count"]), int(value["shards"])
+        started_in = str(value.get("started_in", ""))
+        plan = Plan(folder, count, shards, identity, str(value["fingerprint"]), left_out, started_in)
+        _check_rows(plan)
         return plan
-    kept = (plan.rows(shard) for shard in range(plan.shards))
-    added = _sharded(changed.only_new(sources.stream()), shards, plan.shards)
-    return _frozen(plan.folder, chain(kept, added), plan.identity)
-
-
-def _refuse_other_identity(plan: Plan, identity: dict[str, Any]) -> None:
-    changes = _differences(plan.identity, identity)
-    if changes:
+    except OSError as error:
+        raise UnseeError(f"{folder}: not a run directory ({error.strerror}: {error.filename})") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, pa.ArrowException) as error:
         raise UnseeError(
-            f"{plan.folder} holds a run with another configuration ({'; '.join(changes)}): "
-            "use the same options, another output folder, or --overwrite"
-        )
+            f"{path}: damaged ({type(error).__name__}: {error}); --overwrite starts the run anew"
+        ) from None
 
 
-def _refuse_other_inputs(plan: Plan, sources: Sources) -> None:
-    fingerprint = Fingerprint()
-    for member in sources.stream():
-        fingerprint.add_now(member)
-    if fingerprint.hexdigest() != plan.fingerprint:
-        changed = changed_inputs(plan.inputs, sources.stream)
-        raise UnseeError(
-            f"{plan.folder} was planned for other inputs ({changed.describe()}): "
-            "restore them, use another output folder, --extend for new ones, or --overwrite"
-        )
+def _check_rows(plan: Plan) -> None:
+    metadata = pq.read_metadata(plan.folder / PLAN_ROWS_FILE)
+    if not 0 < plan.shards <= metadata.num_row_groups:
+        raise ValueError(f"{plan.shards} shards, but {PLAN_ROWS_FILE} has {metadata.num_row_groups}")
 
 
-def _sharded(inputs: Iterable[Input], shards: Sharding, first_shard: int) -> Iterator[list[PlannedInput]]:
-    for shard, members in enumerate(batched(inputs, shards.samples), first_shard):
-        keys = [f"{shard:05d}{place:04d}" for place in range(len(members))]
-        if shards.output_names == "key":
-            members = [replace(member, output=f"{shard:05d}/{key}") for key, member in zip(keys, members, strict=True)]
-        yield [PlannedInput(key, member) for key, member in zip(keys, members, strict=True)]
-
-
-def _table(members: list[PlannedInput], sizes: list[int]) -> pa.Table:
+def plan_table(members: list[PlannedInput], sizes: list[int]) -> pa.Table:
+    """Return rows of the plan as they are stored."""
     inputs = [member.input for member in members]
     columns = [
         [member.key for member in members],
@@ -193,41 +134,25 @@ def _table(members: list[PlannedInput], sizes: list[int]) -> pa.Table:
         [os.fsencode(member.output) for member in inputs],
         *([getattr(member, name) for member in inputs] for name in PLACE),
         sizes,
+        [os.fsencode(member.suffix) for member in inputs],
     ]
     return pa.table(columns, SCHEMA)
 
 
-def _planned(row: dict[str, Any]) -> PlannedInput:
+def planned_input(row: dict[str, Any]) -> PlannedInput:
+    """Return an input as `plan_table` stored it; the first plans had no suffixes."""
     place = {name: row[name] for name in PLACE}
-    return PlannedInput(row["key"], Input(os.fsdecode(row["path"]), os.fsdecode(row["output"]), **place))
+    path, output, suffix = (os.fsdecode(row.get(name) or b"") for name in ("path", "output", "suffix"))
+    return PlannedInput(row["key"], Input(path, output, **place, suffix=suffix))
 
 
-def _planned_inputs(path: Path) -> Iterator[tuple[Input, int]]:
-    """Yield every planned input with the size its file had."""
-    for batch in pq.ParquetFile(path).iter_batches(batch_size=4096):
+def planned_rows(path: Path, shards: int | None = None) -> Iterator[tuple[PlannedInput, int]]:
+    """Yield the inputs of a plan's first shards, all where None, each with the size its file had.
+
+    What follows them was being added when a run was killed, and is not in force.
+    """
+    file = pq.ParquetFile(path)
+    groups = list(range(file.num_row_groups if shards is None else shards))
+    for batch in file.iter_batches(batch_size=4096, row_groups=groups):
         for row in batch.to_pylist():
-            yield _planned(row).input, row["bytes"]
-
-
-def _refuse_collisions(outputs: np.ndarray, path: Path) -> None:
-    values, counts = np.unique(outputs, return_counts=True)
-    shared = values[counts > 1]
-    if len(shared) == 0:
-        return
-    one = int(shared[0])
-    places = [member.place for member, _ in _planned_inputs(path) if output_hash(member) == one]
-    raise UnseeError(
-        f"{len(shared)} outputs would be written more than once, such as the map of both {places[0]} and {places[1]}: "
-        "run them into separate output folders, or use --output-names key"
-    )
-
-
-def _differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
-    changes: list[str] = []
-    for key in sorted(before.keys() | now.keys()):
-        old, new = before.get(key), now.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            changes += _differences(old, new, f"{prefix}{key}.")
-        elif old != new:
-            changes.append(f"{prefix}{key}: {old} then, {new} now")
-    return changes
+            yield planned_input(row), row["bytes"]

@@ -1,5 +1,6 @@
 """One row per input: what became of it."""
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..files import flush_and_rename, temporary_of
+from ..names import printable
 
 SUCCESS = "success"
 MAP_COLUMN = "png"
@@ -34,6 +36,8 @@ SCHEMA = pa.schema(
         ("map_sha256", pa.string()),
         ("mask_area", pa.float64()),
         ("mask_sha256", pa.string()),
+        ("objectness", pa.float64()),
+        ("has_object", pa.bool_()),
     ]
 )
 
@@ -46,7 +50,8 @@ class Row:
     height: pixels as displayed. sha256: of the input's bytes. label, score: the class that was unseen and its
     probability in the original image. raw_max: largest mean change of a pixel in grey levels, 0 for a flat map.
     map_mean: mean of the finished map, 0 to 1. map_sha256: of the map as it is stored. mask_area: share of the image
-    that the mask covers. mask_sha256: of the mask as it is stored.
+    that the mask covers. mask_sha256: of the mask as it is stored. objectness: 0 to 1, how far the
+    mean colour of what the map marks is from that of the rest. has_object: whether that is enough to call it an object.
     """
 
     key: str
@@ -67,6 +72,27 @@ class Row:
     map_sha256: str | None = None
     mask_area: float | None = None
     mask_sha256: str | None = None
+    objectness: float | None = None
+    has_object: bool | None = None
+
+    def printed(self) -> dict[str, Any]:
+        """Return the row as it leaves the program: its names are valid UTF-8."""
+        return {name: printable(value) if isinstance(value, str) else value for name, value in asdict(self).items()}
+
+    def failed(self, status: str, code: str, message: str) -> "Row":
+        """Return the row of an image that failed; what speaks of a map is taken back."""
+        return Row(
+            self.key,
+            self.path,
+            self.output,
+            status,
+            code,
+            message,
+            self.width,
+            self.height,
+            self.orientation,
+            self.sha256,
+        )
 
 
 @dataclass(frozen=True)
@@ -89,9 +115,8 @@ class RowsWriter:
 
     def add(self, row: Row, stored: Stored | None = None) -> None:
         """Append a row, with its map and mask where they are stored in the rows."""
-        names = {"path": printable(row.path), "output": printable(row.output)}
         images = {MAP_COLUMN: stored.saliency, MASK_COLUMN: stored.mask} if stored else {}
-        self._pending.append({**asdict(row), **names, **images})
+        self._pending.append({**row.printed(), **images})
         if len(self._pending) == ROWS_AT_ONCE:
             self._write()
 
@@ -102,8 +127,9 @@ class RowsWriter:
         flush_and_rename(self.path)
 
     def abort(self) -> None:
-        """Drop everything."""
-        self._writer.close()
+        """Drop everything, on a full disk too."""
+        with suppress(OSError):
+            self._writer.close()
         temporary_of(self.path).unlink(missing_ok=True)
 
     def _write(self) -> None:
@@ -116,8 +142,3 @@ def read_rows(path: Path) -> list[Row]:
     """Read the rows of a shard."""
     table = pq.read_table(path, columns=[field.name for field in fields(Row)])
     return [Row(**row) for row in table.to_pylist()]
-
-
-def printable(path: str) -> str:
-    """Return a path as valid UTF-8: bytes that are not become escapes."""
-    return path.encode(errors="surrogateescape").decode(errors="backslashreplace")

@@ -1,8 +1,9 @@
 """A whole run: open the model, freeze or check the plan, finish every shard that is not done, say what happened."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterator
 from contextlib import nullcontext
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,126 +12,142 @@ from rich.console import Console
 
 from ..errors import FailedShardsError, OutputError, UnseeError
 from ..export.sessions import SessionInfo
-from .config import RunConfig
-from .executors import ShardJob, open_slots, schedule
+from ..terminal import stderr
+from .config import Resumption, Retry, RunConfig
+from .done_marks import is_done, read_stats
+from .executors import ShardJob, Slot, open_slots, schedule
 from .interruption import interruptible, locked, wait_for_workers
-from .plan import PLAN_FILE, Plan, make_plan, preview, read_plan, refuse_nesting
-from .plan import ROWS_FILE as PLAN_ROWS_FILE
+from .journal import drop_journal
+from .layout import PLAN_ROWS_FILE, rows_path
+from .plan import Plan, files_of
+from .planning import Draft, PlanRequest, drafted, preview, refuse_nesting
 from .priors import prior_fingerprint
 from .progress import RunProgress
 from .rows import SUCCESS
-from .shard import done_mark, is_done
-from .sinks import ROWS_FILE
 from .sources import Sources
 from .status import Summary, summarize
+from .verify import shard_faults
+
+SHOWN_FAILURES = 5
+"""Failed images that are named at the end; the rows name all."""
 
 
-def run(
-    config: RunConfig,
-    console: Console | None = None,
-    overwrite: bool = False,
-    extend: bool = False,
-    retry_errors: Iterable[str] | None = None,
-) -> Summary:
+def run(config: RunConfig, console: Console | None = None, resumption: Resumption | None = None) -> Summary:
     """Process every input of a configuration into its output folder, going on where an earlier run stopped.
 
-    overwrite: forget an earlier run of the folder. extend: add inputs that are new. retry_errors: also try again the
-    failed images of finished shards, those with the given error codes or, where empty, all. Raises `UnseeError` on
-    unusable input, model, device or folder, `FailedShardsError` after all others are done; failed images become rows.
+    Raises `UnseeError` on unusable input, model, device or folder, `FailedShardsError` after all others are done; failed
+    images become rows.
     """
-    console = console or Console(stderr=True)
+    console = console or stderr()
     folder = Path(config.output_folder)
     in_main_thread = threading.current_thread() is threading.main_thread()
     try:
         with interruptible() if in_main_thread else nullcontext(), locked(folder):
-            return _run(config, folder, console, overwrite, extend, retry_errors)
+            return _run(config, folder, console, resumption or Resumption())
     except OSError as error:
         raise OutputError(f"{error.filename or folder}: {error.strerror or error}") from error
 
 
-def dry_run(config: RunConfig, console: Console) -> None:
-    """Print what a run would do, without writing anything."""
-    count, shards, first = preview(config.sources, config.shards.samples)
-    console.print(f"{count} inputs in {shards} shards of up to {config.shards.samples}, preset {config.preset.name}")
+def dry_run(config: RunConfig, console: Console, resumption: Resumption | None = None) -> None:
+    """Print what a run would do, after all its checks but that of the model, without writing anything."""
+    folder = Path(config.output_folder)
+    plan, first = preview(_request(config, folder, resumption or Resumption()))
+    console.print(
+        f"{plan.count} inputs in {plan.shards} shards of up to {config.shards.samples}, preset {config.preset.name}"
+    )
     for member in first:
-        console.print(f"  {member.place} -> {member.output}", markup=False, soft_wrap=True)
-    if count > len(first):
-        console.print(f"  ... and {count - len(first)} more")
+        console.print(f"  {member.place} -> {member.output}")
+    if plan.count > len(first):
+        console.print(f"  ... and {plan.count - len(first)} more")
+    _tell_left_out(console, plan.left_out)
 
 
-def _run(
-    config: RunConfig,
-    folder: Path,
-    console: Console,
-    overwrite: bool,
-    extend: bool,
-    retry_errors: Iterable[str] | None,
-) -> Summary:
+def _run(config: RunConfig, folder: Path, console: Console, resumption: Resumption) -> Summary:
+    wait_for_workers(folder)
+    with drafted(_request(config, folder, resumption)) as draft:
+        return _run_draft(config, console, resumption, draft)
+
+
+def _request(config: RunConfig, folder: Path, resumption: Resumption) -> PlanRequest:
+    if config.prior:
+        refuse_nesting(folder, Sources((config.prior,)))
+    return PlanRequest(
+        folder,
+        config.sources,
+        config.shards,
+        files_of(config.identity("", "", "")),
+        overwrite=resumption.overwrite,
+        extend=resumption.extend,
+        retry=resumption.retry is not None,
+    )
+
+
+def _run_draft(config: RunConfig, console: Console, resumption: Resumption, draft: Draft) -> Summary:
+    """Open the model, put the plan in force, and finish it."""
     progress = RunProgress(console)
     slots = open_slots(config, progress.count_row)
     try:
         info = slots[0].info()
         console.print(f"model {info.model_id} on {info.device} ({info.backend}), preset {config.preset.name}")
-        wait_for_workers(folder)
-        if overwrite:
-            _forget(folder)
-        identity = _identity(config, info)
-        plan = make_plan(folder, config.sources, identity, config.shards, extend)
-        jobs = _jobs(plan, retry_errors)
-        if len(jobs) < plan.shards:
-            console.print(f"resuming: {plan.shards - len(jobs)} of {plan.shards} shards are done")
-        with progress.shown(_size(plan, jobs)):
-            failed = schedule(slots, jobs, config.max_shard_retry, progress.count_shard)
+        plan = draft.freeze(_identity(config, info))
+        failed = _finish(plan, slots, config.max_shard_retry, progress, resumption, console)
     finally:
         for slot in slots:
             slot.stop()
-    summary = summarize(folder)
-    _report(console, summary, progress)
+    summary = summarize(plan.folder)
+    if summary.shards:
+        _report(console, summary, progress)
+        _name_failures(console, plan)
     if failed:
         raise _shards_error(failed)
     return summary
 
 
+def _finish(
+    plan: Plan, slots: list[Slot], max_retry: int, progress: RunProgress, resumption: Resumption, console: Console
+) -> dict[int, Exception]:
+    """Run what is not done; return the shards that failed for good."""
+    jobs = list(_jobs(plan, resumption))
+    if len(jobs) < plan.shards:
+        console.print(f"resuming: {plan.shards - len(jobs)} of {plan.shards} shards are done")
+    with progress.shown(_size(plan, jobs)):
+        return schedule(slots, jobs, max_retry, progress.count_shard)
+
+
 def _identity(config: RunConfig, info: SessionInfo) -> dict[str, Any]:
     """Return what decides the bytes of the output; given maps are part of it."""
     identity = config.identity(info.model_id, info.backend, info.device)
-    if config.prior is None:
-        return identity
-    refuse_nesting(Path(config.output_folder), Sources((config.prior,)))
-    return {**identity, "prior": prior_fingerprint(config.prior)}
+    return identity if config.prior is None else {**identity, "prior": prior_fingerprint(config.prior)}
 
 
-def _jobs(plan: Plan, retry_errors: Iterable[str] | None) -> list[ShardJob]:
-    """Return the shards that are not done, and those with failures to try again."""
-    jobs = [ShardJob(shard) for shard in range(plan.shards) if not is_done(plan.folder, shard)]
-    if retry_errors is not None:
-        codes = frozenset(retry_errors)
-        done = (shard for shard in range(plan.shards) if is_done(plan.folder, shard))
-        jobs += [ShardJob(shard, codes) for shard in done if _has_failures(plan.folder, shard, codes)]
-    return jobs
+def _jobs(plan: Plan, resumption: Resumption) -> Iterator[ShardJob]:
+    """Yield the shards that are not done, and those to be tried again or repaired."""
+    for shard in range(plan.shards):
+        if not is_done(plan.folder, shard):
+            yield ShardJob(shard)
+            continue
+        drop_journal(plan.folder, shard)  # of a run that was killed after its done-mark
+        retry = resumption.retry
+        if retry is not None and any(_is_retried(row, retry) for row in _failures(plan.folder, shard)):
+            yield ShardJob(shard, retry)
+        elif resumption.repair and any(shard_faults(plan, shard)):
+            yield ShardJob(shard, frozenset())
 
 
-def _has_failures(folder: Path, shard: int, codes: frozenset[str]) -> bool:
-    table = pq.read_table(folder / ROWS_FILE.format(shard=shard), columns=["status", "error_code"])
-    failures = [row["error_code"] for row in table.to_pylist() if row["status"] != SUCCESS]
-    return any(not codes or code in codes for code in failures)
+def _failures(folder: Path, shard: int) -> list[dict[str, Any]]:
+    columns = ["path", "status", "error_code", "error_message"]
+    table = pq.read_table(rows_path(folder, shard), columns=columns)
+    return [row for row in table.to_pylist() if row["status"] != SUCCESS]
+
+
+def _is_retried(row: dict[str, Any], retry: Retry) -> bool:
+    return retry == "all" or row["error_code"] in retry
 
 
 def _size(plan: Plan, jobs: list[ShardJob]) -> int:
     """Return the number of inputs in the shards to run."""
     metadata = pq.ParquetFile(plan.folder / PLAN_ROWS_FILE).metadata
     return sum(metadata.row_group(job.shard).num_rows for job in jobs)
-
-
-def _forget(folder: Path) -> None:
-    """Remove the plan, rows and done-marks of an earlier run; its maps are overwritten as they are made anew."""
-    if not (folder / PLAN_FILE).exists():
-        return
-    plan = read_plan(folder)
-    for shard in range(plan.shards):
-        done_mark(folder, shard).unlink(missing_ok=True)
-        (folder / ROWS_FILE.format(shard=shard)).unlink(missing_ok=True)
-    (folder / PLAN_FILE).unlink()
 
 
 def _shards_error(failed: dict[int, Exception]) -> UnseeError:
@@ -150,3 +167,22 @@ def _report(console: Console, summary: Summary, progress: RunProgress) -> None:
     for status, count in summary.statuses.most_common():
         if status != SUCCESS:
             console.print(f"  {status}: {count}")
+    _tell_left_out(console, summary.left_out)
+
+
+def _tell_left_out(console: Console, left_out: dict[str, int]) -> None:
+    if left_out:
+        told = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
+        console.print(f"left out of the inputs: {told}")
+
+
+def _name_failures(console: Console, plan: Plan) -> None:
+    """Name the first images that failed and where the rows of all of them are."""
+    done = (shard for shard in range(plan.shards) if is_done(plan.folder, shard))
+    failed = (shard for shard in done if read_stats(plan.folder, shard)["failed"])
+    rows = list(islice((row for shard in failed for row in _failures(plan.folder, shard)), SHOWN_FAILURES + 1))
+    for row in rows[:SHOWN_FAILURES]:
+        console.print(f"  {row['path']}: {row['error_code'] or row['status']}: {row['error_message']}")
+    if rows:
+        more = "; there are more" if len(rows) > SHOWN_FAILURES else ""
+        console.print(f"failed images have rows with status and error_code in {plan.folder}/[0-9]*.parquet{more}")

@@ -1,14 +1,11 @@
 """One shard from start to done-mark: read, decode, descend, post-process, encode, write, overlapped."""
 
 import hashlib
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,36 +15,37 @@ from ..export.sessions import SessionInfo
 from ..files import write_json
 from .config import RunConfig
 from .decoding import DecodedImage, DecodingConfig, DecodingError, decode
-from .detection import DIVERGED, Detection
+from .detection import DIVERGED, Detection, Failure
+from .done_marks import is_done, shard_stats
+from .earlier_shard import Carried, Earlier, unfinished_shard
 from .inputs import ReadingError, read
+from .journal import Journal
+from .layout import done_mark
 from .map_methods import Promoter
 from .method import Method
+from .objectness import judged
+from .opening import TIMEOUT
 from .pipeline import StageClock, batched, ordered_map, ordered_map_within
 from .plan import Plan, PlannedInput
 from .priors import Priors
 from .rows import SUCCESS, Row, Stored
 from .segmentation import Segmenter
-from .sinks import SINKS, Sink
-from .stored import MapReader, map_reader, stored_rows
+from .sinks import SINKS, Sink, UnstorableError
 from .workers import Workers
-
-DONE_MARK = "{shard:05d}_stats.json"
-MOST_REASONS = 100
-"""Different failure reasons that a done-mark counts apart; the rest are `other`."""
 
 
 @dataclass(frozen=True)
 class Work:
     """An input on its way through the stages: its row so far, and what the last stage made of it.
 
-    carried: it succeeded in an earlier run and its map is taken over.
+    carried: its row, and its map where it succeeded, are taken over from an earlier run.
     """
 
     planned: PlannedInput
     row: Row
     image: DecodedImage | None = None
     detection: Detection | None = None
-    carried: bool = False
+    carried: Carried | None = None
 
 
 @dataclass(frozen=True)
@@ -62,43 +60,6 @@ class Batch:
     pixels: np.ndarray
     promoter_pixels: np.ndarray | None
     priors: np.ndarray | None
-
-
-@dataclass(frozen=True)
-class Earlier:
-    """What an earlier run of a shard left, by key, and which error codes are tried again (all where empty)."""
-
-    rows: dict[str, Row]
-    maps: MapReader
-    codes: frozenset[str]
-
-    def keeps(self, key: str) -> Row | None:
-        """Return the row that an input keeps, None if it is to be tried again."""
-        row = self.rows.get(key)
-        if row is None or row.status == SUCCESS:
-            return row
-        return row if self.codes and row.error_code not in self.codes else None
-
-
-def is_done(folder: Path, shard: int) -> bool:
-    """Tell whether a shard's done-mark is there."""
-    return done_mark(folder, shard).exists()
-
-
-def done_mark(folder: Path, shard: int) -> Path:
-    """Return the path of a shard's done-mark."""
-    return folder / DONE_MARK.format(shard=shard)
-
-
-def read_stats(folder: Path, shard: int) -> dict[str, Any]:
-    """Read a shard's done-mark."""
-    return json.loads(done_mark(folder, shard).read_text())
-
-
-def earlier_shard(plan: Plan, shard: int, config: RunConfig, codes: frozenset[str]) -> Earlier:
-    """Open what an earlier run of a shard left."""
-    rows = {row.key: row for row in stored_rows(plan.folder, shard)}
-    return Earlier(rows, map_reader(plan.folder, shard, config.output_format), codes)
 
 
 class ShardRunner:
@@ -134,56 +95,75 @@ class ShardRunner:
         on_row is called with each row as its image is finished, in the order of the plan. Raises `OutputError` where
         the results cannot be written, `BadImageError` on a failed image where the configuration says so.
         """
-        self.clock = StageClock()
+        self.clock, self._carried = StageClock(), 0
         started = time.time()
+        earlier = earlier or unfinished_shard(plan, shard)
+        journal = None if is_done(plan.folder, shard) else _writing(Journal, plan, shard)
+        try:
+            counts = self._finished(plan, shard, earlier, journal, on_row)
+        finally:
+            if journal:
+                journal.close()
+        stats = shard_stats(counts, self._carried, started, time.time(), self.clock.seconds)
+        _writing(write_json, done_mark(plan.folder, shard), stats)
+        if journal:
+            journal.remove()
+        return stats
+
+    def _finished(
+        self, plan: Plan, shard: int, earlier: Earlier, journal: Journal | None, on_row: Callable[[Row], None] | None
+    ) -> Counter[str]:
+        """Make the shard's maps and rows final, and return what became of its inputs."""
         counts: Counter[str] = Counter()
         size = self.decoding.promoter_size or self.decoding.size
         sink = _writing(SINKS[self.config.output_format], plan.folder, shard, size)
         try:
-            for row in self._rows(plan.rows(shard), sink, earlier):
+            for row in self._rows(plan.rows(shard), sink, earlier, journal):
                 counts[row.error_code or row.status] += 1
                 if on_row:
                     on_row(row)
                 self._stop_at_failure(row)
+            # Now, so that rows and done-mark of a shard that is redone never differ.
+            done_mark(plan.folder, shard).unlink(missing_ok=True)
             with self.clock.stage("write"):
                 _writing(sink.close)
         except BaseException:
             sink.abort()
             raise
-        stats = shard_stats(counts, started, time.time(), self.clock.seconds)
-        _writing(write_json, done_mark(plan.folder, shard), stats)
-        return stats
+        return counts
 
     def _stop_at_failure(self, row: Row) -> None:
         if self.config.on_error == "raise" and row.status != SUCCESS:
             raise BadImageError(f"{row.path}: {row.status}: {row.error_message}")
 
-    def _rows(self, inputs: list[PlannedInput], sink: Sink, earlier: Earlier | None) -> Iterator[Row]:
+    def _rows(self, inputs: list[PlannedInput], sink: Sink, earlier: Earlier, journal: Journal | None) -> Iterator[Row]:
         """Chain the stages; the descent runs in the calling thread, the others ahead of and behind it in pools."""
         batch_size, config = self.method.batch_size, self.config
         with (
             Workers(config.workers, "decode") as decoders,
-            ThreadPoolExecutor(1, "post") as finishers,
-            ThreadPoolExecutor(config.workers, "encode") as encoders,
-            ThreadPoolExecutor(1, "write") as writers,
+            Workers(1, "post") as finishers,
+            Workers(config.workers, "encode") as encoders,
+            Workers(1, "write") as writers,
         ):
             load = partial(self._load, earlier=earlier)
             loaded = ordered_map_within(decoders, load, inputs, 2 * batch_size, config.timeout, self._late)
             descended = (self._descend(batch) for batch in batched(loaded, batch_size))
             finished = ordered_map(finishers, self._finish, descended, 2)
             work = (item for batch in finished for item in batch)
-            encoded = ordered_map(encoders, partial(self._encode, sink=sink, earlier=earlier), work, 2 * batch_size)
-            yield from ordered_map(writers, partial(self._store, sink=sink), encoded, 2 * batch_size)
+            encoded = ordered_map(encoders, partial(self._encode, sink=sink), work, 2 * batch_size)
+            yield from ordered_map(writers, partial(self._store, sink=sink, journal=journal), encoded, 2 * batch_size)
 
-    def _load(self, planned: PlannedInput, earlier: Earlier | None) -> Work:
-        kept = earlier.keeps(planned.key) if earlier else None
+    def _load(self, planned: PlannedInput, earlier: Earlier) -> Work:
+        kept = earlier.kept(planned)
         if kept:
-            return Work(planned, kept, carried=True)
+            return Work(planned, kept.row, carried=kept)
         row = Row(planned.key, planned.input.place, planned.input.output)
         try:
             with self.clock.stage("read"):
-                data = read(planned.input)
+                data = read(planned.input, self.config.reading)
         except ReadingError as error:
+            if error.code == TIMEOUT:
+                return self._late(planned)
             return _failed(Work(planned, row), "failed_to_read", error.code, str(error))
         row = replace(row, sha256=hashlib.sha256(data).hexdigest())
         try:
@@ -226,43 +206,45 @@ class ShardRunner:
             with self.clock.stage("promote"):
                 found = self.promoter.promoted(found, images)
         with self.clock.stage("post"):
-            found = self.segmenter.segmented(found, images, names)
+            found = self.segmenter.segmented(judged(found, images), images, names)
         following = iter(found)
         return [_found(work, next(following)) if work.image else work for work in batch.works]
 
-    def _encode(self, work: Work, sink: Sink, earlier: Earlier | None) -> tuple[Row, Stored | None]:
+    def _encode(self, work: Work, sink: Sink) -> "Encoded":
         row, detection = work.row, work.detection
-        if work.carried and earlier:
-            return row, earlier.maps(work.planned)
+        if work.carried:
+            return Encoded(row, work.carried.stored, is_carried=True)
         if detection is None or not row.width or not row.height:
-            return row, None
+            return Encoded(row, None)
         with self.clock.stage("encode"):
             stored = sink.encode(detection, row.width, row.height)
         sha256 = hashlib.sha256(stored.mask).hexdigest() if stored.mask else None
-        return replace(row, map_sha256=hashlib.sha256(stored.saliency).hexdigest(), mask_sha256=sha256), stored
+        return Encoded(replace(row, map_sha256=hashlib.sha256(stored.saliency).hexdigest(), mask_sha256=sha256), stored)
 
-    def _store(self, encoded: tuple[Row, Stored | None], sink: Sink) -> Row:
+    def _store(self, encoded: "Encoded", sink: Sink, journal: Journal | None) -> Row:
+        row, stored = encoded.row, encoded.stored
         with self.clock.stage("write"):
-            _writing(sink.add, *encoded)
-        return encoded[0]
+            if encoded.is_carried:
+                self._carried += 1
+                _writing(sink.keep, row, stored)
+                return row
+            try:
+                _writing(sink.add, row, stored)
+            except UnstorableError as error:
+                row, stored = row.failed("failed_to_store", error.code, str(error)), None
+                _writing(sink.add, row, stored)
+            if journal and row.status == SUCCESS:
+                _writing(journal.add, row, stored)
+        return row
 
 
-def shard_stats(counts: Counter[str], started: float, ended: float, stages: dict[str, float]) -> dict[str, Any]:
-    """Return the contents of a shard's done-mark; stage seconds are summed over threads."""
-    total = counts.total()
-    reasons = dict(counts.most_common(MOST_REASONS))
-    if len(counts) > MOST_REASONS:
-        reasons["other"] = total - sum(reasons.values())
-    return {
-        "count": total,
-        "successes": counts[SUCCESS],
-        "failed": total - counts[SUCCESS],
-        "duration": ended - started,
-        "start_time": started,
-        "end_time": ended,
-        "status_dict": reasons,
-        "stage_seconds": stages,
-    }
+@dataclass(frozen=True)
+class Encoded:
+    """A finished image: its row and its map as it is stored. is_carried: both come from an earlier run."""
+
+    row: Row
+    stored: Stored | None
+    is_carried: bool = False
 
 
 def _stacked(works: list[Work], config: DecodingConfig, with_priors: bool) -> Batch:
@@ -280,9 +262,11 @@ def _stacked(works: list[Work], config: DecodingConfig, with_priors: bool) -> Ba
     )
 
 
-def _found(work: Work, detection: Detection | None) -> Work:
+def _found(work: Work, detection: Detection | Failure | None) -> Work:
     if detection is None:
         return _failed(work, "failed_to_descend", "diverged", DIVERGED)
+    if isinstance(detection, Failure):
+        return _failed(work, detection.status, detection.code, detection.message)
     row = replace(
         work.row,
         label=detection.target,
@@ -291,13 +275,14 @@ def _found(work: Work, detection: Detection | None) -> Work:
         raw_max=detection.magnitude,
         map_mean=float(detection.saliency.mean() / 255),
         mask_area=None if detection.mask is None else float(detection.mask.mean()),
+        objectness=detection.objectness,
+        has_object=detection.has_object,
     )
     return replace(work, row=row, image=None, detection=detection)
 
 
 def _failed(work: Work, status: str, code: str, message: str) -> Work:
-    row = replace(work.row, status=status, error_code=code, error_message=message)
-    return replace(work, row=row, image=None)
+    return replace(work, row=work.row.failed(status, code, message), image=None)
 
 
 def _writing(action: Callable[..., Any], *arguments: Any) -> Any:

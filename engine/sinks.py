@@ -1,9 +1,10 @@
 """Where finished maps go: files, webdataset tars, parquet, arrays, or nowhere."""
 
+import errno
 import io
 import json
 import tarfile
-from dataclasses import asdict
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,19 @@ from PIL import Image
 from ..files import flush_and_rename, fsync, temporary_of
 from .config import OutputFormat
 from .detection import Detection
+from .layout import ARRAY_FILE, MAP_SUFFIX, MASK_SUFFIX, MASKS_FILE, TAR_FILE, rows_path
 from .rows import Row, RowsWriter, Stored
 
-ROWS_FILE = "{shard:05d}.parquet"
-TAR_FILE = "{shard:05d}.tar"
-ARRAY_FILE = "{shard:05d}.npy"
-MASKS_FILE = "{shard:05d}_masks.npy"
+UNUSABLE_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
+"""What a file system says of a name that it cannot hold: the failure of one image, not of the run."""
+
+
+class UnstorableError(Exception):
+    """A map that cannot be stored under its name; `code` is the row's error code."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class Sink:
@@ -32,7 +40,7 @@ class Sink:
     def __init__(self, folder: Path, shard: int, size: int) -> None:
         self.folder = folder
         self.size = size
-        self.rows = RowsWriter(folder / ROWS_FILE.format(shard=shard), self.maps_in_rows)
+        self.rows = RowsWriter(rows_path(folder, shard), self.maps_in_rows)
 
     def encode(self, detection: Detection, width: int, height: int) -> Stored:
         """Return the stored form: 8-bit single-channel PNGs at the image's size. Called from several threads."""
@@ -42,6 +50,10 @@ class Sink:
     def add(self, row: Row, stored: Stored | None) -> None:
         """Store a row, its map and its mask; None stands for an input that failed."""
         self.rows.add(row, stored if self.maps_in_rows else None)
+
+    def keep(self, row: Row, stored: Stored | None) -> None:
+        """Store a row whose map an earlier run has made."""
+        self.add(row, stored)
 
     def close(self) -> None:
         """Make everything final."""
@@ -62,15 +74,24 @@ class FilesSink(Sink):
     def add(self, row: Row, stored: Stored | None) -> None:
         """Write the files under a temporary name, then rename them."""
         if stored is not None:
-            self._write(row, "png", stored.saliency)
-            if stored.mask is not None:
-                self._write(row, "mask.png", stored.mask)
+            try:
+                self._write(row.output + MAP_SUFFIX, stored.saliency)
+                if stored.mask is not None:
+                    self._write(row.output + MASK_SUFFIX, stored.mask)
+            except OSError as error:
+                if error.errno not in UNUSABLE_NAME:
+                    raise
+                raise UnstorableError(errno.errorcode[error.errno], f"{error.filename}: {error.strerror}") from None
         super().add(row, stored)
 
-    def _write(self, row: Row, suffix: str, data: bytes) -> None:
-        path = self.folder / f"{row.output}.{suffix}"
+    def keep(self, row: Row, stored: Stored | None) -> None:
+        """Store the row: the files are there."""
+        super().add(row, stored)
+
+    def _write(self, name: str, data: bytes) -> None:
+        path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{row.key}.tmp")
+        temporary = temporary_of(path)
         try:
             temporary.write_bytes(data)
             temporary.replace(path)
@@ -101,7 +122,7 @@ class WebdatasetSink(Sink):
             self._append(f"{row.key}.png", stored.saliency)
             if stored.mask is not None:
                 self._append(f"{row.key}.mask.png", stored.mask)
-            self._append(f"{row.key}.json", json.dumps(asdict(row), ensure_ascii=False).encode())
+            self._append(f"{row.key}.json", json.dumps(row.printed(), ensure_ascii=False).encode())
         super().add(row, stored)
 
     def close(self) -> None:
@@ -111,8 +132,9 @@ class WebdatasetSink(Sink):
         super().close()
 
     def abort(self) -> None:
-        """Remove the tar."""
-        self._tar.close()
+        """Remove the tar, on a full disk too."""
+        with suppress(OSError):
+            self._tar.close()
         temporary_of(self.path).unlink(missing_ok=True)
         super().abort()
 
@@ -189,8 +211,9 @@ class ArrayFile:
         flush_and_rename(self.path)
 
     def abort(self) -> None:
-        """Remove the file."""
-        self._file.close()
+        """Remove the file, on a full disk too."""
+        with suppress(OSError):
+            self._file.close()
         temporary_of(self.path).unlink(missing_ok=True)
 
     def _write_header(self) -> None:

@@ -4,13 +4,16 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .done_marks import is_done, read_stats
 from .plan import read_plan
-from .shard import is_done, read_stats
 
 
 @dataclass
 class Summary:
-    """Totals of a run directory: shards done of all, inputs done of all, failures, statuses, seconds by stage and in all."""
+    """Totals of a run directory: shards done of all, inputs done of all, failures, statuses, seconds by stage and in all.
+
+    left_out: what of the sources is no input, counted by reason.
+    """
 
     shards: int = 0
     planned_shards: int = 0
@@ -20,6 +23,7 @@ class Summary:
     seconds: float = 0.0
     statuses: Counter[str] = field(default_factory=Counter)
     stage_seconds: Counter[str] = field(default_factory=Counter)
+    left_out: dict[str, int] = field(default_factory=dict)
 
     @property
     def error_rate(self) -> float:
@@ -40,7 +44,7 @@ class Summary:
 def summarize(folder: Path) -> Summary:
     """Add up the done-marks of a run directory."""
     plan = read_plan(folder)
-    summary = Summary(planned_shards=plan.shards, planned=plan.count)
+    summary = Summary(planned_shards=plan.shards, planned=plan.count, left_out=plan.left_out)
     for shard in range(plan.shards):
         if is_done(folder, shard):
             stats = read_stats(folder, shard)

@@ -1,5 +1,6 @@
 """Reading back the maps and masks of a finished shard, whatever format they are stored in."""
 
+import hashlib
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -8,16 +9,16 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from .config import OutputFormat
+from .layout import ARRAY_FILE, MAP_SUFFIX, MASK_SUFFIX, MASKS_FILE, TAR_FILE, rows_path
 from .plan import PlannedInput
 from .rows import MAP_COLUMN, MASK_COLUMN, SUCCESS, Row, Stored, read_rows
-from .sinks import ARRAY_FILE, MASKS_FILE, ROWS_FILE, TAR_FILE
 
 MapReader = Callable[[PlannedInput], Stored | None]
 
 
 def stored_rows(folder: Path, shard: int) -> list[Row]:
     """Read the rows of a shard in the plan's order."""
-    return read_rows(folder / ROWS_FILE.format(shard=shard))
+    return read_rows(rows_path(folder, shard))
 
 
 def map_reader(folder: Path, shard: int, output_format: OutputFormat) -> MapReader:
@@ -27,11 +28,27 @@ def map_reader(folder: Path, shard: int, output_format: OutputFormat) -> MapRead
     """
     if output_format == "files":
         return lambda planned: _stored(
-            *(_file(folder / f"{planned.input.output}.{end}") for end in ("png", "mask.png"))
+            *(_file(folder / (planned.input.output + suffix)) for suffix in (MAP_SUFFIX, MASK_SUFFIX))
         )
     if output_format == "dummy":
-        return lambda _: None
+        return no_maps
     return {"webdataset": _tar, "parquet": _cells, "npy": _arrays}[output_format](folder, shard)
+
+
+def no_maps(planned: PlannedInput) -> Stored | None:  # noqa: ARG001 - a map reader
+    """Return None: there are no maps."""
+    return None
+
+
+def is_whole(row: Row, stored: Stored | None) -> bool:
+    """Tell whether a row's map, and its mask where it has one, are the bytes that its digests speak of."""
+    if stored is None:
+        return False
+    return _is(stored.saliency, row.map_sha256) and (row.mask_sha256 is None or _is(stored.mask, row.mask_sha256))
+
+
+def _is(data: bytes | None, sha256: str | None) -> bool:
+    return data is not None and hashlib.sha256(data).hexdigest() == sha256
 
 
 def _stored(saliency: bytes | None, mask: bytes | None) -> Stored | None:
@@ -39,7 +56,10 @@ def _stored(saliency: bytes | None, mask: bytes | None) -> Stored | None:
 
 
 def _file(path: Path) -> bytes | None:
-    return path.read_bytes() if path.exists() else None
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def _tar(folder: Path, shard: int) -> MapReader:
@@ -55,12 +75,12 @@ def _tar(folder: Path, shard: int) -> MapReader:
             file.seek(place[0])
             return file.read(place[1])
 
-    return lambda planned: _stored(*(member(f"{planned.key}.{end}") for end in ("png", "mask.png")))
+    return lambda planned: _stored(*(member(planned.key + suffix) for suffix in (MAP_SUFFIX, MASK_SUFFIX)))
 
 
 def _cells(folder: Path, shard: int) -> MapReader:
     names = ("key", MAP_COLUMN, MASK_COLUMN)
-    keys, *images = (pq.read_table(folder / ROWS_FILE.format(shard=shard), columns=[name]).column(0) for name in names)
+    keys, *images = (pq.read_table(rows_path(folder, shard), columns=[name]).column(0) for name in names)
     places = {key: place for place, key in enumerate(keys.to_pylist())}
 
     def read(planned: PlannedInput) -> Stored | None:

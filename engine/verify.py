@@ -2,16 +2,19 @@
 
 import hashlib
 import io
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 from PIL import Image
 
+from ..errors import UnseeError
+from ..names import printable
 from .config import OutputFormat
+from .done_marks import is_done, read_stats
 from .plan import Plan, PlannedInput, read_plan
-from .rows import SUCCESS, Row, Stored, printable
-from .shard import is_done, read_stats
+from .rows import SUCCESS, Row, Stored
 from .stored import map_reader, stored_rows
 
 
@@ -22,10 +25,15 @@ def faults(folder: Path) -> Iterator[str]:
         if not is_done(folder, shard):
             yield f"shard {shard:05d}: not done"
             continue
-        try:
-            yield from (f"shard {shard:05d}: {fault}" for fault in _shard_faults(plan, shard))
-        except (OSError, ValueError, pa.ArrowException) as error:
-            yield f"shard {shard:05d}: unreadable ({type(error).__name__}: {error})"
+        yield from (f"shard {shard:05d}: {fault}" for fault in shard_faults(plan, shard))
+
+
+def shard_faults(plan: Plan, shard: int) -> Iterator[str]:
+    """Yield what is wrong with a shard that is done."""
+    try:
+        yield from _shard_faults(plan, shard)
+    except (OSError, ValueError, KeyError, TypeError, UnseeError, pa.ArrowException, tarfile.TarError) as error:
+        yield f"unreadable ({type(error).__name__}: {error})"
 
 
 def _shard_faults(plan: Plan, shard: int) -> Iterator[str]:

@@ -2,16 +2,25 @@
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from types import TracebackType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 Task = tuple["Future[Any]", Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
+GRACE_SECONDS = 1.0
+"""How long an error or an interruption waits for what is half-way through; a read that never answers gets no more."""
+
 
 class Workers(Executor):
-    """A pool of daemon threads."""
+    """A pool of daemon threads.
+
+    A `with` block that ends well waits for everything that was submitted; one that fails drops what has not begun and
+    waits for the rest no longer than `GRACE_SECONDS`.
+    """
 
     def __init__(self, count: int, name: str) -> None:
         self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
@@ -20,6 +29,17 @@ class Workers(Executor):
         self._stuck = 0
         for _ in range(count):
             self._start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        """Wait for everything, or after an error for a moment."""
+        if kind is None:
+            self.shutdown()
+        else:
+            self.shutdown(wait=False, cancel_futures=True)
+            self._join(GRACE_SECONDS)
+        return None
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> "Future[T]":
         """Queue a call."""
@@ -39,12 +59,19 @@ class Workers(Executor):
         for _ in self._threads:
             self._tasks.put(None)
         if wait and not self._stuck:
-            for thread in self._threads:
-                thread.join()
+            self._join(None)
+
+    def _join(self, seconds: float | None) -> None:
+        deadline = None if seconds is None else time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
 
     def _drop_queue(self) -> None:
-        while not self._tasks.empty():
-            task = self._tasks.get()
+        while True:
+            try:
+                task = self._tasks.get_nowait()
+            except queue.Empty:
+                return
             if task:
                 task[0].cancel()
 

@@ -63,7 +63,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def bare_venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of a new environment with the project's wheel and its `cpu` extra: no torch."""
+    """The Python of a new environment with the project's wheel and its `cpu` extra: no torch. The wheel lies beside it."""
     folder = tmp_path_factory.mktemp("wheel")
     quiet = {"check": True, "stdout": subprocess.DEVNULL, "env": {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}}
     # A copy, so that no earlier build's files get into the wheel.

@@ -12,16 +12,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from unsee.engine import executors, visible_gpus
 from unsee.engine.batching import Batcher
 from unsee.engine.config import RunConfig
-from unsee.engine.executors import ShardJob, Slot, schedule, spread
+from unsee.engine.executors import ShardJob, Slot, open_slots, schedule, shared_out
 from unsee.engine.interruption import locked, working
 from unsee.engine.presets import PRESETS, Preset
+from unsee.engine.processes import HeldProcess
 from unsee.engine.run import run
 from unsee.engine.sharding import Sharding
 from unsee.engine.sources import Sources
 from unsee.engine.status import summarize
 from unsee.engine.verify import faults
+from unsee.engine.visible_gpus import gpu_of_each
 from unsee.errors import BadImageError, ExitCode, OutputError, UnseeError
 from unsee.export.config import DescentConfig
 from unsee.export.sessions import Descent, SessionInfo
@@ -63,10 +66,51 @@ def test_ray_gives_the_same_bytes(local, photographs, tiny_model, tmp_path):
     assert contents(tmp_path) == contents(local)
 
 
-def test_gpus_are_taken_in_turn():
-    assert spread("cuda", 3) == ["cuda:0", "cuda:1", "cuda:2"]
-    assert spread("cpu", 2) == ["cpu", "cpu"]
-    assert spread("cuda:1", 2) == ["cuda:1", "cuda:1"]
+@pytest.fixture()
+def two_gpus(tmp_path, monkeypatch):
+    """A machine whose driver knows two GPUs."""
+    for address in ("0000:01:00.0", "0000:02:00.0"):
+        (tmp_path / "gpus" / address).mkdir(parents=True)
+    monkeypatch.setattr(visible_gpus, "DRIVER_FILES", tmp_path / "gpus")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("device", "listed", "expected"),
+    [
+        ("auto", None, ["0", "1", "0"]),
+        ("cuda", None, ["0", "1", "0"]),
+        ("cuda:1", None, [None, None, None]),
+        ("cpu", None, [None, None, None]),
+        ("auto", "3,GPU-5a", ["3", "GPU-5a", "3"]),
+        ("auto", "", [None, None, None]),
+        ("auto", "2,-1,3", ["2", "2", "2"]),
+    ],
+)
+def test_each_process_sees_one_gpu_in_turn(two_gpus, monkeypatch, device, listed, expected):
+    if listed is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
+    assert gpu_of_each(device, 3) == expected
+
+
+def test_no_driver_is_no_gpu(tmp_path, monkeypatch):
+    monkeypatch.setattr(visible_gpus, "DRIVER_FILES", tmp_path / "none")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert gpu_of_each("auto", 2) == [None, None]
+
+
+def test_processes_get_their_gpu_and_their_share_of_the_cores(two_gpus, photographs, tiny_model, monkeypatch):
+    given = []
+    monkeypatch.setattr(executors, "HeldProcess", lambda make, on_row, environment: given.append(environment))
+    monkeypatch.setattr(executors, "usable_threads", lambda: 5)
+    config = replace(configured(photographs, "out", tiny_model), processes=3, device="auto")
+    open_slots(config, lambda row: None)
+    assert given == [
+        {"OMP_NUM_THREADS": "2", "CUDA_VISIBLE_DEVICES": "0"},
+        {"OMP_NUM_THREADS": "2", "CUDA_VISIBLE_DEVICES": "1"},
+        {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "0"},
+    ]
+    assert shared_out(2, 3) == [1, 1, 1]
 
 
 class FakeSlot(Slot):
@@ -117,19 +161,25 @@ def test_what_no_other_try_mends_ends_everything(error):
 
 
 @pytest.mark.slow
-def test_a_killed_process_is_replaced_and_its_shard_done(local, photographs, tiny_model, tmp_path):
-    def kill_one():
-        while not list(tmp_path.glob("*_stats.json")):
-            time.sleep(0.005)
-        me = os.getpid()
-        children = subprocess.run(["ps", "-o", "pid,args", "--ppid", str(me)], capture_output=True, text=True).stdout
-        workers = [int(line.split()[0]) for line in children.splitlines() if "spawn_main" in line]
-        os.kill(workers[0], signal.SIGKILL)
+def test_a_killed_process_is_replaced_and_its_shard_done(local, photographs, tiny_model, tmp_path, monkeypatch):
+    started = []
 
+    class Watched(HeldProcess):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            started.append(self.pid)
+
+    def kill_one():
+        while not (tmp_path / "plan.json").exists():
+            time.sleep(0.005)
+        os.kill(started[0], signal.SIGKILL)
+
+    monkeypatch.setattr(executors, "HeldProcess", Watched)
     killer = threading.Thread(target=kill_one)
     killer.start()
     run(configured(photographs, tmp_path, tiny_model, processes=2, max_shard_retry=3))
     killer.join()
+    assert len(started) == 3
     assert contents(tmp_path) == contents(local)
 
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from unsee.engine.config import RunConfig
+from unsee.engine.config import Resumption, RunConfig
 from unsee.engine.plan import read_plan
 from unsee.engine.presets import PRESETS, Preset
 from unsee.engine.run import run
@@ -126,9 +126,9 @@ def test_failures_are_tried_again_and_the_rest_is_kept(runs, mixed, tiny_model, 
     before = all_rows(folder)
     try:
         (mixed / "05b.jpg").write_bytes(GOOD)
-        run(config, retry_errors=["timeout"])
+        run(config, resumption=Resumption(retry=frozenset({"timeout"})))
         assert all_rows(folder) == before
-        run(config, retry_errors=["timeout", "not_an_image"])
+        run(config, resumption=Resumption(retry=frozenset({"timeout", "not_an_image"})))
     finally:
         (mixed / "05b.jpg").write_bytes(BAD)
     changed = [(old, new) for old, new in zip(before, all_rows(folder), strict=True) if old != new]
@@ -147,6 +147,10 @@ def flip_last_byte(path):
     path.write_bytes(data)
 
 
+def miscount(path):
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"successes": 99}))
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -156,7 +160,7 @@ def flip_last_byte(path):
         (lambda folder: (folder / "00001.parquet").write_bytes(b"PAR1"), "shard 00001: unreadable"),
         (lambda folder: shutil.copy(folder / "00000.parquet", folder / "00001.parquet"), "or other keys"),
         (
-            lambda folder: (folder / "00001_stats.json").write_text('{"count": 5, "successes": 5}'),
+            lambda folder: shutil.copy(folder / "00000_stats.json", folder / "00001_stats.json"),
             "counts of the done-mark",
         ),
     ],

@@ -28,11 +28,65 @@ def test_no_more_than_ahead_items_are_taken():
             yield item
 
     with ThreadPoolExecutor(2) as pool:
-        results = ordered_map(pool, lambda item: item, items(), 6)
+        opened = threading.Timer(0.1, gate.set)
+        opened.start()
+        results = ordered_map(pool, lambda item: gate.wait(5) and item, items(), 6)
         assert next(results) == 0
-        gate.wait(0.05)
         assert len(taken) == 6
         results.close()
+
+
+def test_a_result_goes_before_the_next_item_is_made():
+    """The first results of a slow chain are there before its later items are begun."""
+    made, seen = [], []
+
+    def items():
+        for item in range(8):
+            time.sleep(0.05)
+            made.append(item)
+            yield item
+
+    with Workers(1, "first") as pool, Workers(1, "second") as other:
+        chain = ordered_map(other, lambda item: item, ordered_map(pool, lambda item: item, items(), 5), 5)
+        for item in chain:
+            seen.append((item, len(made)))
+    assert [item for item, _ in seen] == [*range(8)]
+    assert seen[0][1] <= 3
+
+
+def test_decoding_runs_ahead_while_its_results_are_used():
+    submitted = []
+    with Workers(2, "test") as pool:
+        results = ordered_map_within(pool, submitted.append, range(20), 6, 5, lambda item: None)
+        next(results)
+        time.sleep(0.1)
+        assert len(submitted) == 6
+        results.close()
+
+
+def test_an_error_does_not_wait_for_a_call_that_hangs():
+    gate, began = threading.Event(), time.monotonic()
+
+    def work(item):
+        if item:
+            gate.wait(60)
+        return item
+
+    with pytest.raises(ValueError, match="mine"), Workers(2, "test") as pool:
+        for result in ordered_map_within(pool, work, range(9), 4, 30, lambda item: item):
+            raise ValueError(f"mine {result}")
+    assert time.monotonic() - began < 5
+    gate.set()
+
+
+def test_an_error_waits_for_what_is_half_way_through():
+    done = []
+    with pytest.raises(ValueError, match="mine"), Workers(1, "test") as pool:
+        pool.submit(lambda: (time.sleep(0.2), done.append(1)))
+        pool.submit(done.append, 2)
+        time.sleep(0.05)
+        raise ValueError("mine")
+    assert done == [1]
 
 
 def test_an_error_comes_out_and_stops_the_rest():

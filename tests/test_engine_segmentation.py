@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from unsee.engine.config import RunConfig, SegmentConfig
+from unsee.engine.config import Resumption, RunConfig, SegmentConfig
 from unsee.engine.detection import Detection
 from unsee.engine.proposals import best_proposal, jaccard, own_proposals, read_proposals
 from unsee.engine.run import run
@@ -201,7 +201,7 @@ def test_masks_are_carried_over_when_failed_images_are_tried_again(photographs, 
     assert run(config).failed == 1
     before = {row["key"]: row["mask_sha256"] for row in rows_of(tmp_path / "out")}
     (folder / "02.jpg").write_bytes(sound)
-    assert run(config, retry_errors=[]).failed == 0
+    assert run(config, resumption=Resumption(retry="all")).failed == 0
     after = {row["key"]: row["mask_sha256"] for row in rows_of(tmp_path / "out")}
     assert all(after[key] for key in after)
     assert all(after[key] == before[key] for key in before if before[key])

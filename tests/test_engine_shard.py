@@ -8,7 +8,7 @@ import pytest
 
 from unsee.engine.config import RunConfig
 from unsee.engine.methods import open_method
-from unsee.engine.plan import make_plan
+from unsee.engine.planning import make_plan
 from unsee.engine.shard import ShardRunner
 from unsee.engine.sharding import Sharding
 from unsee.engine.sources import Sources

@@ -29,8 +29,13 @@ def outputs(*sources):
     return [member.output for member in Sources(tuple(map(str, sources))).stream()]
 
 
+def names(*sources, **options):
+    return [member.output + member.suffix for member in Sources(tuple(map(str, sources)), **options).stream()]
+
+
 def test_folder_is_recursive_sorted_and_mirrored(tree):
-    assert outputs(tree) == ["a", "b", "twin.jpg", "twin.png", "sub/c", "sub/deep/d"]
+    assert names(tree) == ["a.PNG", "b.jpg", "twin.jpg", "twin.png", "sub/c.jpeg", "sub/deep/d.webp"]
+    assert outputs(tree) == ["a", "b", "twin", "twin", "sub/c", "sub/deep/d"]
 
 
 def test_paths_are_those_of_the_files(tree):
@@ -48,7 +53,7 @@ def test_format_says_what_a_folder_is_searched_for(tree):
 
 
 def test_pattern_is_relative_to_its_fixed_part(tree):
-    assert outputs(f"{tree}/**/*.jp*g") == ["b", "sub/c", "twin"]
+    assert outputs(f"{tree}/**/*.jp*g") == ["b", "twin", "sub/c"]
     assert outputs(f"{tree}/sub/*.jpeg") == ["c"]
 
 
@@ -107,7 +112,7 @@ def test_parquet_list_and_named_column(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("a.jsonl", b"{"), ("a.csv.gz", b"junk"), ("a.json", b'[{"path": 3}]'), ("a.parquet", b"PAR1junk")],
+    [("a.csv.gz", b"junk"), ("a.json", b"{"), ("a.json", b'[{"where": "b.jpg"}]'), ("a.parquet", b"PAR1junk")],
 )
 def test_damaged_list_is_a_user_error(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
@@ -119,7 +124,7 @@ def test_remote_files_folders_and_patterns():
     system = fsspec.filesystem("memory")
     for name in ("a.jpg", "deep/b.png", "deep/c.md", "deep/b.jpg"):
         system.pipe(f"/corpus/{name}", b"bytes of " + name.encode())
-    assert outputs("memory://corpus") == ["a", "deep/b.jpg", "deep/b.png"]
+    assert names("memory://corpus") == ["a.jpg", "deep/b.jpg", "deep/b.png"]
     assert outputs("memory://corpus/*/*.png") == ["deep/b"]
     (one,) = Sources(("memory://corpus/deep/b.png",)).stream()
     assert (one.output, read(one)) == ("b", b"bytes of deep/b.png")
@@ -172,7 +177,7 @@ def test_compressed_tar_says_what_to_do(tmp_path):
 @pytest.mark.parametrize("nested", [False, True])
 def test_parquet_with_image_bytes(tmp_path, nested):
     cells = [b"one", b"two", None, b"four", b"five"]
-    column = [{"bytes": cell, "path": "p"} for cell in cells] if nested else cells
+    column = [{"bytes": cell, "path": cell and "p"} for cell in cells] if nested else cells
     pq.write_table(pa.table({"label": range(5), "image": column}), tmp_path / "a.parquet", row_group_size=2)
     members = list(Sources((str(tmp_path / "a.parquet"),)).stream())
     assert [member.output for member in members] == [f"a/{row:08d}" for row in range(5)]

@@ -35,7 +35,6 @@ def finished(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     (folder / "photos/empty.jpg").touch()
     options = ("--method", "gradient", "--model", tiny_model, "--output-folder", "out", *FAST)
     unsee("run", "photos", *options, cwd=folder, expect=3)
-    start(folder / "out", folder)
     return folder
 
 
@@ -89,6 +88,13 @@ def test_a_page_made_elsewhere_links_to_photographs_maps_and_masks(copied, tmp_p
     assert names == {*NAMES, b"empty.jpg"}
     assert "<script>alert" not in page.read_text()
     assert not (run / "report.html").exists()
+
+
+def test_a_run_keeps_where_it_was_started(finished, tmp_path):
+    unsee("report", finished / "out", "--output", tmp_path / "page.html", cwd=tmp_path)
+    rows = rows_in(tmp_path / "page.html")
+    assert len(rows) == len(NAMES) + 1
+    assert all(linked(tmp_path / "page.html", row["image"]).is_file() for row in rows)
 
 
 def test_photographs_that_are_not_found_are_said(copied, tmp_path, monkeypatch):
