@@ -14,7 +14,7 @@ demo: $(VENV)/ready
 	$(RUN) unsee demo demo
 
 test: $(VENV)/ready
-	$(RUN) pytest
+	$(RUN) pytest --numprocesses auto --dist loadgroup
 
 slow: $(VENV)/ready
 	$(RUN) pytest -m slow_install

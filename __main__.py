@@ -215,7 +215,9 @@ def verify(folder: Annotated[Path, typer.Argument(help="run directory")]) -> Non
     for count, fault in enumerate(faults(folder), 1):
         stderr().print(fault)
     if count:
-        raise VerificationError(f"{folder}: {count} faults; the command of the run with --repair makes good what it can")
+        raise VerificationError(
+            f"{folder}: {count} faults; the command of the run with --repair makes good what it can"
+        )
     stdout().print(f"{folder}: every row and map is there")
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..engine.done_marks import is_done
-from ..engine.plan import PLAN_FILE, read_plan
+from ..engine.layout import PLAN_FILE
+from ..engine.plan import read_plan
 from ..engine.priors import MAP_SUFFIXES
 from ..engine.rows import SUCCESS
 from ..engine.stored import stored_rows

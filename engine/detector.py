@@ -238,10 +238,10 @@ def _decoded_file(path: Path, config: DecodingConfig) -> DecodedImage:
         raise UnseeError("is a folder, not an image: give its files, or use unsee run")
     try:
         return decode(path.read_bytes(), config)
-    except (OSError, ValueError) as error:  # a NUL in a path is a ValueError
-        raise UnseeError(f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
     except DecodingError as error:
         raise UnseeError(str(error)) from None
+    except (OSError, ValueError) as error:  # a NUL in a path is a ValueError
+        raise UnseeError(f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
 
 
 def _decoded_picture(picture: Image.Image, config: DecodingConfig) -> DecodedImage:

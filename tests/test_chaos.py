@@ -4,6 +4,8 @@ import pytest
 
 from unsee.tests.chaos import chaos
 
+pytestmark = pytest.mark.ray
+
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)

@@ -31,6 +31,8 @@ from unsee.export.sessions import Descent, SessionInfo
 from unsee.tests.corpus import contents
 from unsee.tests.test_engine_run import command, unsee
 
+pytestmark = pytest.mark.ray
+
 QUICK = Preset("reference", DescentConfig(iterations=2), PRESETS["reference"].post)
 
 

@@ -21,9 +21,14 @@ from unsee.train.metadata import InputSpec, numbered_labels
 def bundle(tmp_path: Path) -> Bundle:
     (tmp_path / "step.onnx").write_bytes(b"\x08\x08")  # an empty ONNX file
     return Bundle(
-        directory=tmp_path, model_id="net-0", network="net", input=InputSpec(), labels=numbered_labels(3), tensors=step_tensors(224, 3),
+        directory=tmp_path,
+        model_id="net-0",
+        network="net",
+        input=InputSpec(),
+        labels=numbered_labels(3),
+        tensors=step_tensors(224, 3),
         descent=DescentConfig(),
-    )  # fmt: skip
+    )
 
 
 def test_plan_is_found_again_by_its_key_only(bundle: Bundle) -> None:
