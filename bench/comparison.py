@@ -1,7 +1,8 @@
 """`unsee report --compare`: the images on which two runs differ most."""
 
 import heapq
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Hashable, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from ..engine.config import OutputFormat
 from ..engine.done_marks import is_done
+from ..engine.inputs import Input, is_url
 from ..engine.plan import Plan, PlannedInput, read_plan
 from ..engine.rows import SUCCESS, Row
 from ..engine.stored import map_reader, stored_rows
@@ -28,7 +30,7 @@ ERROR_SORTS = (
     ("gain:up", "largest loss of the second map first"),
     ("mae:down", "largest error of the first map first"),
 )
-Place = tuple[str, int | None, int | None]
+Key = Callable[[Input], Hashable]
 
 
 def compare(
@@ -113,21 +115,32 @@ def _errors(text: str, found: list[tuple[Path, float] | None], pictures: Picture
 def _differences(first: Plan, second: Plan) -> Iterator[tuple[float, Finished, Finished]]:
     """Yield the mean absolute difference, 0 to 1, of the maps of every image that both runs have."""
     output_format: OutputFormat = second.identity["output_format"]
-    starts = started_in(first), started_in(second)
-    places = {_place(starts[1], planned): (shard, planned, row) for shard, planned, row in _successes(second)}
+    key_of_first, key_of_second = _keys(first, second)
+    places = {key_of_second(planned.input): (shard, planned, row) for shard, planned, row in _successes(second)}
     reader = lru_cache(maxsize=4)(partial(map_reader, second.folder, output_format=output_format))
     for one in finished_inputs(first):
-        place = _place(starts[0], one.planned)
-        if one.data is not None and place in places:
-            shard, planned, row = places[place]
+        key = key_of_first(one.planned.input)
+        if one.data is not None and key in places:
+            shard, planned, row = places[key]
             stored = reader(shard)(planned)
             if stored is not None:
                 yield _difference(one.data, stored.saliency), one, Finished(planned, row, stored.saliency)
 
 
-def _place(start: Path | None, planned: PlannedInput) -> Place:
-    member = planned.input
-    return located(start, member.path), member.offset, member.row
+def _keys(first: Plan, second: Plan) -> tuple[Key, Key]:
+    """Return what tells the same image in either run: its place, or its map's name where the images have moved."""
+    places = partial(_place, started_in(first)), partial(_place, started_in(second))
+    found = {places[1](member) for member, _ in second.inputs()}
+    return places if any(places[0](member) in found for member, _ in first.inputs()) else (_output, _output)
+
+
+def _place(start: Path | None, member: Input) -> Hashable:
+    path = located(start, member.path)
+    return path if is_url(path) else os.path.abspath(path), member.offset, member.row  # noqa: PTH100 - does not follow links
+
+
+def _output(member: Input) -> Hashable:
+    return member.output
 
 
 def _successes(plan: Plan) -> Iterator[tuple[int, PlannedInput, Row]]:

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..engine.pipeline import ordered_map
+from ..engine.progress import Progress
 from ..files import write_json
-from ..names import printable, shown
+from ..names import printable
 from ..threads import cores
 from .claims import ResultFiles, unwritable
 from .metrics import MetricResult, MetricSums, number_names
@@ -120,11 +120,8 @@ def _evaluate_lists(
     with ExitStack() as stack:
         rows = stack.enter_context(_row_writer(files.per_image, config))
         pool = stack.enter_context(ThreadPoolExecutor(config.workers or cores()))
-        progress = stack.enter_context(_progress(console))
         for (method, dataset), pairs in lists.items():
-            title = shown(" ".join(filter(None, (method, dataset))) or "scoring")
-            task = progress.add_task(title, total=len(pairs.pairs))
-            scored = progress.track(_scored(pool, pairs.pairs, config), task_id=task)
+            scored = _counted(_scored(pool, pairs.pairs, config), len(pairs.pairs), console)
             results.append(_summed(scored, pairs, config, rows, seen, method=method, dataset=dataset))
     _write(files, config, results)
     return results
@@ -216,6 +213,13 @@ def _with_printable_names(value: Any) -> Any:
     return printable(value) if isinstance(value, str) else value
 
 
-def _progress(console: Console | None) -> Progress:
-    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    return Progress(*columns, console=console or Console(quiet=True), disable=console is None)
+def _counted(scored: Iterable[ScoredFile], total: int, console: Console | None) -> Iterator[ScoredFile]:
+    """The same, with progress on the console where there is one."""
+    if console is None:
+        yield from scored
+        return
+    progress = Progress(console, "pairs")
+    with progress.shown(total):
+        for file in scored:
+            progress.count(1, int(file.scores is None))
+            yield file

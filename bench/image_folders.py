@@ -134,7 +134,7 @@ def _is_of_a_page(folder: Path) -> bool:
 
 def _without(other: Path | None, folder: Path, images: list[Path], tally: Tally) -> list[Path]:
     """The images but those of another folder that lies inside this one."""
-    if other is None or not other.resolve().is_relative_to(folder.resolve()):
+    if other is None or other.resolve() == folder.resolve() or not other.resolve().is_relative_to(folder.resolve()):
         return images
     inside = folder / other.resolve().relative_to(folder.resolve())
     tally.add_all(INSIDE, [path.name for path in images if path.is_relative_to(inside)])

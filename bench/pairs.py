@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import UnseeError
 from .image_folders import ImageFolder, flat_folder, map_folder, mask_folder
-from .remarks import Remark
+from .remarks import Remark, Tally
 
 LONGEST_EXCERPT = 100
 
@@ -35,15 +35,13 @@ def pair_folders(predictions: Path, masks: Path) -> PairList:
     """Match the images of two folders, sub-folders included, by name without suffix.
 
     Where a name occurs twice in a folder tree, names are taken with their sub-folder. See `image_folders` for what
-    counts. Raises UnseeError for a folder that is not there, for one folder given twice, for two images of the same name
-    in one folder, and where nothing matches.
+    counts. Raises UnseeError for a folder that is not there, for two images of the same name in one folder, and where
+    nothing matches.
     """
-    if predictions.is_dir() and masks.is_dir() and predictions.samefile(masks):
-        raise UnseeError(f"{predictions} holds the maps and the masks: give two folders")
     found, wanted = map_folder(predictions, masks), mask_folder(masks, predictions)
     by_stem = all(len({path.stem for path in listed.images}) == len(listed.images) for listed in (found, wanted))
     pairs = _matched(_keyed(found, by_stem), _keyed(wanted, by_stem), predictions, masks)
-    return replace(pairs, remarks=found.remarks + wanted.remarks)
+    return replace(pairs, remarks=found.remarks + wanted.remarks + pairs.remarks)
 
 
 def pair_toolkit(
@@ -72,12 +70,8 @@ def _pair_entries(entry: Any, dataset: Any, dataset_json: Path, method_json: Pat
         raise UnseeError(f"{dataset_json}: a data set has no 'mask' entry, it has {sorted(dataset)}")
     found, found_in = _entry_files(entry, method_json)
     wanted, wanted_in = _entry_files(dataset["mask"], dataset_json)
-    both = sorted(set(found.values()) & set(wanted.values()))
-    if both:
-        raise UnseeError(f"{both[0]} is both a map and a mask: give each its own prefix or suffix")
-    return replace(
-        _matched(found, wanted, found_in.folder, wanted_in.folder), remarks=found_in.remarks + wanted_in.remarks
-    )
+    pairs = _matched(found, wanted, found_in.folder, wanted_in.folder)
+    return replace(pairs, remarks=found_in.remarks + wanted_in.remarks + pairs.remarks)
 
 
 def _entry_files(entry: Any, source: Path) -> tuple[dict[str, Path], ImageFolder]:
@@ -128,7 +122,11 @@ def _matched(found: dict[str, Path], wanted: dict[str, Path], found_in: Path, wa
         names = f"{sorted(found)[:3]} in {found_in}, {sorted(wanted)[:3]} in {wanted_in}"
         raise UnseeError(f"no map has the name of a mask: {names}")
     missing = tuple(key for key in sorted(wanted) if key not in found)
-    return PairList(pairs, missing, len(found.keys() - wanted.keys()))
+    tally = Tally()
+    if found_in.samefile(wanted_in):
+        same = (pair.key for pair in pairs if pair.prediction.resolve() == pair.mask.resolve())
+        tally.add_all("maps that are their own masks", same, doubtful=True)
+    return PairList(pairs, missing, len(found.keys() - wanted.keys()), tally.remarks())
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import numpy as np
 from PIL import Image
 
-from ..errors import UnseeError
+from ..errors import DecodingError, UnseeError
 
 ResizeRule = Literal["opencv", "pillow"]
 PLAINLY, ROUNDING = 0.1, 0.02
@@ -33,13 +33,14 @@ def resize_to(prediction: np.ndarray, shape: tuple[int, int], rule: ResizeRule) 
 
 
 def check_upright(shape: tuple[int, ...], mask_shape: tuple[int, int]) -> None:
-    """Raise ValueError for a map [h, w] that has the proportions of its mask [H, W] turned by 90 degrees."""
+    """Raise `DecodingError` with code `turned` for a map [h, w] of the proportions of its mask [H, W] on its side."""
     turned = mask_shape[::-1]
     alike = shape == turned or _stretch(shape, turned) <= ROUNDING < PLAINLY < _stretch(mask_shape, turned)
     if alike and shape != mask_shape:
         (height, width), (rows, columns) = shape, mask_shape
-        raise ValueError(
-            f"the map is {width}x{height}, its mask {columns}x{rows}: one of them is turned by 90 degrees (EXIF?)"
+        raise DecodingError(
+            "turned",
+            f"the map is {width}x{height}, its mask {columns}x{rows}: one of them is turned by 90 degrees (EXIF?)",
         )
 
 

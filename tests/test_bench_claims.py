@@ -46,7 +46,6 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (("--curves", "/proc/x.png"), 1, "cannot be written"),
         (("--curves", "c.png", "--metrics", "mae"), 2, "fmeasure"),
         (("--metrics", "nothing"), 2, "choose from"),
-        (("--gt", "pred"), 2, "give two folders"),
         (("--gt", "nowhere"), 2, "nowhere is not a folder"),
         (("--gt", "photo.jpg"), 2, "photo.jpg is not a folder"),
     ],
@@ -74,7 +73,6 @@ DATASETS = '{"D": {"mask": {"path": "gt"}}}'
         (DATASETS, '{"M": {"D": {"path": null}}}'),
         (DATASETS, '{"M": {"D": {"path": "a\\u0000b"}}}'),
         (DATASETS, '{"M\\ud800": {"D": {"path": "pred"}}}'),
-        (DATASETS, '{"M": {"D": {"path": "gt"}}}'),
         ('{"D": {"masks": {}}}', '{"M": {"D": {"path": "pred"}}}'),
         (DATASETS, '{"M": {"E": {"path": "pred"}}}'),
     ],
@@ -84,3 +82,25 @@ def test_hostile_lists_of_the_toolkit_are_one_line(small, datasets, methods):
     (small / "m.json").write_text(methods)
     done = invoke("--dataset-json", "d.json", "--method-json", "m.json")
     assert (done.exit_code, len(done.stderr.strip().splitlines())) == (2, 1), done.stderr
+
+
+def test_maps_that_are_their_own_masks_are_a_warning(small):
+    (small / "d.json").write_text(DATASETS)
+    (small / "m.json").write_text('{"M": {"D": {"path": "./gt"}}}')
+    for options in (("--dataset-json", "d.json", "--method-json", "m.json"), ("--pred", "gt", "--gt", "gt/../gt")):
+        done = invoke(*options, "--metrics", "mae", "--strict")
+        assert done.exit_code == 3
+        assert "warning: maps that are their own masks: 1 (a)" in done.stderr
+
+
+def test_a_folder_inside_the_other_is_no_part_of_it(small):
+    done = invoke("--pred", ".", "--gt", "gt", "--metrics", "mae", "--strict")
+    assert done.exit_code == 0, done.stderr
+    assert "note: files of the other folder, which lies inside, left out: 1 (a.png)" in done.stderr
+
+
+def test_links_to_folders_are_followed_once(small):
+    (small / "data").mkdir()
+    (small / "data/linked").symlink_to(small / "gt")
+    (small / "data/back").symlink_to(small / "data")
+    assert invoke("--pred", "pred", "--gt", "data", "--metrics", "mae", "--strict").exit_code == 0

@@ -170,6 +170,12 @@ def test_names_leave_as_text_and_steer_no_terminal(scored):
     assert "without caf\\xe9 \\x1b[31m[red]: no map" in done.err
 
 
+def test_a_log_shows_how_far_scoring_is(scored):
+    rows, done, _ = scored
+    pairs = sum(row["status"] != "missing" for row in rows.values())
+    assert f"{pairs} of {pairs} pairs, {len(FAILED)} failed" in done.err
+
+
 def test_hidden_files_and_cuts_are_left_out_and_counted(scored):
     rows, done, _ = scored
     assert not any(key.startswith(("._", ".cache")) for key in rows)

@@ -35,7 +35,6 @@ def finished(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     (folder / "photos/empty.jpg").touch()
     options = ("--method", "gradient", "--model", tiny_model, "--output-folder", "out", *FAST)
     unsee("run", "photos", *options, cwd=folder, expect=3)
-    start(folder / "out", folder)
     return folder
 
 
@@ -89,6 +88,13 @@ def test_a_page_made_elsewhere_links_to_photographs_maps_and_masks(copied, tmp_p
     assert names == {*NAMES, b"empty.jpg"}
     assert "<script>alert" not in page.read_text()
     assert not (run / "report.html").exists()
+
+
+def test_a_run_keeps_where_it_was_started(finished, tmp_path):
+    unsee("report", finished / "out", "--output", tmp_path / "page.html", cwd=tmp_path)
+    rows = rows_in(tmp_path / "page.html")
+    assert len(rows) == len(NAMES) + 1
+    assert all(linked(tmp_path / "page.html", row["image"]).is_file() for row in rows)
 
 
 def test_photographs_that_are_not_found_are_said(copied, tmp_path, monkeypatch):
@@ -171,6 +177,16 @@ def test_a_page_may_be_made_again_and_compares_a_run_with_itself(copied, monkeyp
         assert invoke("report", "out").exit_code == 0
         done = invoke("report", "out", "--compare", "out")
         assert (done.exit_code, done.stderr) == (0, "note: out is compared with itself\n")
+
+
+@pytest.mark.parametrize("started", [None, "/where/the/photographs/were"])
+def test_images_of_runs_started_elsewhere_are_the_same(copied, monkeypatch, started):
+    monkeypatch.chdir(copied)
+    shutil.copytree(copied / "out", copied / "other")
+    change(copied / "other", started_in=started)
+    done = invoke("report", "out", "--compare", "other")
+    assert done.exit_code == 0, done.stderr
+    assert len(rows_in(copied / "out/compare.html")) == len(NAMES)
 
 
 def test_an_unfinished_run_is_said_to_be(copied, monkeypatch):
