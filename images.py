@@ -52,7 +52,7 @@ def _unidentified(data: bytes) -> DecodingError:
         accepts = Image.OPEN[name][1]
         if name not in WEAKLY_SIGNED and accepts and accepts(data[:16]) is True:
             return DecodingError("damaged", f"begins as {name}, but its header cannot be read")
-    return DecodingError("not_an_image", f"none of {', '.join(available_formats())}")
+    return DecodingError("not_an_image", f"not an image of a supported format ({', '.join(available_formats())})")
 
 
 @cache

@@ -162,9 +162,10 @@ def test_hostile_files_leave_standard_error_to_the_command(shared, tiny_bundle, 
 
 @pytest.mark.slow
 def test_limit_of_pixels_is_the_commands_own(tiny_bundle, tmp_path):
-    for file_format in ("PNG", "GIF"):
-        Image.new("1", (13_400, 13_400)).save(tmp_path / f"large.{file_format.lower()}")
-    run = ("run", tmp_path / "large.png", tmp_path / "large.gif", "--model", tiny_bundle, *FAST)
+    images = [tmp_path / "large.png", tmp_path / "huge.gif"]
+    for path in images:
+        Image.new("1", (13_400, 13_400)).save(path)
+    run = ("run", *images, "--model", tiny_bundle, *FAST, "--output-format", "dummy")
     unsee(*run, "--output-folder", tmp_path / "out", "--max-pixels", 180_000_000)
     unsee(*run, "--output-folder", tmp_path / "refused", "--max-pixels", 179_000_000, expect=3)
     assert set(statuses(tmp_path / "refused").values()) == {("failed_to_decode", "too_large")}
