@@ -23,7 +23,9 @@ def error_of(package: str, name: str, text: str) -> Exception:
     [
         MemoryError(),
         RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
-        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: not enough memory: you tried to allocate"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: not enough memory: you tried to allocate"
+        ),
         RuntimeError("std::bad_alloc"),
         RuntimeError("bad allocation"),
         RuntimeError("cuDNN error: CUDNN_STATUS_NOT_INITIALIZED"),

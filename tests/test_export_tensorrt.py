@@ -78,7 +78,9 @@ def test_no_gpu_is_an_error(bundles: dict[str, Path], device: Runtime) -> None:
         open_map_session(str(bundles["promoter"]), "cpu", "tensorrt")
 
 
-def test_memory_is_given_back_before_more_is_taken_and_batches_shrink(bundles: dict[str, Path], device: Runtime) -> None:
+def test_memory_is_given_back_before_more_is_taken_and_batches_shrink(
+    bundles: dict[str, Path], device: Runtime
+) -> None:
     name, image = str(bundles["promoter"]), SIZE * SIZE * 4 * 5  # three channels, the prior and the map
     device.room = 5 * image
     batcher = MapBatcher(open_map_session(name, "cuda", "tensorrt"), 8)
