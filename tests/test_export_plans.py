@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from unsee.errors import DeviceUnavailableError, MissingExtraError, UnseeError
+from unsee.errors import MissingExtraError, UnseeError
 from unsee.export.bundle import Bundle, step_tensors, write_bundle
 from unsee.export.config import DescentConfig
 from unsee.export.devices import RuntimeDevice, has_nvidia_driver
@@ -21,7 +21,8 @@ from unsee.train.metadata import InputSpec, numbered_labels
 def bundle(tmp_path: Path) -> Bundle:
     (tmp_path / "step.onnx").write_bytes(b"\x08\x08")  # an empty ONNX file
     return Bundle(
-        directory=tmp_path, model_id="net-0", network="net", input=InputSpec(), labels=numbered_labels(3), tensors=step_tensors(224, 3),
+        directory=tmp_path, model_id="net-0", network="net", input=InputSpec(), labels=numbered_labels(3),
+        tensors=step_tensors(224, 3),
         descent=DescentConfig(),
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""A box without PyTorch: the wheel with its `cpu` extra alone runs the commands that need no more, and says what others need."""
+"""A box without PyTorch: the wheel with its `cpu` extra runs the commands that need no more, and says what others need."""
 
 import os
 import subprocess
