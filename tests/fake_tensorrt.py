@@ -18,7 +18,7 @@ GPU = "Fake GPU 3000"
 class Runtime:
     """The state of the fake device: its memory, what is being captured, and how often plans were built.
 
-    room: bytes that can be taken, without end where None. largest: bytes that were held at once.
+    room: bytes that can be taken, without end where None.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,6 @@ class Runtime:
         self.capture: list[Any] | None = None
         self.built: list[str] = []
         self.room: int | None = None
-        self.largest = 0
 
     def install(self, monkeypatch: Any) -> None:
         """Take the place of both packages and of the driver."""
@@ -53,7 +52,6 @@ class Runtime:
             held = sum(len(block) for block in self.memory.values()) + size
             if self.room is not None and held > self.room:
                 return 2, 0
-            self.largest = max(self.largest, held)
             block = np.full(max(size, 1), 0xAB, np.uint8)  # memory holds anything at first
             self.memory[block.ctypes.data] = block
             return 0, block.ctypes.data

@@ -15,7 +15,7 @@ from unsee.export.bundle import descent_from_json, descent_to_json, read_bundle
 from unsee.export.bundle_files import BUNDLE_FILE, bundle_kind, is_bundle
 from unsee.export.config import DescentConfig
 from unsee.export.exporting import check_bundle, export_bundle
-from unsee.export.parity import Probe, raw_map, relative_error, synthetic_images, within_one_level
+from unsee.export.parity import Probe, raw_map, relative_error, synthetic_images, to_levels, within_one_level
 from unsee.export.sessions import open_session
 from unsee.files import sha256_of
 from unsee.tests.export_models import SHARED, checkpoint, classifier, images
@@ -135,6 +135,18 @@ def test_other_graph_constants_are_refused_by_name(exported: Path) -> None:
         (lambda path: (path / BUNDLE_FILE).write_bytes(b"\xff\xfe"), "not JSON"),
         (lambda path: edit(path, schema=2), "bundle version 2"),
         (lambda path: edit(path, files={}), "does not list step.onnx"),
+        (lambda path: edit(path, files=[1]), "files must be an object"),
+        (lambda path: edit(path, files={"step.onnx": 3}), "files: step.onnx must be an object"),
+        (lambda path: (path / BUNDLE_FILE).write_text("[" * 200_000), "nested too deeply"),
+        (lambda path: (path / BUNDLE_FILE).write_text('{"schema": NaN}'), "NaN is no number"),
+        (lambda path: edit(path, network=["a"]), "network must be a text"),
+        (lambda path: edit(path, classes=True), "classes must be a whole number"),
+        (lambda path: edit(path, classes=11), "the graph has reference"),
+        (lambda path: edit(path, precision="fp8"), "precision must be one of"),
+        (lambda path: edit(path, tensors={}), "it lacks 'inputs'"),
+        (lambda path: edit(path, preset=[1]), "preset must be an object"),
+        (lambda path: edit(path, input={"size": 48.0}), "size must be a whole number"),
+        (lambda path: edit(path, kind=["a"]), "a bundle of kind"),
         (lambda path: edit(path, descent={"cost": "none"}), "not a bundle description"),
         (lambda path: _list(path, "../outside"), "outside the bundle"),
         (lambda path: _list(path, "/etc/hostname"), "outside the bundle"),
@@ -221,6 +233,11 @@ def test_synthetic_probes_are_pictures() -> None:
     pixels = synthetic_images(40, 3)
     assert pixels.shape == (3, 40, 40, 3) and pixels.dtype == np.uint8
     assert (pixels.std((1, 2, 3)) > 20).all()
+
+
+def test_levels_are_cut_to_what_a_byte_holds() -> None:
+    values = np.array([-0.5, -1e-9, 0, 0.5, 1, 1.7, np.nan, np.inf, -np.inf])
+    assert to_levels(values).tolist() == [0, 0, 0, 128, 255, 255, 0, 255, 0]
 
 
 def test_measures() -> None:

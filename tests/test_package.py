@@ -2,6 +2,7 @@
 
 import ast
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -114,3 +115,39 @@ def test_missing_extra_is_one_clear_line(bare_venv, tiny_model, photographs, tmp
     assert result.returncode == 5
     assert "pip install 'unsee[train]'" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+IMPORT_WITHOUT_TORCH = """
+import importlib, sys
+
+ABSENT = {"torch", "onnx", "onnxscript", "onnxruntime", "ray", "jinja2", "matplotlib", "cv2", "skimage"}
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ABSENT:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Blocker())
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+"""
+GRAPH_MODULES = {"adjoints", "descent", "folding", "graph", "onnx", "operators", "pool_adjoints", "rewrites"}
+GRAPH_MODULES |= {"torch_session", "torch_map_session"}
+"""Modules of `export` that trace PyTorch's networks."""
+
+
+def test_everything_on_the_path_of_a_bundle_imports_without_torch():
+    names = [
+        f"unsee.{package}.{path.stem}" for package in ("engine", "kernels") for path in (ROOT / package).glob("*.py")
+    ]
+    names += [f"unsee.export.{path.stem}" for path in (ROOT / "export").glob("*.py") if path.stem not in GRAPH_MODULES]
+    names += [
+        "unsee.__main__",
+        "unsee.train.models",
+        "unsee.train.metadata",
+        "unsee.bench.evaluate",
+        "unsee.bench.report",
+    ]
+    command = [sys.executable, "-c", IMPORT_WITHOUT_TORCH, *(name.removesuffix(".__init__") for name in names)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr

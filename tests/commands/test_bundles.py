@@ -76,6 +76,7 @@ def test_export_to_a_place_that_is_taken_is_refused(target, code, reason, checkp
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_an_export_that_is_killed_leaves_the_old_bundle(bundle, checkpoint, tmp_path):
     before = bytes_below(bundle)
     (tmp_path / "sitecustomize.py").write_text("""
@@ -214,6 +215,7 @@ def test_doctor_shows_every_word_of_what_to_install(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_an_export_into_the_cache_says_so_and_a_damaged_one_is_made_again(tiny_model, photographs, tmp_path):
     environment = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
 
