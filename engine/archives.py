@@ -10,8 +10,8 @@ from typing import IO
 import pyarrow.parquet as pq
 
 from ..errors import UnseeError
-from .cells import image_column
 from ..formats import EXTENSIONS
+from .cells import image_column
 from .inputs import (
     BROKEN_LINK,
     DAMAGED_ARCHIVE,

@@ -11,9 +11,9 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from ..errors import UnseeError
+from ..formats import EXTENSIONS
 from .archives import parquet_inputs, problem_output, tar_inputs
 from .braces import expanded, has_braces
-from ..formats import EXTENSIONS
 from .hosts import ForbiddenHostError
 from .inputs import BAD_LIST_ENTRY, UNREADABLE_FOLDER, Input, UnreadableSourceError, located
 from .listings import LIST_KINDS, LIST_SUFFIXES, Entry, listed_entries, suffix_of
