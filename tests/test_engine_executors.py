@@ -210,10 +210,10 @@ def test_a_hanging_image_becomes_a_row(photographs, tiny_model, tmp_path, monkey
 
     gate, original = threading.Event(), shard.read
 
-    def slow(member):
+    def slow(member, reading):
         if member.output == "04":
             gate.wait(30)
-        return original(member)
+        return original(member, reading)
 
     monkeypatch.setattr(shard, "read", slow)
     summary = run(configured(photographs, tmp_path, tiny_model, timeout=0.5, workers=1))
