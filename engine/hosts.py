@@ -39,7 +39,8 @@ def refuse_private(host: str, addresses: list[str], allowed: tuple[str, ...]) ->
         return
     private = next((address for address in addresses if not is_public(address)), None)
     if private is not None:
-        raise ForbiddenHostError(f"{host} is at {private}, no public address; --allow-hosts {host} lets it be read")
+        at = "" if host == private else f"at {private}, "
+        raise ForbiddenHostError(f"{host} is {at}no public address; --allow-hosts {host} lets it be read")
 
 
 def is_address(host: str) -> bool:
