@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python -m
 
-.PHONY: demo test lint bench chaos clean
+.PHONY: demo test slow lint bench chaos clean
 
 $(VENV)/ready: setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -14,7 +14,10 @@ demo: $(VENV)/ready
 	$(RUN) unsee demo demo
 
 test: $(VENV)/ready
-	$(RUN) pytest
+	$(RUN) pytest --numprocesses auto --dist loadgroup
+
+slow: $(VENV)/ready
+	$(RUN) pytest -m slow_install
 
 lint: $(VENV)/ready
 	$(VENV)/bin/ruff check .

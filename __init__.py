@@ -4,16 +4,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .engine.detector import Detector, Saliency
+    from .engine.detector import Detector, FailedItemError, Saliency
     from .engine.run import run
     from .errors import UnseeError
     from .train.models import load_classifier
 
 __version__ = "0.1.0"
-__all__ = ["Detector", "Saliency", "UnseeError", "load_classifier", "run", "saliency"]
+__all__ = ["Detector", "FailedItemError", "Saliency", "UnseeError", "load_classifier", "run", "saliency"]
 
 _HOMES = {
     "Detector": ".engine.detector",
+    "FailedItemError": ".engine.detector",
     "Saliency": ".engine.detector",
     "UnseeError": ".errors",
     "load_classifier": ".train.models",

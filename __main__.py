@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
@@ -17,9 +16,11 @@ from .export.config import Precision
 from .options import with_preset
 from .quiet import quiet_decoders
 from .run_options import RunOptions, with_run_options
+from .terminal import show_log, stderr, stdout
 from .train.commands import app as train
 from .train.pretrained import DEFAULT_NAME
 
+DOCTOR_COLUMN = 20
 MODEL_HELP = "checkpoint directory, shipped checkpoint, or network: vgg16, squeezenet1_1, resnet18"
 
 
@@ -31,10 +32,10 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except UnseeError as error:
-            Console(stderr=True).print(f"unsee: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+            stderr().print(f"unsee: {error}", style="red")
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
-            Console(stderr=True).print("unsee: interrupted; the same command goes on where this one stopped")
+            stderr().print("unsee: interrupted; the same command goes on where this one stopped")
             raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
@@ -123,7 +124,7 @@ def execute(config: RunConfig, options: RunOptions) -> None:
     from .engine import run as engine
 
     if options.dry_run:
-        engine.dry_run(config, Console())
+        engine.dry_run(config, stdout(), options.resumption())
         return
     summary = engine.run(config, resumption=options.resumption())
     if summary.error_rate > config.max_error_rate:
@@ -153,7 +154,7 @@ def export(
     from .export.parity import Parity
     from .train.map_metadata import is_map_checkpoint
 
-    if is_map_checkpoint(Path(model)):
+    if is_map_checkpoint(model):
         if weights or precision != "fp32":
             raise UnseeError(
                 f"{model}: promoters and attentional networks are exported in fp32, with their own weights"
@@ -170,7 +171,7 @@ def export(
     if tensorrt:
         build_plan(bundle, batch_size)
     for line in lines:
-        Console().print(line, soft_wrap=True)
+        stdout().print(line)
 
 
 @app.command()
@@ -183,7 +184,7 @@ def check(
     from .engine.bundles import check_model
 
     for line in check_model(bundle, device, backend).lines():
-        Console().print(line, soft_wrap=True)
+        stdout().print(line)
 
 
 @app.command()
@@ -200,7 +201,9 @@ def status(folder: Annotated[Path, typer.Argument(help="run directory")]) -> Non
         table.add_row("time left", f"{summary.seconds_left:.0f} s at that rate, one shard after the other")
     for reason, count in summary.statuses.most_common():
         table.add_row(f"  {reason}", str(count))
-    Console().print(table)
+    for reason, count in summary.left_out.items():
+        table.add_row("left out", f"{count} {reason}")
+    stdout().print(table)
 
 
 @app.command()
@@ -210,10 +213,12 @@ def verify(folder: Annotated[Path, typer.Argument(help="run directory")]) -> Non
 
     count = 0
     for count, fault in enumerate(faults(folder), 1):
-        Console(stderr=True).print(fault, markup=False, soft_wrap=True)
+        stderr().print(fault)
     if count:
-        raise VerificationError(f"{folder}: {count} faults")
-    Console().print(f"{folder}: every row and map is there", soft_wrap=True)
+        raise VerificationError(
+            f"{folder}: {count} faults; the command of the run with --repair makes good what it can"
+        )
+    stdout().print(f"{folder}: every row and map is there")
 
 
 @app.command()
@@ -232,15 +237,14 @@ def doctor() -> None:
     """Show versions, devices, installed extras, and what a run would use."""
     from .engine.doctor import findings
 
-    table = Table(show_header=False, box=None)
     for subject, finding in findings():
-        table.add_row(subject, finding)
-    Console().print(table)
+        stdout().print(f"{subject:<{DOCTOR_COLUMN}} {finding}")
 
 
 def main() -> None:
     """Entry point of the `unsee` command."""
     quiet_decoders()
+    show_log()
     app()
 
 

@@ -13,5 +13,9 @@ def require(package: str, extra: str, purpose: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] != package.split(".")[0]:
             raise
-        message = f"{purpose} needs {package}, which is not installed: pip install 'unsee[{extra}]'"
-        raise MissingExtraError(message) from None
+        raise MissingExtraError(f"{purpose} needs {package}, which is not installed: {how_to_install(extra)}") from None
+
+
+def how_to_install(extra: str) -> str:
+    """Return what to type for an extra, with the wheel's name and in a checkout, which has none."""
+    return f"pip install 'unsee[{extra}]', or in a checkout pip install '.[{extra}]'"

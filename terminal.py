@@ -1,5 +1,6 @@
 """The consoles that commands print on: text is taken as it is, never as markup, and cannot steer the terminal."""
 
+import logging
 from typing import Any
 
 from rich.console import Console
@@ -26,3 +27,19 @@ def stdout() -> PlainConsole:
 def stderr() -> PlainConsole:
     """Return the console of messages and progress."""
     return PlainConsole(stderr=True)
+
+
+class _StderrHandler(logging.Handler):
+    """Prints messages as they are; above a progress bar, where one is shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a message."""
+        stderr().print(record.getMessage())
+
+
+def show_log() -> None:
+    """Let a command show what the package logs, from the level INFO on."""
+    logger = logging.getLogger(__package__)
+    logger.setLevel(logging.INFO)
+    logger.addHandler(_StderrHandler())
+    logger.propagate = False

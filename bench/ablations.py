@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from ..engine.presets import Preset
 from ..errors import UnseeError
 from ..export.config import Precision
-from ..export.sessions import BACKENDS
+from ..export.devices import BACKENDS
 
 RECORDS = ("descent", "post")
 """The parts of a preset whose constants can be changed."""

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from ..engine.presets import Preset
 from ..errors import ExitCode, UnseeError
 from ..options import with_preset
+from ..terminal import stderr, stdout
 from ..train.pretrained import DEFAULT_NAME
 from .resize import ResizeRule
 
@@ -66,27 +66,28 @@ def evaluate(
     curves: Annotated[Path | None, typer.Option(help="PNG of precision-recall and F curves")] = None,
     json: Annotated[Path | None, typer.Option(help="file for the result")] = None,
     workers: Annotated[int | None, typer.Option(help="threads [default: one a core]")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="exit code 3 when there is a warning about scores")] = False,
 ) -> None:
-    """Score maps against masks; exit code 3 when masks lack a map that can be read."""
-    from .evaluate import EvaluationConfig, evaluate_toolkit
+    """Score maps against masks; exit code 3 when masks lack a map that can be read, or --strict and scores are doubtful."""
+    from .claims import ResultFiles
     from .evaluate import evaluate as score
+    from .evaluate import evaluate_toolkit
     from .reports import results_table
+    from .scored_files import EvaluationConfig
 
     config = EvaluationConfig(protocol, tuple(metrics.replace(",", " ").split()), resize, workers)
-    console = Console(stderr=True)
-    outputs = {"per_image": per_image, "curves": curves, "json": json, "console": console}
+    files, messages = ResultFiles(per_image, curves, json), stderr()
     if pred and gt and not (dataset_json or method_json):
-        results = [score(pred, gt, config, **outputs)]
+        results = [score(pred, gt, config, files=files, console=messages)]
     elif dataset_json and method_json and not (pred or gt):
         chosen = {"datasets": include_datasets or (), "methods": include_methods or ()}
-        results = evaluate_toolkit(dataset_json, method_json, config, **chosen, **outputs)
+        results = evaluate_toolkit(dataset_json, method_json, config, **chosen, files=files, console=messages)
     else:
         raise UnseeError("give --pred and --gt, or --dataset-json and --method-json")
-    Console().print(results_table(results))
-    for result in results:
-        for key, reason in [*((key, "no map") for key in result.missing), *result.unreadable]:
-            console.print(f"{result.method} {result.dataset} {key}: {reason}".strip(), markup=False, soft_wrap=True)
-    if not all(result.complete for result in results):
+    stdout().print(results_table(results), soft_wrap=False)
+    for line in (line for result in results for line in result.lines()):
+        messages.print(line)
+    if not all(result.complete for result in results) or (strict and any(result.doubtful for result in results)):
         raise typer.Exit(ExitCode.FAILED_ROWS)
 
 
@@ -98,10 +99,15 @@ def report(
     most: Annotated[int, typer.Option(min=1, help="images that a comparison shows")] = 200,
 ) -> None:
     """Write a page of a run to look through, or of the images on which two runs differ most."""
+    from . import comparison
     from . import report as pages
 
-    path = pages.compare(folder, compare, output, most) if compare else pages.report(folder, output, gt)
-    Console().print(str(path), soft_wrap=True)
+    messages = stderr()
+    if compare:
+        path = comparison.compare(folder, compare, output, gt, most, messages)
+    else:
+        path = pages.report(folder, output, gt, messages)
+    stdout().print(str(path))
 
 
 @app.command()
@@ -228,7 +234,7 @@ def refinement(
     """Refinement of maps by 100 runs of random seeds, in seconds of one core."""
     from .refinement import bench_refinement
 
-    bench_refinement(images, count, size, rounds, Console())
+    bench_refinement(images, count, size, rounds, stdout())
 
 
 @app.command()
@@ -246,7 +252,7 @@ def scenes(
     from .scenes import World, compare_on_scenes
 
     world = World(training, test, epochs, input_size, start, learning_rate, seed)
-    compare_on_scenes(folder, world, Console(stderr=True))
+    compare_on_scenes(folder, world, stderr())
 
 
 @app.command()
@@ -264,4 +270,4 @@ def maps(
     from .maps import Halves, compare_on_halves
 
     halves = Halves(data, tuple(priors or ()), start, seed, (promoter_epochs, attentional_epochs), threads)
-    compare_on_halves(folder, halves, Console(stderr=True))
+    compare_on_halves(folder, halves, stderr())

@@ -14,7 +14,8 @@ from ..engine.presets import PRESETS
 from ..errors import UnseeError
 from ..export.bundle_files import is_bundle
 from ..export.config import DescentConfig
-from ..export.sessions import BUNDLE_BACKENDS, Session, open_bundle, open_session
+from ..export.devices import BUNDLE_BACKENDS
+from ..export.sessions import Session, open_bundle, open_session
 from ..extras import require
 from .ablations import Variant
 from .peers.catalogue import find_peer

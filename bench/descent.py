@@ -21,6 +21,7 @@ from rich.table import Column, Table
 
 from ..errors import UnseeError
 from ..export.parity import relative_error, synthetic_images
+from ..terminal import stderr
 from .descenders import PLAIN, Descender, exported, load_contestant, openers, prepare
 from .machine import machine
 
@@ -80,7 +81,7 @@ class Speed:
 
 def bench_descent(bench: DescentBench, console: Console | None = None) -> dict[str, Any]:
     """Time everyone who can run here, print tables and one JSON line, and return what the line says."""
-    console = console or Console(stderr=True)
+    console = console or stderr()
     threads = prepare(bench.threads)
     from .graph_costs import step_costs
     from .roofline import Roofs, iteration_flops, roofline, show_roofline
@@ -103,7 +104,7 @@ def bench_descent(bench: DescentBench, console: Console | None = None) -> dict[s
     speeds = [_speed(name, measured, bench, flops, costs, errors[name], warm_ups[name]) for name in contenders]
     found = roofline(costs, _median(measured.ceilings))
     show_roofline(console, found)
-    console.print(_table(speeds))
+    console.print(_table(speeds), soft_wrap=False)
     result = {
         "benchmark": "descent",
         **asdict(bench),

@@ -23,6 +23,7 @@ from ..engine.done_marks import read_stats
 from ..engine.plan import read_plan
 from ..engine.sources import Sources
 from ..errors import UnseeError
+from ..terminal import stdout
 from ..threads import cores
 from .machine import machine
 
@@ -58,7 +59,7 @@ def bench_distribution(
     images: a source of photographs, taken again and again until there are `shards` times `samples`. Raises `UnseeError`
     where the process may not use two cores.
     """
-    console = console or Console()
+    console = console or stdout()
     if cores() < 2:
         raise UnseeError("two actors of a core each need two cores")
     paths = [str(Path(member.path).resolve()) for member in Sources((images,)).stream()]

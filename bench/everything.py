@@ -14,6 +14,7 @@ from rich.console import Console
 
 from ..errors import UnseeError
 from ..files import write_bytes, write_json
+from ..terminal import stderr
 from .demo import save_photographs
 from .machine import machine
 
@@ -75,7 +76,7 @@ def run_benchmarks(
     arguments: options of the runs of each benchmark; those not named keep their earlier results. results: folder of the
     JSON files. Returns the file of this machine. A benchmark that fails is left out and shown.
     """
-    console = console or Console(stderr=True)
+    console = console or stderr()
     path = results / f"{machine_name()}.json"
     found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     results.mkdir(parents=True, exist_ok=True)

@@ -26,6 +26,7 @@ from ..kernels.contrast import low_level_map
 from ..kernels.device import load_cuda
 from ..kernels.pooling import paint, superpixel_mean, superpixel_statistics
 from ..kernels.slic import slic, slic_lab
+from ..terminal import stdout
 from ..threads import cores
 from .cuda_kernels import cuda_speeds
 from .machine import machine
@@ -66,11 +67,11 @@ def bench_kernels(
 
     images: folder of photographs; None takes scikit-image's. Raises MissingExtraError where a peer is not installed.
     """
-    console = console or Console()
+    console = console or stdout()
     photographs = _photographs(images, batch_size)
     pictures = np.stack([np.asarray(picture.resize((size, size))) for picture in photographs])
     comparisons = [*_compare_post_processing(pictures, rounds), *_compare_metrics(_pairs(photographs), rounds)]
-    console.print(_table(comparisons))
+    console.print(_table(comparisons), soft_wrap=False)
     report = {
         "benchmark": "kernels",
         "batch_size": batch_size,

@@ -24,8 +24,9 @@ from ..train.curves import as_markdown
 from ..train.folders import MaskedItem, masked_images
 from ..train.map_metadata import Kind
 from ..train.map_training_config import MapTrainingConfig
-from .evaluate import EvaluationConfig, evaluate
+from .evaluate import evaluate
 from .machine import machine
+from .scored_files import EvaluationConfig
 
 KINDS: tuple[Kind, ...] = ("promoter", "attentional")
 PASSES = (1, 3)

@@ -1,12 +1,15 @@
 """Which map belongs to which mask: two folders matched by name, or PySODEvalToolkit's JSON files."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..engine.priors import MAP_SUFFIXES
 from ..errors import UnseeError
+from .image_folders import ImageFolder, flat_folder, map_folder, mask_folder
+from .remarks import Remark
+
+LONGEST_EXCERPT = 100
 
 
 @dataclass(frozen=True)
@@ -20,22 +23,27 @@ class FilePair:
 
 @dataclass(frozen=True)
 class PairList:
-    """Pairs in the order of their keys; keys of masks without a map; number of maps without a mask."""
+    """Pairs in the order of their keys; keys of masks without a map; number of maps without a mask; files left out."""
 
     pairs: tuple[FilePair, ...]
     missing: tuple[str, ...]
     extra: int
+    remarks: tuple[Remark, ...] = ()
 
 
 def pair_folders(predictions: Path, masks: Path) -> PairList:
     """Match the images of two folders, sub-folders included, by name without suffix.
 
-    Where a name occurs twice in a folder tree, names are taken with their sub-folder. Raises UnseeError for a folder
-    that is not there, for two images of the same name in one folder, and where nothing matches.
+    Where a name occurs twice in a folder tree, names are taken with their sub-folder. See `image_folders` for what
+    counts. Raises UnseeError for a folder that is not there, for one folder given twice, for two images of the same name
+    in one folder, and where nothing matches.
     """
-    found, wanted = _images(predictions), _images(masks)
-    by_stem = all(len({path.stem for path in paths}) == len(paths) for paths in (found, wanted))
-    return _matched(_keyed(found, predictions, by_stem), _keyed(wanted, masks, by_stem), predictions, masks)
+    if predictions.is_dir() and masks.is_dir() and predictions.samefile(masks):
+        raise UnseeError(f"{predictions} holds the maps and the masks: give two folders")
+    found, wanted = map_folder(predictions, masks), mask_folder(masks, predictions)
+    by_stem = all(len({path.stem for path in listed.images}) == len(listed.images) for listed in (found, wanted))
+    pairs = _matched(_keyed(found, by_stem), _keyed(wanted, by_stem), predictions, masks)
+    return replace(pairs, remarks=found.remarks + wanted.remarks)
 
 
 def pair_toolkit(
@@ -64,35 +72,50 @@ def _pair_entries(entry: Any, dataset: Any, dataset_json: Path, method_json: Pat
         raise UnseeError(f"{dataset_json}: a data set has no 'mask' entry, it has {sorted(dataset)}")
     found, found_in = _entry_files(entry, method_json)
     wanted, wanted_in = _entry_files(dataset["mask"], dataset_json)
-    return _matched(found, wanted, found_in, wanted_in)
+    both = sorted(set(found.values()) & set(wanted.values()))
+    if both:
+        raise UnseeError(f"{both[0]} is both a map and a mask: give each its own prefix or suffix")
+    return replace(
+        _matched(found, wanted, found_in.folder, wanted_in.folder), remarks=found_in.remarks + wanted_in.remarks
+    )
 
 
-def _entry_files(entry: Any, source: Path) -> tuple[dict[str, Path], Path]:
+def _entry_files(entry: Any, source: Path) -> tuple[dict[str, Path], ImageFolder]:
     """Files of one folder by the part of their name between prefix and suffix."""
-    if not isinstance(entry, dict) or "path" not in entry:
-        raise UnseeError(f"{source}: expected an entry with a 'path', got {entry!r}")
-    folder = Path(entry["path"])
-    if not folder.is_dir():
-        folder = source.parent / folder
-    prefix, suffix = entry.get("prefix") or "", entry.get("suffix") or ""
-    files = {}
-    for path in _images(folder, "*"):
-        if path.name.startswith(prefix) and path.name.endswith(suffix):
-            name = path.name[len(prefix) :]
-            files[name[: -len(suffix)] if suffix else Path(name).stem] = path
-    return files, folder
+    prefix, suffix = (_text(entry, name, source) for name in ("prefix", "suffix"))
+    path = _text(entry, "path", source)
+    if not path:
+        raise UnseeError(f"{source}: expected an entry with a 'path', got {_excerpt(entry)}")
+    folder = Path(path)
+    listed = flat_folder(folder if folder.is_dir() else source.parent / folder)
+    files: dict[str, Path] = {}
+    for image in listed.images:
+        if image.name.startswith(prefix) and image.name.endswith(suffix):
+            name = image.name[len(prefix) :]
+            key = name[: -len(suffix)] if suffix else Path(name).stem
+            if key in files:
+                raise UnseeError(f"{files[key]} and {image} have the same name: give {source} a 'suffix'")
+            files[key] = image
+    return files, listed
 
 
-def _images(folder: Path, pattern: str = "**/*") -> list[Path]:
-    if not folder.is_dir():
-        raise UnseeError(f"{folder} is not a folder")
-    return sorted(path for path in folder.glob(pattern) if path.suffix.lower() in MAP_SUFFIXES and path.is_file())
+def _text(entry: Any, name: str, source: Path) -> str:
+    """Return a text of an entry, empty where it has none."""
+    value = entry.get(name) if isinstance(entry, dict) else entry
+    if not isinstance(entry, dict) or not isinstance(value, str | None):
+        raise UnseeError(f"{source}: expected an entry of texts with a 'path', got {_excerpt(entry)}")
+    return value or ""
 
 
-def _keyed(paths: list[Path], folder: Path, by_stem: bool) -> dict[str, Path]:
+def _excerpt(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST_EXCERPT else f"{text[:LONGEST_EXCERPT]}..."
+
+
+def _keyed(listed: ImageFolder, by_stem: bool) -> dict[str, Path]:
     keyed: dict[str, Path] = {}
-    for path in paths:
-        key = path.stem if by_stem else path.relative_to(folder).with_suffix("").as_posix()
+    for path in listed.images:
+        key = path.stem if by_stem else path.relative_to(listed.folder).with_suffix("").as_posix()
         if key in keyed:
             raise UnseeError(f"{keyed[key]} and {path} have the same name: which one is meant?")
         keyed[key] = path
@@ -110,8 +133,9 @@ def _matched(found: dict[str, Path], wanted: dict[str, Path], found_in: Path, wa
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = json.loads(path.read_bytes().decode("utf-8-sig"))
+        json.dumps(content, ensure_ascii=False).encode()  # half of a surrogate pair is no text
+    except (OSError, ValueError, RecursionError) as error:
         raise UnseeError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(content, dict) or not all(isinstance(entry, dict) for entry in content.values()):
         raise UnseeError(f"{path} must hold an object of objects, as PySODEvalToolkit's files do")

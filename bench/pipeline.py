@@ -26,6 +26,7 @@ from ..engine.shard import ShardRunner
 from ..engine.sharding import Sharding
 from ..engine.sources import Sources
 from ..export.sessions import Session, open_session
+from ..terminal import stdout
 from ..train.models import load_classifier
 from .machine import machine
 from .peers.plain import plain_map, plain_network
@@ -48,13 +49,13 @@ def bench_pipeline(
     images: a source of at least `count` photographs. model: a checkpoint; backend: see `open_session`.
     Speeds are in images a second, medians over rounds.
     """
-    console = console or Console()
+    console = console or stdout()
     members = list(islice(Sources((images,)).stream(), count))
     config = RunConfig(Sources((images,)), "", model, batch_size=batch_size, shards=Sharding(len(members)))
     session = open_session(model, config.preset.descent, config.device, backend)
     measured = [_round(members, session, config) for _ in range(rounds + 1)][1:]  # the first warms up
     report = _report(measured, members, session, config)
-    console.print(_table(report))
+    console.print(_table(report), soft_wrap=False)
     console.print(json.dumps(report), soft_wrap=True, markup=False, highlight=False)
     return report
 

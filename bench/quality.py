@@ -24,14 +24,16 @@ from ..engine.presets import PRESETS, Preset
 from ..errors import DeviceUnavailableError, MissingExtraError, UnseeError
 from ..export.parity import to_levels
 from ..files import atomic_path, write_bytes, write_json
+from ..terminal import stdout
 from .ablations import Variant, variants
 from .contenders import GRADIENT, Contender, Opened, method_contender, peer_contender
-from .evaluate import RESIZE_OF_PROTOCOL, read_grey
+from .greys import read_map, read_mask
 from .machine import machine
 from .metrics import MetricSums, PairScores
 from .pairs import FilePair, pair_folders
 from .peers.catalogue import PEERS, find_peer
 from .resize import resize_to
+from .scored_files import RESIZE_OF_PROTOCOL
 
 METRICS = ("fmeasure", "mae")
 GIVEN = "given"
@@ -105,7 +107,7 @@ def bench_quality(
 
     output: folder for quality.json, quality.md and quality.parquet (a row an image).
     """
-    console = console or Console()
+    console = console or stdout()
     runs, skipped = [], {}
     contenders = config.contenders()
     pairs = list(pair_folders(config.images, config.masks).pairs)[: config.limit]
@@ -128,7 +130,7 @@ def bench_quality(
     }
     if output:
         _write(output, rows, [record for run in runs for record in run.records], report)
-    console.print(_table(rows, config))
+    console.print(_table(rows, config), soft_wrap=False)
     for name, reason in skipped.items():
         console.print(f"{name} left out: {reason}", markup=False, soft_wrap=True)
     console.print(json.dumps(report), soft_wrap=True, markup=False, highlight=False)
@@ -165,7 +167,7 @@ class _Run:
         self.seconds += time.perf_counter() - started
         self.images += len(batch)
         for place, pair in enumerate(batch):
-            mask = read_grey(pair.mask)
+            mask = read_mask(pair.mask).pixels
             for stage, sums in self.sums.items():
                 scores = _scored(maps[stage][place], mask, sums)
                 name = {"model": self.contender.model, "method": self.contender.method, "stage": stage, "key": pair.key}
@@ -186,7 +188,7 @@ def _scored(saliency: np.ndarray, mask: np.ndarray, sums: MetricSums) -> PairSco
 def _foreign_rows(config: QualityConfig, name: str, folder: Path) -> QualityRow:
     sums = MetricSums(config.protocol, METRICS)
     for pair in pair_folders(folder, config.masks).pairs[: config.limit]:
-        _scored(read_grey(pair.prediction) / 255, read_grey(pair.mask), sums)
+        _scored(read_map(pair.prediction).pixels / 255, read_mask(pair.mask).pixels, sums)
     return _row(name, "maps as given", "final", sums, None)
 
 

@@ -12,13 +12,15 @@ from rich.table import Table
 
 from ..extras import require
 from ..files import atomic_path
+from ..names import printable, shown
+from .claims import SOFTWARE
 
 if TYPE_CHECKING:
     from .evaluate import EvaluationResult
 
 ROWS_PER_GROUP = 10_000
 FEW_RESULTS = 3
-TEXT_COLUMNS = ("method", "dataset", "key", "prediction", "mask", "status", "error_message")
+TEXT_COLUMNS = ("method", "dataset", "key", "prediction", "mask", "status", "error_message", "doubts")
 COLUMNS = (
     *((name, pa.string()) for name in TEXT_COLUMNS),
     ("width", pa.int32()),
@@ -43,7 +45,7 @@ class RowWriter:
 
     def write(self, row: dict[str, Any]) -> None:
         """Add a row; columns that it does not name are null."""
-        self.rows.append(row)
+        self.rows.append({name: printable(value) if isinstance(value, str) else value for name, value in row.items()})
         if len(self.rows) >= ROWS_PER_GROUP:
             self._flush()
 
@@ -69,13 +71,15 @@ def draw_curves(path: Path, results: Sequence["EvaluationResult"]) -> None:
         if "fmeasure" not in curves:
             continue
         name = " ".join(filter(None, (result.method, result.dataset))) or result.metrics.protocol
-        precision_recall.plot(curves["recall"], curves["precision"], label=name)
-        f_measure.plot(thresholds / thresholds[-1], curves["fmeasure"], label=name)
+        label = shown(name).replace("$", r"\$")  # a dollar begins a formula
+        precision_recall.plot(curves["recall"], curves["precision"], label=label)
+        f_measure.plot(thresholds / thresholds[-1], curves["fmeasure"], label=label)
     precision_recall.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1))
     f_measure.set(xlabel="threshold", ylabel="F-measure (β² = 0.3)", xlim=(0, 1), ylim=(0, 1))
-    f_measure.legend()
+    if f_measure.get_lines():
+        f_measure.legend()
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
+        figure.savefig(temporary, format="png", dpi=120, metadata={"Software": SOFTWARE})
 
 
 def results_table(results: Sequence["EvaluationResult"]) -> Table:
@@ -102,4 +106,4 @@ def _result_cells(result: "EvaluationResult", names: Sequence[str]) -> list[str]
     metrics = result.metrics
     counts = (metrics.images, metrics.empty_masks, len(result.missing), len(result.unreadable))
     scores = [f"{metrics.scores.get(name, float('nan')):.3f}" for name in names]
-    return [result.method, result.dataset, *map(str, counts), *scores]
+    return [shown(result.method), shown(result.dataset), *map(str, counts), *scores]

@@ -8,6 +8,8 @@ from PIL import Image
 from ..errors import UnseeError
 
 ResizeRule = Literal["opencv", "pillow"]
+PLAINLY, ROUNDING = 0.1, 0.02
+"""Differences of proportions that mean something, and those that come of rounding."""
 COEFFICIENT_ONE = 2048  # OpenCV's weights are integers of 11 bits
 
 
@@ -28,6 +30,28 @@ def resize_to(prediction: np.ndarray, shape: tuple[int, int], rule: ResizeRule) 
     if rule == "pillow":
         return np.asarray(Image.fromarray(prediction).resize((shape[1], shape[0]), Image.Resampling.BILINEAR))
     return _resize_opencv(prediction, shape)
+
+
+def check_upright(shape: tuple[int, ...], mask_shape: tuple[int, int]) -> None:
+    """Raise ValueError for a map [h, w] that has the proportions of its mask [H, W] turned by 90 degrees."""
+    turned = mask_shape[::-1]
+    alike = shape == turned or _stretch(shape, turned) <= ROUNDING < PLAINLY < _stretch(mask_shape, turned)
+    if alike and shape != mask_shape:
+        (height, width), (rows, columns) = shape, mask_shape
+        raise ValueError(
+            f"the map is {width}x{height}, its mask {columns}x{rows}: one of them is turned by 90 degrees (EXIF?)"
+        )
+
+
+def is_squashed(shape: tuple[int, ...], mask_shape: tuple[int, int]) -> bool:
+    """Tell whether a map [h, w] that is not square, as the output of a network is, has other proportions than its mask."""
+    return shape[0] != shape[1] and _stretch(shape, mask_shape) > PLAINLY
+
+
+def _stretch(shape: tuple[int, ...], other: tuple[int, ...]) -> float:
+    """How much more one axis is scaled than the other between two sizes; 0 for equal proportions."""
+    one, two = shape[0] * other[1], shape[1] * other[0]
+    return max(one, two) / min(one, two) - 1
 
 
 def _resize_opencv(prediction: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -15,6 +15,7 @@ from rich.table import Table
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..terminal import stderr
 from .descenders import exported, load_contestant
 from .graph_costs import Ceilings, Cost, by_operator, step_costs, total
 from .machine import machine
@@ -124,7 +125,7 @@ def bench_roofline(
     model: str, batch_size: int, threads: int, device: str, console: Console | None = None
 ) -> dict[str, Any]:
     """Measure the ceilings, count a step of a model (see `load_contestant`), print both and one JSON line."""
-    console = console or Console(stderr=True)
+    console = console or stderr()
     with tempfile.TemporaryDirectory() as folder:
         costs = step_costs(exported(load_contestant(model), Path(folder)).graph_path, batch_size)
     found = roofline(costs, Roofs(device, threads).measure())
@@ -142,7 +143,7 @@ def show_roofline(console: Console, found: dict[str, Any]) -> None:
         f"{found['ceiling_gigabytes_per_second']:.1f} GB/s in copies; they meet at "
         f"{found['ridge_flop_per_byte']:.1f} operations a byte"
     )
-    console.print(roofline_table(found))
+    console.print(roofline_table(found), soft_wrap=False)
 
 
 def _product_session(threads: int) -> onnxruntime.InferenceSession:

@@ -16,7 +16,7 @@ from PIL import Image
 from rich.console import Console
 
 from ..engine.config import MethodName, RunConfig, SegmentConfig
-from ..engine.detection import Detection
+from ..engine.detection import Detection, Failure
 from ..engine.methods import Method, open_method
 from ..engine.pipeline import batched
 from ..engine.presets import PRESETS, Preset
@@ -121,10 +121,10 @@ def _finder(method: Method[Any], segmentation: SegmentConfig | None = None, mask
     return find
 
 
-def _shown(detection: Detection | None, mask: bool, scene: Scene) -> np.ndarray:
+def _shown(detection: Detection | Failure | None, mask: bool, scene: Scene) -> np.ndarray:
     """The map or mask at the scene's size, zeros where the descent diverged."""
     height, width = scene.objects.shape
-    if detection is None:
+    if not isinstance(detection, Detection):
         return np.zeros((height, width), np.uint8)
     segment = detection.resized_mask(width, height) if mask else None
     return detection.resized(width, height) if segment is None else segment

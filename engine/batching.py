@@ -7,6 +7,7 @@ import numpy as np
 
 from ..errors import UnseeError
 from ..export.map_sessions import MapSession
+from ..export.memory import is_out_of_memory
 from ..export.sessions import Descent, Session
 
 AUTOMATIC_ON_CPU = 16
@@ -22,7 +23,10 @@ class Halving:
         self.size = size or (AUTOMATIC_ON_CPU if device == "cpu" else AUTOMATIC_ON_GPU)
 
     def parts(self, count: int, work: Callable[[slice], Part]) -> list[Part]:
-        """Return what the work made of each batch of `count` images; where memory runs out the size is halved, for good."""
+        """Return what the work made of each batch of `count` images.
+
+        Where memory runs out, the batch that ran is halved, and no later one is larger than that.
+        """
         parts: list[Part] = []
         start = 0
         while start < count or not parts:
@@ -32,13 +36,16 @@ class Halving:
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-                self._halve()
+                self._halve(min(self.size, count - start), error)
         return parts
 
-    def _halve(self) -> None:
-        if self.size == 1:
-            raise UnseeError("out of memory with a single image: use a smaller model or another device") from None
-        self.size //= 2
+    def _halve(self, ran: int, error: Exception) -> None:
+        if ran <= 1:
+            reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+            raise UnseeError(
+                f"out of memory with a single image: use a smaller model or another device ({reason})"
+            ) from None
+        self.size = ran // 2
 
 
 class Batcher(Halving):
@@ -72,15 +79,6 @@ class MapBatcher(Halving):
             return self.session.maps(images[part], None if priors is None else priors[part])
 
         return np.concatenate(self.parts(len(images), made))
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Tell whether an error of any runtime means that a smaller batch may fit."""
-    return (
-        isinstance(error, MemoryError)
-        or "out of memory" in str(error).lower()
-        or "alloc" in type(error).__name__.lower()
-    )
 
 
 def _joined(parts: list[Descent]) -> Descent:

@@ -1,27 +1,29 @@
 """Bundles with a whole preset: exported, checked and run with the same constants from the descent to the finished map."""
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import UnseeError
 from ..export.bundle import Bundle, read_bundle
-from ..export.bundle_files import DESCENT, bundle_kind
+from ..export.bundle_files import BUNDLE_FILE, DESCENT, bundle_kind
 from ..export.config import Precision
-from ..export.exporting import check_bundle, export_bundle
+from ..export.drafts import checked_target
+from ..export.exporting import check_bundle, export_bundle, require_tools
 from ..export.map_bundle import MapBundle, is_map_bundle
 from ..export.map_exporting import check_map_bundle, export_map_bundle
 from ..export.map_parity import MapParity
-from ..export.parity import Parity, synthetic_images
+from ..export.parity import Finish, Parity, raw_map, synthetic_images
+from ..train.fields import mapping, text
 from ..train.map_metadata import read_map_metadata
+from ..train.metadata import understood
 from ..train.models import load_classifier
 from .decoding import DecodingConfig, decode
 from .inputs import read
 from .postprocess import finish
-from .presets import PostConfig, Preset
+from .presets import PostConfig, Preset, preset
 from .region_contrast import region_contrast
 from .sources import Sources
 
@@ -31,15 +33,17 @@ PROBES = 20
 def export_model(
     model: str,
     directory: Path,
-    preset: Preset,
+    chosen: Preset,
     weights: str | None = None,
     precision: Precision = "fp32",
     photographs: str | None = None,
 ) -> Bundle:
     """Export a classifier with a preset (see `export_bundle`); photographs: a source of probe images, or synthetic ones."""
+    checked_target(directory, model)  # before packages are imported that take seconds
+    require_tools()
     probes = probe_images(photographs, load_classifier(model, weights).metadata.input.size) if photographs else None
-    stored = {"name": preset.name, "post": asdict(preset.post)}
-    return export_bundle(model, directory, preset.descent, stored, weights, precision, probes, finisher(preset.post))
+    stored = {"name": chosen.name, "post": asdict(chosen.post)}
+    return export_bundle(model, directory, chosen.descent, stored, weights, precision, probes, finisher(chosen.post))
 
 
 def export_map_model(
@@ -49,6 +53,8 @@ def export_map_model(
 
     A promoter is verified on the Region Contrast maps of its probe images.
     """
+    checked_target(directory, model)
+    require_tools()
     metadata = read_map_metadata(Path(model))
     size = metadata.input.size
     probes = probe_images(photographs, size) if photographs else synthetic_images(size)
@@ -63,7 +69,7 @@ def check_model(directory: Path, device: str = "cpu", backend: str = "auto") -> 
     """
     if is_map_bundle(directory):
         return check_map_bundle(directory, device, backend)
-    return check_bundle(directory, device, backend, finisher(preset_of(read_bundle(directory)).post))
+    return check_bundle(directory, device, backend, _finish_of(read_bundle(directory)))
 
 
 def bundle_preset(model: str) -> Preset | None:
@@ -72,11 +78,17 @@ def bundle_preset(model: str) -> Preset | None:
 
 
 def preset_of(bundle: Bundle) -> Preset:
-    """Return the preset that a bundle was exported with."""
-    try:
-        return Preset(bundle.preset["name"], bundle.descent, PostConfig(**bundle.preset["post"]))
-    except (KeyError, TypeError) as error:
-        raise UnseeError(f"{bundle.directory} holds no preset that this unsee knows ({error})") from None
+    """Return the preset that a bundle was exported with; one without has the constants of its graph and `reference`'s."""
+    if not bundle.preset:
+        return replace(preset("reference"), descent=bundle.descent)
+    with understood(bundle.directory / BUNDLE_FILE, "a preset that this unsee knows"):
+        name = text(bundle.preset["name"], "name of the preset")
+        return Preset(name, bundle.descent, PostConfig(**mapping(bundle.preset["post"], "post")))
+
+
+def _finish_of(bundle: Bundle) -> Finish:
+    """Return what made the maps in a bundle's probe."""
+    return finisher(preset_of(bundle).post) if bundle.preset else raw_map
 
 
 def finisher(config: PostConfig) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..errors import UnseeError
+from ..export.devices import check_backend, check_device
 from ..train.pretrained import DEFAULT_NAME
 from .opening import ReadingConfig
 from .presets import PRESETS, Preset
@@ -25,6 +26,11 @@ Retry = frozenset[str] | Literal["all"]
 LARGEST_SHARD = 10_000
 ALGORITHM = 2
 """Raised whenever the same inputs and options give other bytes than before: a run is not resumed across it."""
+
+
+def runs_image_by_image(backend: str, device: str) -> bool:
+    """Tell whether the size of a batch decides nothing: on a CPU all sessions but compiled PyTorch run single images."""
+    return device.split(":")[0] == "cpu" and backend != "torch-compile"
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,8 @@ class SegmentConfig:
             raise UnseeError(f"segment must be one of {get_args(Segment)}, refine one of {get_args(Refine)}")
         if min(self.runs, self.points, self.most_proposals, self.segments) < 1 or not 0 < self.dark_share < 1:
             raise UnseeError("runs, points, proposals and segments must be at least 1, dark_share between 0 and 1")
+        if self.proposals is not None and not Path(self.proposals).is_dir():
+            raise UnseeError(f"{self.proposals}: no such folder of proposals")
         if self.seed < 0:
             raise UnseeError(f"seed must be at least 0, got {self.seed}")
 
@@ -130,6 +138,8 @@ class RunConfig:
             raise UnseeError(f"method must be one of {get_args(MethodName)}, got {self.method!r}")
         if self.method != "a" and (self.cnn2 or self.cnn3):
             raise UnseeError("cnn2 and cnn3 belong to method a: add --method a")
+        check_device(self.device)
+        check_backend(self.backend)
         self._check_models()
         if "://" in self.output_folder:
             raise UnseeError(
@@ -172,10 +182,10 @@ class RunConfig:
     def identity(self, model_id: str, backend: str, device: str) -> dict[str, Any]:
         """Return, as JSON, everything that decides the bytes of the output: a resumed run must agree in all of it.
 
-        On a CPU all sessions but compiled PyTorch run an image at a time, so that the size of a batch decides nothing.
+        The size of a batch is part of it where it decides anything.
         """
         kind = device.split(":")[0]
-        image_by_image = kind == "cpu" and backend != "torch-compile"
+        image_by_image = runs_image_by_image(backend, device)
         return {
             "algorithm": ALGORITHM,
             "model": model_id,

@@ -115,10 +115,13 @@ def _reduce(image: Image.Image, config: DecodingConfig) -> None:
 
 def _on_grid(image: Image.Image, config: DecodingConfig, width: int, height: int) -> DecodedImage:
     """width, height: of the whole image, which may be decoded at a smaller scale."""
-    turned = _turned_by_loading(image)
-    image.load()  # before metadata is asked for: Pillow hides damage that it meets while it looks for metadata
+    turned = _orientation(image) if isinstance(image, TiffImageFile) else None  # Pillow turns these while it loads them
+    image.load()  # before other metadata is asked for: Pillow hides damage that it meets while it looks for metadata
     orientation = (turned or _orientation(image)) if config.exif else 1
-    turn = TURNS.get(orientation) if not turned else None if config.exif else UNTURNS.get(turned)
+    turn = TURNS.get(orientation)
+    if turned:
+        width, height = image.size
+        turn = None if config.exif else UNTURNS.get(turned)
     whole = to_rgb(image)
     pixels = _resized(whole, config.size, turn)
     fine = None
@@ -128,14 +131,6 @@ def _on_grid(image: Image.Image, config: DecodingConfig, width: int, height: int
     if _swaps_sides(turned) != _swaps_sides(orientation):
         width, height = height, width
     return DecodedImage(pixels, width, height, orientation, fine)
-
-
-def _turned_by_loading(image: Image.Image) -> int | None:
-    """Return the orientation that Pillow undoes while it reads the pixels, as it does for TIFFs; 1 where there is none."""
-    if not isinstance(image, TiffImageFile):
-        return None
-    value = image.tag_v2.get(ORIENTATION_TAG, 1)
-    return value if value in TURNS else 1
 
 
 def _swaps_sides(orientation: int | None) -> bool:

@@ -11,7 +11,18 @@ from ..train.metadata import Label
 from .postprocess import Maps, finish
 from .presets import PostConfig
 
+OBJECT_FROM = 0.05
+"""Objectness from which a map counts as that of an object: nine in ten photographs reach it (docs/log.md)."""
 DIVERGED = "the map left the range of floating point: of a descent, lower the step or gamma"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an image is left without a result: status, error code and message of its row."""
+
+    status: str
+    code: str
+    message: str
 
 
 @dataclass(frozen=True)
@@ -21,6 +32,7 @@ class Detection:
     saliency: uint8 [S,S], the finished map. raw: float32 [S,S] in 0..1, the map before any clean-up. target, label,
     score: index, name and original probability of the class that was unseen, None for a method without a classifier.
     magnitude: largest mean change of a pixel, grey levels. mask: bool [S,S], the object, where it was segmented.
+    objectness: 0 to 1, see `objectness`.
     """
 
     saliency: np.ndarray
@@ -30,6 +42,12 @@ class Detection:
     score: float | None = None
     magnitude: float | None = None
     mask: np.ndarray | None = None
+    objectness: float = 0.0
+
+    @property
+    def has_object(self) -> bool:
+        """Whether the map marks something of another colour than the rest."""
+        return self.objectness >= OBJECT_FROM
 
     def resized(self, width: int, height: int) -> np.ndarray:
         """Return the finished map, uint8 [height,width] (bilinear)."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, overload
+from typing import Any, Literal, TypeAlias, get_args, overload
 
 import numpy as np
 from PIL import Image
@@ -13,17 +13,34 @@ from ..export.map_bundle import is_map_bundle
 from ..export.map_sessions import open_map_session
 from ..export.sessions import open_session
 from ..train.map_metadata import is_map_checkpoint
+from ..train.models import model_name
 from ..train.pretrained import DEFAULT_NAME
 from .bundles import bundle_preset
 from .decoding import DecodedImage, DecodingConfig, DecodingError, decode, on_grid
-from .detection import DIVERGED
+from .detection import DIVERGED, Detection
 from .map_methods import AttentionalMethod, Promoter
 from .method import Method
 from .methods import DescentMethod
-from .pipeline import batched
+from .objectness import judged
 from .presets import Preset, preset
 
 ImageLike: TypeAlias = np.ndarray | Image.Image | str | Path
+OnItemError: TypeAlias = Literal["raise", "return"]
+
+
+class FailedItemError(UnseeError):
+    """One of the images given to a detector has no map.
+
+    index: its place among the images, from 0. path: its file, None for an image that is no path. reason: why.
+    """
+
+    def __init__(self, index: int, path: str | None, reason: str) -> None:
+        super().__init__(index, path, reason)
+        self.index, self.path, self.reason = index, path, reason
+
+    def __str__(self) -> str:
+        named = "" if self.path is None else f"{self.path}: "
+        return f"image {self.index}: {named}{self.reason}"
 
 
 @dataclass(frozen=True)
@@ -60,51 +77,111 @@ class Detector:
     ) -> None:
         if batch_size < 1:
             raise UnseeError(f"batch size must be at least 1, got {batch_size}")
-        self.preset = _preset(preset) if preset else bundle_preset(str(model)) or _preset("reference")
-        self.method = self._opened(str(model), device, backend, batch_size)
-        self.promoter = Promoter(open_map_session(str(promote), device, backend), batch_size) if promote else None
+        name = model_name(model)
+        self.preset = _preset(preset) if preset else bundle_preset(name) or _preset("reference")
+        self.method = self._opened(name, device, backend, batch_size)
+        self.promoter = Promoter(open_map_session(promote, device, backend), batch_size) if promote else None
         promoter_size = self.promoter.info.input_size if self.promoter else None
         self.decoding = DecodingConfig(self.method.info.input_size, promoter_size=promoter_size)
         self.batch_size = batch_size
 
     def _opened(self, model: str, device: str, backend: str, batch_size: int) -> Method[Any]:
-        if is_map_bundle(model) or is_map_checkpoint(Path(model)):
+        if is_map_bundle(model) or is_map_checkpoint(model):
             return AttentionalMethod(open_map_session(model, device, backend), batch_size)
         session = open_session(model, self.preset.descent, device, backend)
         return DescentMethod(session, self.preset.post, batch_size)
 
     @overload
-    def __call__(self, images: ImageLike) -> Saliency: ...
+    def __call__(self, images: ImageLike, on_error: Literal["raise"] = ...) -> Saliency: ...
 
     @overload
-    def __call__(self, images: Iterable[ImageLike]) -> list[Saliency]: ...
+    def __call__(self, images: Iterable[ImageLike], on_error: Literal["raise"] = ...) -> list[Saliency]: ...
 
-    def __call__(self, images: ImageLike | Iterable[ImageLike]) -> Saliency | list[Saliency]:
+    @overload
+    def __call__(self, images: ImageLike, on_error: Literal["return"]) -> Saliency | FailedItemError: ...
+
+    @overload
+    def __call__(
+        self, images: Iterable[ImageLike], on_error: Literal["return"]
+    ) -> list[Saliency | FailedItemError]: ...
+
+    def __call__(
+        self, images: ImageLike | Iterable[ImageLike], on_error: OnItemError = "raise"
+    ) -> Saliency | FailedItemError | list[Saliency] | list[Saliency | FailedItemError]:
         """Return the saliency of one image, or a list for a batch.
 
-        An image is a path, a PIL image, or an array uint8 [H,W,3] RGB; an array uint8 [B,H,W,3] is a batch. Raises
-        `UnseeError` on anything else and on a file that cannot be decoded.
+        An image is a path, a PIL image, or an array uint8 [H,W,3] RGB; an array uint8 [B,H,W,3] is a batch. on_error: see
+        `stream`.
         """
-        if isinstance(images, (str, Path, Image.Image)) or (isinstance(images, np.ndarray) and images.ndim == 3):
-            return next(self.stream([images]))
-        return list(self.stream(images))
+        if _is_one(images):
+            return next(self._results([images], on_error))
+        return list(self._results(images, on_error))  # pyright: ignore[reportReturnType]  # no errors where they raise
 
-    def stream(self, images: Iterable[ImageLike]) -> Iterator[Saliency]:
-        """Yield the saliency of every image in order, holding one batch at a time."""
-        decoded = (self._decoded(image) for image in images)
-        for batch in batched(decoded, self.batch_size):
-            yield from self._batch(batch)
+    @overload
+    def stream(self, images: Iterable[ImageLike], on_error: Literal["raise"] = ...) -> Iterator[Saliency]: ...
 
-    def _batch(self, batch: list[DecodedImage]) -> Iterator[Saliency]:
-        pixels = np.stack([image.pixels for image in batch])
-        found = self.method.detections(self.method.compute(pixels), pixels)
-        if self.promoter:
-            found = self.promoter.promoted(found, np.stack([image.promoter_pixels for image in batch]))  # pyright: ignore
-        for image, detection in zip(batch, found, strict=True):
+    @overload
+    def stream(
+        self, images: Iterable[ImageLike], on_error: Literal["return"]
+    ) -> Iterator[Saliency | FailedItemError]: ...
+
+    def stream(
+        self, images: Iterable[ImageLike], on_error: OnItemError = "raise"
+    ) -> Iterator[Saliency] | Iterator[Saliency | FailedItemError]:
+        """Yield the saliency of every image in order, holding one batch at a time.
+
+        on_error: an image without a map - no image, a file that cannot be decoded, a descent that diverged - raises its
+        `FailedItemError` after the results of the images before it, or with `return` the error takes its place. What the
+        iterable itself raises comes out after the results of the images before.
+        """
+        return self._results(images, on_error)
+
+    def _results(self, images: Any, on_error: OnItemError) -> Iterator[Saliency | FailedItemError]:
+        if on_error not in get_args(OnItemError):
+            raise UnseeError(f"on_error must be one of {get_args(OnItemError)}, got {on_error!r}")
+        if not isinstance(images, Iterable) or isinstance(images, (str, bytes)):
+            raise UnseeError(f"expected a path, a PIL image, an array, or several of them, got {type(images).__name__}")
+        return self._delivered(images, on_error)
+
+    def _delivered(self, images: Iterable[ImageLike], on_error: OnItemError) -> Iterator[Saliency | FailedItemError]:
+        for batch, ending in _batches(self._items(images), self.batch_size, until_error=on_error == "raise"):
+            for result in self._batch(batch):
+                if on_error == "raise" and isinstance(result, FailedItemError):
+                    raise result
+                yield result
+            if ending is not None:
+                raise ending
+
+    def _items(self, images: Iterable[ImageLike]) -> "Iterator[Item | FailedItemError]":
+        for index, image in enumerate(images):
+            path = str(image) if isinstance(image, (str, Path)) else None
+            try:
+                yield Item(index, path, self._decoded(image))
+            except UnseeError as error:
+                yield FailedItemError(index, path, str(error))
+
+    def _batch(self, batch: "list[Item | FailedItemError]") -> Iterator[Saliency | FailedItemError]:
+        """Yield what becomes of each item; those that are decoded go through the models together."""
+        items = [item for item in batch if isinstance(item, Item)]
+        found = iter(self._found([item.image for item in items]) if items else [])
+        for item in batch:
+            if isinstance(item, FailedItemError):
+                yield item
+                continue
+            detection, image = next(found), item.image
             if detection is None:
-                raise UnseeError(DIVERGED)
+                yield FailedItemError(item.index, item.path, DIVERGED)
+                continue
             full = detection.resized(image.width, image.height)
             yield Saliency(full, detection.label, detection.score, detection.raw)
+
+    def _found(self, images: list[DecodedImage]) -> list[Detection | None]:
+        pixels = np.stack([image.pixels for image in images])
+        found = self.method.detections(self.method.compute(pixels), pixels)
+        if self.promoter:
+            pixels = np.stack([image.promoter_pixels for image in images])  # pyright: ignore
+            found = self.promoter.promoted(found, pixels)
+        return judged(found, pixels)
 
     def _decoded(self, image: ImageLike) -> DecodedImage:
         if isinstance(image, (str, Path)):
@@ -115,7 +192,41 @@ class Detector:
             image = Image.fromarray(image)
         if not isinstance(image, Image.Image):
             raise UnseeError(f"expected a path, a PIL image or an array, got {type(image).__name__}")
-        return on_grid(image, self.decoding)
+        return _decoded_picture(image, self.decoding)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One of the images given to a detector, decoded."""
+
+    index: int
+    path: str | None
+    image: DecodedImage
+
+
+def _is_one(images: Any) -> bool:
+    """Tell one image from a batch."""
+    return isinstance(images, (str, Path, Image.Image)) or (isinstance(images, np.ndarray) and images.ndim != 4)
+
+
+def _batches(
+    items: "Iterator[Item | FailedItemError]", size: int, until_error: bool
+) -> "Iterator[tuple[list[Item | FailedItemError], Exception | None]]":
+    """Yield batches of items, each with what ends the stream after it; until_error: a failed item ends its batch."""
+    batch: list[Item | FailedItemError] = []
+    while True:
+        try:
+            item = next(items)
+        except StopIteration:
+            yield batch, None
+            return
+        except Exception as error:  # the iterable's own: raised again once the images before it are done
+            yield batch, error
+            return
+        batch.append(item)
+        if len(batch) == size or (until_error and isinstance(item, FailedItemError)):
+            yield batch, None
+            batch = []
 
 
 def _preset(choice: str | Preset) -> Preset:
@@ -123,9 +234,21 @@ def _preset(choice: str | Preset) -> Preset:
 
 
 def _decoded_file(path: Path, config: DecodingConfig) -> DecodedImage:
+    if path.is_dir():
+        raise UnseeError("is a folder, not an image: give its files, or use unsee run")
     try:
         return decode(path.read_bytes(), config)
-    except OSError as error:
-        raise UnseeError(f"{path}: cannot be read ({error.strerror})") from None
     except DecodingError as error:
-        raise UnseeError(f"{path}: {error}") from None
+        raise UnseeError(str(error)) from None
+    except (OSError, ValueError) as error:  # a NUL in a path is a ValueError
+        raise UnseeError(f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
+
+
+def _decoded_picture(picture: Image.Image, config: DecodingConfig) -> DecodedImage:
+    """Put a PIL image on the grid; one that was opened from a file is only read now."""
+    try:
+        return on_grid(picture, config)
+    except DecodingError as error:
+        raise UnseeError(str(error)) from None
+    except (OSError, SyntaxError, ValueError) as error:  # what Pillow says to damaged files
+        raise UnseeError(f"cannot be decoded ({error})") from None

@@ -4,23 +4,24 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
+from ..extras import how_to_install
 from ..threads import cores
 
 EXTRAS = {
     "torch": "train",
     "onnx": "export",
-    "onnxruntime": "cpu, gpu",
-    "tensorrt": "",
+    "onnxruntime": "cpu",
+    "tensorrt": "tensorrt",
     "numba_cuda": "gpu",
     "ray": "ray",
     "matplotlib": "report",
     "jinja2": "report",
 }
-REQUIRED = ("unsee", "numpy", "numba", "pillow", "pyarrow", "typer", "rich", "safetensors")
+REQUIRED = ("unsee", "numpy", "scipy", "numba", "pillow", "pyarrow", "typer", "rich", "safetensors")
 
 
 def findings() -> list[tuple[str, str]]:
-    """Return (subject, finding) pairs for a table."""
+    """Return (subject, finding) pairs."""
     return [
         ("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
         ("CPU cores", str(cores())),
@@ -43,7 +44,7 @@ def _extra_finding(package: str, extra: str) -> str:
     found = _version(package)
     if found:
         return found
-    return f"not installed (pip install 'unsee[{extra.split(',')[0]}]')" if extra else "not installed"
+    return f"not installed: {how_to_install(extra)}"
 
 
 def _cuda_devices() -> str:
@@ -57,7 +58,7 @@ def _cuda_devices() -> str:
 
 def _torch_choice() -> str:
     if not find_spec("torch"):
-        return "nothing: torch is not installed (pip install 'unsee[train]')"
+        return f"nothing: torch is not installed: {how_to_install('train')}"
     import torch
 
     device = "cuda" if torch.cuda.is_available() else f"cpu, {torch.get_num_threads()} threads"
@@ -66,7 +67,7 @@ def _torch_choice() -> str:
 
 def _onnxruntime_choice() -> str:
     if not find_spec("onnxruntime"):
-        return "nothing: onnxruntime is not installed (pip install 'unsee[cpu]' or 'unsee[gpu]')"
+        return f"nothing: onnxruntime is not installed: {how_to_install('cpu')} (gpu for CUDA)"
     import onnxruntime
 
     on_gpu = "CUDAExecutionProvider" in onnxruntime.get_available_providers()

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 from ..errors import ExitCode, UnseeError
 from ..export.sessions import SessionInfo, open_session
+from ..kernels.compiling import announce_compiling
 from ..quiet import quiet_decoders
 from ..threads import usable_threads
 from .config import Retry, RunConfig
@@ -24,7 +25,7 @@ from .map_methods import Promoter
 from .methods import open_method
 from .plan import read_plan
 from .processes import CrashedProcessError, HeldProcess
-from .ray_cluster import START_SECONDS, answer, check_room, joined_ray, needs_of_actor, takes_gpus
+from .ray_cluster import answer, check_room, joined_ray, needs_of_actor, takes_gpus, wait_for_places
 from .rows import Row
 from .shard import ShardRunner
 from .visible_gpus import VARIABLE as GPU_VARIABLE
@@ -59,8 +60,15 @@ class ShardWorker:
     @cached_property
     def runner(self) -> ShardRunner:
         """The runner with the loaded models."""
+        announce_compiling()
         promoter = Promoter.opened(self.config)
         return ShardRunner(open_method(self.config, open_session, promoter), self.config, promoter)
+
+    @cached_property
+    def warm_runner(self) -> ShardRunner:
+        """The runner, with everything compiled: no stage of a shard is charged for that."""
+        self.runner.method.warm_up()
+        return self.runner
 
     def info(self) -> SessionInfo:
         """Return what runs where."""
@@ -72,7 +80,7 @@ class ShardWorker:
         with working(plan.folder):
             done = is_done(plan.folder, job.shard)
             earlier = done_shard(plan, job.shard, job.retry) if done and job.retry is not None else None
-            return self.runner.run(plan, job.shard, earlier, self.on_row)
+            return self.warm_runner.run(plan, job.shard, earlier, self.on_row)
 
 
 class Slot(ABC):
@@ -190,8 +198,7 @@ class RaySlot(Slot):
         self.actor = self.actor_class.remote(self.config)
 
     def info(self) -> SessionInfo:
-        """Wait until the actor has its place in the cluster, and ask it."""
-        answer(self.actor.__ray_ready__.remote(), START_SECONDS)
+        """Ask the actor."""
         return answer(self.actor.info.remote())
 
     def submit(self, job: ShardJob) -> "Future[dict[str, Any]]":
@@ -213,7 +220,9 @@ def open_slots(config: RunConfig, on_row: OnRow) -> list[Slot]:
     if config.distributor == "ray":
         on_gpu = takes_gpus(config.device, config.runs_model)
         check_room(config.processes, on_gpu)
-        return [RaySlot(config, on_gpu) for _ in range(config.processes)]
+        slots = [RaySlot(config, on_gpu) for _ in range(config.processes)]
+        wait_for_places([slot.actor for slot in slots])
+        return [*slots]
     if config.processes == 1:
         return [LocalSlot(config, on_row)]
     gpus = gpu_of_each(config.device if config.runs_model else "cpu", config.processes)

@@ -30,3 +30,6 @@ class Method(ABC, Generic[Computed]):
     @abstractmethod
     def detections(self, computed: Computed, images: np.ndarray) -> list[Detection | None]:
         """Return what was found in each image; None stands for an image whose descent diverged."""
+
+    def warm_up(self) -> None:
+        """Do once, on an image of noise, what else the first images would wait for: kernels that are compiled."""

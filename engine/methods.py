@@ -51,6 +51,11 @@ class DescentMethod(Method[Descent]):
         """Clean up the difference."""
         return detections(computed, images, self.post, self.info.labels)
 
+    def warm_up(self) -> None:
+        """Clean up a difference of noise."""
+        images = noise(self.info.input_size)
+        self.detections(noisy_descent(images, len(self.info.labels)), images)
+
 
 class GradientMethod(DescentMethod):
     """Simonyan et al. 2013: the largest magnitude over the channels of the top-1 logit's gradient (spec 5.1)."""
@@ -108,6 +113,12 @@ class MaskedMethod(Method[MaskedDescents]):
         parts = [finish(descent.delta, images, replace(self.post, closing=0)) for descent in computed.descents]
         return described(combined(parts, self.post), computed.recognition, self.info.labels)
 
+    def warm_up(self) -> None:
+        """Clean up a difference of noise."""
+        images = noise(self.info.input_size)
+        descent = noisy_descent(images, len(self.info.labels))
+        self.detections(MaskedDescents(descent, [descent]), images)
+
 
 def combined(parts: list[Maps], post: PostConfig) -> Maps:
     """Return the scaled average of maps, dilated and eroded; diverged where any of them is."""
@@ -150,6 +161,21 @@ class ImageMethod(Method[np.ndarray]):
     def detections(self, computed: np.ndarray, images: np.ndarray) -> list[Detection | None]:  # noqa: ARG002
         """Return the maps as they are."""
         return [Detection(to_levels(one), one.astype(np.float32)) for one in computed]
+
+    def warm_up(self) -> None:
+        """Make a map of noise."""
+        self.compute(noise(self.info.input_size))
+
+
+def noise(size: int) -> np.ndarray:
+    """Return an image of noise, uint8 [1,size,size,3]."""
+    return np.random.default_rng(0).integers(0, 256, (1, size, size, 3), np.uint8)
+
+
+def noisy_descent(images: np.ndarray, classes: int) -> Descent:
+    """Return what a descent on images might have found: a difference that is the images themselves."""
+    delta = np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32)
+    return Descent(delta, np.zeros((1, classes), np.float32), np.zeros(1, np.int64))
 
 
 IMAGE_METHODS: dict[str, ImageMaps] = {

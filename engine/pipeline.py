@@ -75,13 +75,18 @@ def _in_flight(
             future.cancel()
 
 
-def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Yield lists of `size` items; the last may be shorter."""
+def batched(items: Iterable[T], size: int, first: int | None = None) -> Iterator[list[T]]:
+    """Yield lists of `size` items; the last may be shorter.
+
+    first: size of the first list, which the next ones double until they reach `size`: early results need not wait for a
+    full one.
+    """
     batch: list[T] = []
+    wanted = min(size, first or size)
     for item in items:
         batch.append(item)
-        if len(batch) == size:
+        if len(batch) == wanted:
             yield batch
-            batch = []
+            batch, wanted = [], min(size, 2 * wanted)
     if batch:
         yield batch

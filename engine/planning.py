@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ class PlanRequest:
     """What is to be planned.
 
     files: which files the run writes. overwrite: replace an earlier run. extend: add inputs that are new. retry: failed
-    inputs may have changed.
+    inputs may have changed. scratch: where the draft's rows are kept, the run directory where None.
     """
 
     folder: Path
@@ -47,6 +48,12 @@ class PlanRequest:
     overwrite: bool = False
     extend: bool = False
     retry: bool = False
+    scratch: Path | None = None
+
+    @property
+    def rows(self) -> Path:
+        """The file of the draft's rows."""
+        return temporary_of((self.scratch or self.folder) / PLAN_ROWS_FILE)
 
 
 @dataclass(frozen=True)
@@ -86,13 +93,12 @@ def drafted(request: PlanRequest) -> Iterator[Draft]:
     Raises `UnseeError` when there is no input, when inputs have changed since an earlier run, and when the run would write
     over what it reads, over its own results, or over files that no earlier run made.
     """
-    folder = request.folder
-    refuse_nesting(folder, request.sources)
-    folder.mkdir(parents=True, exist_ok=True)
+    refuse_nesting(request.folder, request.sources)
+    request.rows.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield _draft(request)
     finally:
-        temporary_of(folder / PLAN_ROWS_FILE).unlink(missing_ok=True)
+        request.rows.unlink(missing_ok=True)
 
 
 def make_plan(folder: Path, sources: Sources, identity: dict[str, Any], shards: Sharding, extend: bool = False) -> Plan:
@@ -101,14 +107,13 @@ def make_plan(folder: Path, sources: Sources, identity: dict[str, Any], shards: 
         return draft.freeze(identity)
 
 
-def preview(sources: Sources, samples_per_shard: int, most: int = 5) -> tuple[int, int, list[Input]]:
-    """Return the number of inputs and shards of a plan and its first inputs, without writing anything."""
-    count, first = 0, []
-    for member in sources.stream():
-        count += 1
-        if len(first) < most:
-            first.append(member)
-    return count, -(-count // samples_per_shard), first
+def preview(request: PlanRequest, most: int = 5) -> tuple[Plan, list[Input]]:
+    """Return the plan that a request would lead to and its first inputs; everything is checked and nothing is kept."""
+    with TemporaryDirectory() as scratch:
+        request = replace(request, scratch=Path(scratch))
+        with drafted(request) as draft:
+            rows = request.rows if draft.rows_changed else request.folder / PLAN_ROWS_FILE
+            return draft.plan, [planned.input for planned, _ in islice(planned_rows(rows), most)]
 
 
 def refuse_nesting(folder: Path, sources: Sources) -> None:
@@ -207,10 +212,10 @@ def _written(request: PlanRequest, shards: Iterable[list[PlannedInput]], first_n
 
     first_new: the first shard whose outputs may still be named.
     """
-    folder, fingerprint, sizes = request.folder, Fingerprint(), Sizes()
+    fingerprint, sizes = Fingerprint(), Sizes()
     outputs = array("Q")  # 8 bytes an input are all that planning keeps of it
     count = 0
-    with pq.ParquetWriter(temporary_of(folder / PLAN_ROWS_FILE), SCHEMA) as writer:
+    with pq.ParquetWriter(request.rows, SCHEMA) as writer:
         for members in shards:
             found = [sizes.of(member.input) for member in members]
             writer.write_table(plan_table(members, found), row_group_size=len(members))
@@ -222,8 +227,8 @@ def _written(request: PlanRequest, shards: Iterable[list[PlannedInput]], first_n
         raise UnseeError("no images among the inputs")
     values, counts = np.unique(np.frombuffer(outputs, np.uint64), return_counts=True)
     if (counts > 1).any():
-        _tell_apart(temporary_of(folder / PLAN_ROWS_FILE), values[counts > 1], first_new)
-    return Plan(folder, len(outputs), count, {}, fingerprint.hexdigest())
+        _tell_apart(request.rows, values[counts > 1], first_new)
+    return Plan(request.folder, len(outputs), count, {}, fingerprint.hexdigest())
 
 
 def _tell_apart(rows: Path, shared: np.ndarray, first_new: int) -> None:
@@ -261,10 +266,8 @@ def _named(member: Input, key: str, shards: Sharding) -> Input:
 
 
 def _refuse_overlaps(request: PlanRequest, plan: Plan) -> None:
-    rows = temporary_of(request.folder / PLAN_ROWS_FILE)
-
     def inputs() -> Iterator[Input]:
-        return (planned.input for planned, _ in planned_rows(rows))
+        return (planned.input for planned, _ in planned_rows(request.rows))
 
     check = OverlapCheck(
         request.folder,

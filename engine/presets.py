@@ -1,14 +1,35 @@
 """The presets of papers A and B, and a better one: constants of descent and post-processing (spec 1.9, 2.5, 2.9, 10)."""
 
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from ..errors import UnseeError
 from ..export.config import DescentConfig
+from ..train.fields import Limits, check_fields
 
 Pruning = Literal["otsu", "soft", "none"]
 FinalPruning = Literal["hard", "soft", "sigmoid", "none"]
 Normalization = Literal["minmax", "linf", "l2", "l1"]
+
+MOST_SEGMENTS = 2000
+"""Superpixels an image: the background weights solve a dense system of as many equations."""
+POST_LIMITS: dict[str, Limits] = {
+    "otsu_factor": (0, 1000),
+    "theta": (0, 1),
+    "segments": (0, MOST_SEGMENTS),
+    "compactness": (0, 1e6),
+    "smallest_superpixel": (0, 100),
+    "alpha": (0, 1e6),
+    "distribution_k": (-1000, 1000),
+    "color_sigma": (0, 1e6),
+    "affinity_floor": (0, 1e6),
+    "gain": (-1000, 1000),
+    "final_threshold": (0, 1),
+    "steepness": (0, 1e6),
+    "middle": (0, 1),
+    "closing": (0, 224),
+}
+"""From and to which constant a clean-up is sane; what is beyond is a slip or a hostile file."""
 
 
 @dataclass(frozen=True)
@@ -37,20 +58,15 @@ class PostConfig:
     closing: Annotated[int, "radius of the final dilation and erosion in pixels of a 224-pixel map; 0 is none"] = 0
 
     def __post_init__(self) -> None:
-        if self.prune not in get_args(Pruning) or self.final_prune not in get_args(FinalPruning):
-            raise UnseeError(f"unknown pruning: prune {self.prune!r}, final_prune {self.final_prune!r}")
-        if self.normalization not in get_args(Normalization):
-            raise UnseeError(f"normalization must be minmax, linf, l2 or l1, got {self.normalization!r}")
+        check_fields(self, POST_LIMITS)
         if self.background and (self.low_level or not self.segments):
             raise UnseeError("background replaces low_level and needs superpixels: low_level off, segments above 0")
-        if self.steepness <= 0 or not 0 < self.middle < 1 or self.affinity_floor < 0:
-            raise UnseeError("steepness must be above 0, middle between 0 and 1, affinity_floor at least 0")
-        if not 0 <= self.theta < 1 or not 0 <= self.final_threshold < 1:
-            raise UnseeError("theta and final_threshold must be at least 0 and below 1")
-        if self.closing < 0:
-            raise UnseeError(f"closing must be at least 0, got {self.closing}")
-        if self.segments < 0 or self.compactness <= 0 or self.color_sigma <= 0:
-            raise UnseeError("segments must be at least 0, compactness and color_sigma above 0")
+        if self.steepness <= 0 or not 0 < self.middle < 1:
+            raise UnseeError("steepness must be above 0, middle between 0 and 1")
+        if self.theta >= 1 or self.final_threshold >= 1:
+            raise UnseeError("theta and final_threshold must be below 1")
+        if self.compactness <= 0 or self.color_sigma <= 0:
+            raise UnseeError("compactness and color_sigma must be above 0")
 
 
 @dataclass(frozen=True)

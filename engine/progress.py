@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from threading import Event, Lock, Thread
 from typing import Any
 
@@ -69,8 +69,9 @@ class Progress:
         """Write a line into a log now, at the end of a part of the work."""
         if not self.console.is_terminal:
             self._last_line, self._written = time.monotonic(), self.done
-            self.console.print(self._line(), markup=False, highlight=False, soft_wrap=True)
-            self.console.file.flush()
+            with suppress(OSError):  # a log that nobody reads any more ends no work
+                self.console.print(self._line(), markup=False, highlight=False, soft_wrap=True)
+                self.console.file.flush()
 
     def mark_part(self) -> None:
         """As `mark`, unless the last line has only just been written."""
@@ -96,13 +97,12 @@ class Progress:
                 self.mark()
 
     def _speed(self) -> str:
-        return f"{self.rate:.1f} {self.noun}/s, {self.failed} failed"
+        return f"{rounded(self.rate)} {self.noun}/s, {self.failed} failed"
 
     def _line(self) -> str:
         of_all = "" if self.total is None else f" of {self.total}"
-        return (
-            f"{self.done}{of_all} {self.noun}, {self.failed} failed, {self.rate:.1f} {self.noun}/s{self._time_left()}"
-        )
+        speed = f"{rounded(self.rate)} {self.noun}/s"
+        return f"{self.done}{of_all} {self.noun}, {self.failed} failed, {speed}{self._time_left()}"
 
     def _time_left(self) -> str:
         if not self.total or not self.done or self.done >= self.total:
@@ -132,6 +132,11 @@ class RunProgress(Progress):
         if not self._by_rows:
             self.count(stats["count"], stats["failed"])
         self.mark_part()
+
+
+def rounded(rate: float) -> str:
+    """Return a rate to one decimal place, or a small one to two digits."""
+    return f"{rate:.1f}" if rate >= 1 else f"{rate:.2g}"
 
 
 def _clock_time(seconds: float) -> str:

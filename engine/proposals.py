@@ -14,6 +14,16 @@ from ..kernels.pooling import SuperpixelStatistics
 from ..kernels.region_graph import touching
 from ..kernels.region_hierarchy import region_hierarchy
 
+SUFFIXES = (".png", ".bmp", ".jpg")
+
+
+class ProposalsError(UnseeError):
+    """An image's proposals cannot be used; `code` is the row's error code."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
 
 def jaccard(mask: np.ndarray, proposals: np.ndarray) -> np.ndarray:
     """Return |M & P| / |M | P| of a mask [H,W] and proposals [k,H,W]: float64 [k]; two empty masks are equal: 1."""
@@ -48,33 +58,39 @@ def read_proposals(folder: Path, name: str, size: int, most: int) -> np.ndarray:
     """Read the first `most` proposals of an image, bool [k,size,size].
 
     They are the images in `folder/name/`, sorted by name, or MCG's `folder/name.mat` with the fields superpixels,
-    labels and scores. Raises `UnseeError` where there are none.
+    labels and scores. Raises `ProposalsError` with code `no_proposals` or `damaged_proposals`.
     """
     masks = _from_images(folder / name, most) or _from_mat(folder / f"{name}.mat", most)
     if not masks:
-        raise UnseeError(f"no proposals of {name}: neither images in {folder / name} nor {folder / name}.mat")
+        message = f"no proposals of {name}: neither images in {folder / name} nor {folder / name}.mat"
+        raise ProposalsError("no_proposals", message)
     resized = [Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST) for mask in masks]
     return np.stack([np.asarray(mask) for mask in resized]) > 127
 
 
 def _from_images(folder: Path, most: int) -> list[np.ndarray]:
-    paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in (".png", ".bmp", ".jpg"))[:most]
+    paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)[:most]
+    return [_from_image(path) for path in paths]
+
+
+def _from_image(path: Path) -> np.ndarray:
     try:
-        return [np.asarray(open_image(path).convert("L")) for path in paths]
-    except OSError as error:
-        raise UnseeError(f"{folder}: a proposal cannot be read ({error})") from None
+        return np.asarray(open_image(path).convert("L"))
+    except Exception as error:  # whatever a hostile file makes Pillow raise is that one image's failure
+        raise ProposalsError("damaged_proposals", f"{path}: {type(error).__name__}: {error}") from None
 
 
 def _from_mat(path: Path, most: int) -> list[np.ndarray]:
     if not path.exists():
         return []
-    scipy_io = require("scipy.io", "segment", "reading MCG's .mat files")
+    loadmat = require("scipy.io", "segment", "reading MCG's .mat files").loadmat
     try:
-        content = scipy_io.loadmat(path, simplify_cells=True)
+        content = loadmat(path, simplify_cells=True)
         fields: dict[str, Any] = content if "superpixels" in content else content["proposals"]
         superpixels = np.asarray(fields["superpixels"])
         listed = [np.atleast_1d(ids) for ids in fields["labels"]]
         order = np.argsort(-np.asarray(fields["scores"], float).ravel(), kind="stable")[:most]
         return [np.isin(superpixels, listed[place]).astype(np.uint8) * 255 for place in order]
-    except (ValueError, KeyError, TypeError, IndexError, scipy_io.matlab.MatReadError) as error:
-        raise UnseeError(f"{path}: not MCG proposals ({type(error).__name__}: {error})") from None
+    except Exception as error:  # as above: the reader unpacks and follows whatever the file says
+        message = f"{path}: not MCG proposals ({type(error).__name__}: {error})"
+        raise ProposalsError("damaged_proposals", message) from None

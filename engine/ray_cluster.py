@@ -58,14 +58,19 @@ def check_room(actors: int, on_gpu: bool) -> None:
         )
 
 
-def answer(reference: Any, seconds: float | None = None) -> Any:
-    """Return what an actor answers; what it raised is raised here as it was, and a dead one is a user error.
+def wait_for_places(actors: list[Any]) -> None:
+    """Return when every actor has started; `DeviceUnavailableError` where the cluster has no free place for one."""
+    answer([actor.__ray_ready__.remote() for actor in actors], START_SECONDS)
+
+
+def answer(asked: Any, seconds: float | None = None) -> Any:
+    """Return what actors answer; what they raised is raised here as it was, and a dead one is a user error.
 
     seconds: how long to wait, for ever where None.
     """
     ray = joined_ray()
     try:
-        return ray.get(reference, timeout=seconds)
+        return ray.get(asked, timeout=seconds)
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None
     except ray.exceptions.GetTimeoutError:

@@ -36,6 +36,8 @@ SCHEMA = pa.schema(
         ("map_sha256", pa.string()),
         ("mask_area", pa.float64()),
         ("mask_sha256", pa.string()),
+        ("objectness", pa.float64()),
+        ("has_object", pa.bool_()),
     ]
 )
 
@@ -48,7 +50,8 @@ class Row:
     height: pixels as displayed. sha256: of the input's bytes. label, score: the class that was unseen and its
     probability in the original image. raw_max: largest mean change of a pixel in grey levels, 0 for a flat map.
     map_mean: mean of the finished map, 0 to 1. map_sha256: of the map as it is stored. mask_area: share of the image
-    that the mask covers. mask_sha256: of the mask as it is stored.
+    that the mask covers. mask_sha256: of the mask as it is stored. objectness: 0 to 1, how far the
+    mean colour of what the map marks is from that of the rest. has_object: whether that is enough to call it an object.
     """
 
     key: str
@@ -69,6 +72,8 @@ class Row:
     map_sha256: str | None = None
     mask_area: float | None = None
     mask_sha256: str | None = None
+    objectness: float | None = None
+    has_object: bool | None = None
 
     def printed(self) -> dict[str, Any]:
         """Return the row as it leaves the program: its names are valid UTF-8."""

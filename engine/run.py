@@ -48,14 +48,18 @@ def run(config: RunConfig, console: Console | None = None, resumption: Resumptio
         raise OutputError(f"{error.filename or folder}: {error.strerror or error}") from error
 
 
-def dry_run(config: RunConfig, console: Console) -> None:
-    """Print what a run would do, without writing anything."""
-    count, shards, first = preview(config.sources, config.shards.samples)
-    console.print(f"{count} inputs in {shards} shards of up to {config.shards.samples}, preset {config.preset.name}")
+def dry_run(config: RunConfig, console: Console, resumption: Resumption | None = None) -> None:
+    """Print what a run would do, after all its checks but that of the model, without writing anything."""
+    folder = Path(config.output_folder)
+    plan, first = preview(_request(config, folder, resumption or Resumption()))
+    console.print(
+        f"{plan.count} inputs in {plan.shards} shards of up to {config.shards.samples}, preset {config.preset.name}"
+    )
     for member in first:
         console.print(f"  {member.place} -> {member.output}")
-    if count > len(first):
-        console.print(f"  ... and {count - len(first)} more")
+    if plan.count > len(first):
+        console.print(f"  ... and {plan.count - len(first)} more")
+    _tell_left_out(console, plan.left_out)
 
 
 def _run(config: RunConfig, folder: Path, console: Console, resumption: Resumption) -> Summary:
@@ -163,9 +167,13 @@ def _report(console: Console, summary: Summary, progress: RunProgress) -> None:
     for status, count in summary.statuses.most_common():
         if status != SUCCESS:
             console.print(f"  {status}: {count}")
-    if summary.left_out:
-        left_out = ", ".join(f"{count} {reason}" for reason, count in summary.left_out.items())
-        console.print(f"left out of the inputs: {left_out}")
+    _tell_left_out(console, summary.left_out)
+
+
+def _tell_left_out(console: Console, left_out: dict[str, int]) -> None:
+    if left_out:
+        told = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
+        console.print(f"left out of the inputs: {told}")
 
 
 def _name_failures(console: Console, plan: Plan) -> None:

@@ -15,8 +15,9 @@ from ..kernels.seeds import draw_seeds
 from ..kernels.slic import slic_lab
 from ..kernels.ultrametric import label_by_seeds, merge_trees
 from .config import SegmentConfig
-from .detection import Detection
-from .proposals import best_proposal, own_proposals, read_proposals
+from .detection import Detection, Failure
+from .objectness import objectness
+from .proposals import ProposalsError, best_proposal, own_proposals, read_proposals
 from .saliency_cut import saliency_cut
 
 LAB_EXTENT = 100.0
@@ -70,47 +71,71 @@ class Segmenter:
         self.config = config
 
     def segmented(
-        self, found: list[Detection | None], images: np.ndarray, names: Sequence[str]
-    ) -> list[Detection | None]:
+        self, found: Sequence[Detection | None], images: np.ndarray, names: Sequence[str]
+    ) -> list[Detection | Failure | None]:
         """Return the detections of a batch, images uint8 [B,S,S,3], refined and with masks as the configuration says.
 
-        names: of the images, by which their proposals are found.
+        names: of the images, by which their proposals are found. An image whose proposals are missing or damaged fails.
         """
         config = self.config
+        result: list[Detection | Failure | None] = list(found)
         places = [place for place, detection in enumerate(found) if detection is not None]
         if not places or (config.segment, config.refine) == ("none", "none"):
-            return found
+            return result
         kept = [detection for detection in found if detection is not None]
         maps = np.stack([detection.saliency for detection in kept]).astype(np.float32) / 255
         done = self._one_batch(kept, maps, images[places], [names[place] for place in places])
-        result = list(found)
         for place, detection in zip(places, done, strict=True):
             result[place] = detection
         return result
 
     def _one_batch(
         self, found: list[Detection], maps: np.ndarray, images: np.ndarray, names: list[str]
-    ) -> list[Detection]:
+    ) -> Sequence[Detection | Failure]:
         config = self.config
         needs_regions = config.refine != "none" or config.segment == "jaccard"
         regions = superpixels(images, config) if needs_regions else None
         better = maps if regions is None else refined(maps, regions, config)
         if config.refine != "none":
-            found = [replace(detection, saliency=to_levels(one)) for detection, one in zip(found, better, strict=True)]
+            found = [_with_map(*parts) for parts in zip(found, better, images, strict=True)]
         if config.segment == "saliencycut":
             cut = [saliency_cut(image, one) for image, one in zip(images, better, strict=True)]
         elif regions is not None and config.segment == "jaccard":
             cut = self._chosen(better, regions, names)
         else:
             return found
-        return [replace(detection, mask=mask) for detection, mask in zip(found, cut, strict=True)]
+        return [_with_mask(detection, mask) for detection, mask in zip(found, cut, strict=True)]
 
-    def _chosen(self, maps: np.ndarray, regions: Superpixels, names: list[str]) -> list[np.ndarray]:
-        """Masks bool [S,S] by best Jaccard index."""
+    def _chosen(self, maps: np.ndarray, regions: Superpixels, names: list[str]) -> list[np.ndarray | Failure]:
+        """Masks bool [S,S] by best Jaccard index; a map that is zero has an empty one."""
+        chosen: list[np.ndarray | Failure] = []
+        for one, proposals in zip(maps, self._proposals(regions, names), strict=True):
+            if isinstance(proposals, Failure):
+                chosen.append(proposals)
+            else:
+                chosen.append(best_proposal(one > self.config.threshold, proposals) if one.any() else one > 0)
+        return chosen
+
+    def _proposals(self, regions: Superpixels, names: list[str]) -> Sequence[np.ndarray | Failure]:
+        """Proposals bool [k,S,S] of each image."""
         config = self.config
         if config.proposals is None:
-            proposals = own_proposals(regions.labels, regions.statistics, config.most_proposals)
-        else:
-            folder, size = Path(config.proposals), maps.shape[1]
-            proposals = [read_proposals(folder, name, size, config.most_proposals) for name in names]
-        return [best_proposal(one > config.threshold, tried) for one, tried in zip(maps, proposals, strict=True)]
+            return own_proposals(regions.labels, regions.statistics, config.most_proposals)
+        size = regions.labels.shape[1]
+        return [_given_proposals(Path(config.proposals), name, size, config.most_proposals) for name in names]
+
+
+def _given_proposals(folder: Path, name: str, size: int, most: int) -> np.ndarray | Failure:
+    try:
+        return read_proposals(folder, name, size, most)
+    except ProposalsError as error:
+        return Failure("failed_to_segment", error.code, str(error))
+
+
+def _with_map(detection: Detection, refined_map: np.ndarray, image: np.ndarray) -> Detection:
+    levels = to_levels(refined_map)
+    return replace(detection, saliency=levels, objectness=objectness(levels, image))
+
+
+def _with_mask(detection: Detection, mask: np.ndarray | Failure) -> Detection | Failure:
+    return mask if isinstance(mask, Failure) else replace(detection, mask=mask)

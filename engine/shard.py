@@ -13,9 +13,10 @@ import numpy as np
 from ..errors import BadImageError, OutputError
 from ..export.sessions import SessionInfo
 from ..files import write_json
-from .config import RunConfig
+from ..threads import usable_threads
+from .config import RunConfig, runs_image_by_image
 from .decoding import DecodedImage, DecodingConfig, DecodingError, decode
-from .detection import DIVERGED, Detection
+from .detection import DIVERGED, Detection, Failure
 from .done_marks import is_done, shard_stats
 from .earlier_shard import Carried, Earlier, unfinished_shard
 from .inputs import ReadingError, read
@@ -23,6 +24,7 @@ from .journal import Journal
 from .layout import done_mark
 from .map_methods import Promoter
 from .method import Method
+from .objectness import judged
 from .opening import TIMEOUT
 from .pipeline import StageClock, batched, ordered_map, ordered_map_within
 from .plan import Plan, PlannedInput
@@ -146,11 +148,16 @@ class ShardRunner:
         ):
             load = partial(self._load, earlier=earlier)
             loaded = ordered_map_within(decoders, load, inputs, 2 * batch_size, config.timeout, self._late)
-            descended = (self._descend(batch) for batch in batched(loaded, batch_size))
+            descended = (self._descend(batch) for batch in batched(loaded, batch_size, self._first_batch()))
             finished = ordered_map(finishers, self._finish, descended, 2)
             work = (item for batch in finished for item in batch)
             encoded = ordered_map(encoders, partial(self._encode, sink=sink), work, 2 * batch_size)
             yield from ordered_map(writers, partial(self._store, sink=sink, journal=journal), encoded, 2 * batch_size)
+
+    def _first_batch(self) -> int | None:
+        """Return how many images are enough for the first batch: one a core, where the size decides no result."""
+        info = self.method.info
+        return usable_threads() if runs_image_by_image(info.backend, info.device) else None
 
     def _load(self, planned: PlannedInput, earlier: Earlier) -> Work:
         kept = earlier.kept(planned)
@@ -205,7 +212,7 @@ class ShardRunner:
             with self.clock.stage("promote"):
                 found = self.promoter.promoted(found, images)
         with self.clock.stage("post"):
-            found = self.segmenter.segmented(found, images, names)
+            found = self.segmenter.segmented(judged(found, images), images, names)
         following = iter(found)
         return [_found(work, next(following)) if work.image else work for work in batch.works]
 
@@ -261,9 +268,11 @@ def _stacked(works: list[Work], config: DecodingConfig, with_priors: bool) -> Ba
     )
 
 
-def _found(work: Work, detection: Detection | None) -> Work:
+def _found(work: Work, detection: Detection | Failure | None) -> Work:
     if detection is None:
         return _failed(work, "failed_to_descend", "diverged", DIVERGED)
+    if isinstance(detection, Failure):
+        return _failed(work, detection.status, detection.code, detection.message)
     row = replace(
         work.row,
         label=detection.target,
@@ -272,6 +281,8 @@ def _found(work: Work, detection: Detection | None) -> Work:
         raw_max=detection.magnitude,
         map_mean=float(detection.saliency.mean() / 255),
         mask_area=None if detection.mask is None else float(detection.mask.mean()),
+        objectness=detection.objectness,
+        has_object=detection.has_object,
     )
     return replace(work, row=row, image=None, detection=detection)
 

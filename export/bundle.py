@@ -6,12 +6,22 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UnseeError
-from ..train.metadata import InputSpec, Label, read_labels
-from .bundle_files import DESCENT, PROBE_FILE, GraphBundle, from_description, read_description, write_description
+from ..train.fields import mapping, text, whole
+from ..train.metadata import LABELS_FILE, MOST_CLASSES, InputSpec, Label, read_labels
+from .bundle_files import (
+    BATCH,
+    DESCENT,
+    PROBE_FILE,
+    GraphBundle,
+    Tensors,
+    from_description,
+    read_description,
+    tensor,
+    write_description,
+)
 from .config import DescentConfig
 
 STEP_FILE = "step.onnx"
-LABELS_FILE = "labels.json"
 FILES = (STEP_FILE, LABELS_FILE, PROBE_FILE)
 
 GRAPH_CONSTANTS = ("cost", "gamma", "gradient", "gradient_floor", "clip")
@@ -51,15 +61,27 @@ def write_bundle(bundle: Bundle) -> None:
 def read_bundle(directory: Path) -> Bundle:
     """Read and check a bundle of a classifier; raises `UnseeError` as `read_description` does."""
     with read_description(directory, (DESCENT,), FILES) as value:
-        return Bundle(
-            directory=directory,
-            **from_description(value),
-            network=str(value["network"]),
-            input=InputSpec.from_json(value["input"]),
-            labels=read_labels(directory / LABELS_FILE, int(value["classes"])),
-            descent=descent_from_json(value["descent"]),
-            preset=dict(value["preset"]),
-        )
+        spec, classes = InputSpec.from_json(value["input"]), whole(value["classes"], "classes", 1, MOST_CLASSES)
+        common = from_description(value, step_tensors(spec.size, classes))
+        network, preset = text(value["network"], "network"), mapping(value["preset"], "preset")
+        descent = descent_from_json(mapping(value["descent"], "descent"))
+    labels = read_labels(directory / LABELS_FILE, classes)
+    return Bundle(
+        directory=directory, **common, network=network, input=spec, labels=labels, descent=descent, preset=preset
+    )
+
+
+def step_tensors(size: int, classes: int) -> Tensors:
+    """Return the inputs and outputs of the descent step of a network with that input and so many classes."""
+    state = [("image", "float32", (3, size, size)), ("reference", "float32", (classes,)), ("target", "int64", ())]
+    scalars = [tensor("iteration", kind="int64"), tensor("step_size")]
+    return {
+        "inputs": [*(tensor(name, BATCH, *shape, kind=kind) for name, kind, shape in state), *scalars],
+        "outputs": [
+            *(tensor(f"next_{name}", BATCH, *shape, kind=kind) for name, kind, shape in state),
+            tensor("logits", BATCH, classes),
+        ],
+    }
 
 
 def check_constants(bundle: Bundle, config: DescentConfig) -> None:

@@ -1,23 +1,28 @@
-"""The files of a bundle of any kind: its description, hashes and probe, read with checks and written as a whole."""
+"""The files of a bundle of any kind: its description and their hashes, written, and read with checks."""
 
-import json
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self
-
-import numpy as np
+from typing import Any, ClassVar, Literal, get_args
 
 from ..errors import UnseeError
 from ..files import sha256_of, write_json
+from ..train.fields import mapping, text, whole
+from ..train.metadata import holds_file, read_object, understood
+from .onnx_files import external_files
 
 SCHEMA = 1
 BUNDLE_FILE = "bundle.json"
 PROBE_FILE = "probe.npz"
 DESCENT = "descent"
 """The kind of a bundle that holds a classifier's descent step; descriptions without a kind are of this one."""
+WHAT = "a bundle description"
+BATCH = "batch"
+"""What stands for the size of a batch in the shape of a tensor."""
+
+Tensors = dict[str, list[dict[str, Any]]]
+BundlePrecision = Literal["fp32", "fp16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +39,7 @@ class GraphBundle:
     model_id: str
     precision: str = "fp32"
     opset: int = 0
-    tensors: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    tensors: Tensors = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     parity: dict[str, Any] = field(default_factory=dict)
 
@@ -50,26 +55,55 @@ class GraphBundle:
         }
 
 
-def from_description(value: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields that `GraphBundle.described` wrote."""
+def from_description(value: dict[str, Any], expected: Tensors) -> dict[str, Any]:
+    """Return the fields that `GraphBundle.described` wrote.
+
+    expected: the inputs and outputs that follow from the rest of the description; others are a `UnseeError`.
+    """
+    precision = text(value["precision"], "precision")
+    if precision not in get_args(BundlePrecision):
+        raise UnseeError(f"precision must be one of {', '.join(get_args(BundlePrecision))}, got {precision!r}")
+    tensors = mapping(value["tensors"], "tensors")
+    check_tensors(tensors, expected)
     return {
-        "model_id": str(value["model_id"]),
-        "precision": str(value["precision"]),
-        "opset": int(value["opset"]),
-        "tensors": dict(value["tensors"]),
-        "versions": dict(value["versions"]),
-        "parity": dict(value["parity"]),
+        "model_id": text(value["model_id"], "model_id"),
+        "precision": precision,
+        "opset": whole(value["opset"], "opset"),
+        "tensors": tensors,
+        "versions": mapping(value["versions"], "versions"),
+        "parity": mapping(value["parity"], "parity"),
     }
+
+
+def check_tensors(found: Mapping[str, Any], expected: Tensors) -> None:
+    """Raise `UnseeError` naming the first input or output of a graph that is not as expected, whatever their order."""
+    for side, tensors in expected.items():
+        by_name = {one["name"]: one for one in found[side]}
+        for tensor in tensors:
+            if by_name.get(tensor["name"]) != tensor:
+                there = by_name.get(tensor["name"])
+                raise UnseeError(f"the graph has {_described(there)} where {_described(tensor)} belongs")
+        if len(found[side]) != len(tensors):
+            raise UnseeError(f"the graph has {len(found[side])} {side}, expected {len(tensors)}")
+
+
+def tensor(name: str, *shape: int | str, kind: str = "float32") -> dict[str, Any]:
+    """Return the description of an input or output."""
+    return {"name": name, "type": kind, "shape": list(shape)}
+
+
+def _described(tensor: dict[str, Any] | None) -> str:
+    return f"{tensor['name']} {tensor['type']} {tensor['shape']}" if tensor else "nothing"
 
 
 def is_bundle(model: str | Path) -> bool:
     """Say whether a path is a bundle's directory, of whatever kind."""
-    return (Path(model) / BUNDLE_FILE).is_file()
+    return holds_file(model, BUNDLE_FILE)
 
 
 def bundle_kind(model: str | Path) -> str | None:
     """Return the kind that a bundle's description names; None where the path is no bundle. Nothing is checked here."""
-    return _kind(_read_object(Path(model) / BUNDLE_FILE)) if is_bundle(model) else None
+    return _kind(read_object(Path(model) / BUNDLE_FILE, WHAT)) if is_bundle(model) else None
 
 
 def write_description(directory: Path, description: Mapping[str, Any], names: tuple[str, ...]) -> None:
@@ -82,63 +116,20 @@ def write_description(directory: Path, description: Mapping[str, Any], names: tu
 def read_description(directory: Path, kinds: tuple[str, ...], names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     """Yield a bundle's description, checked: version, kind, every file's size and SHA-256, no file outside the directory.
 
-    names: files that must be listed. Raises `UnseeError` saying what is wrong with a missing, damaged, truncated, changed
-    or foreign bundle; what the block cannot find in the description is such an error too.
+    names: files that must be listed, and every file that an ONNX file refers to. Raises `UnseeError` saying what is wrong
+    with a missing, damaged, truncated, changed or foreign bundle; what the block makes nothing of is such an error too.
     """
     path = directory / BUNDLE_FILE
-    value = _read_object(path)
+    value = read_object(path, WHAT)
     if value.get("schema") != SCHEMA:
         raise UnseeError(
             f"{path}: bundle version {value.get('schema')!r}, this unsee reads version {SCHEMA}: export it again"
         )
     if _kind(value) not in kinds:
         raise UnseeError(f"{path}: a bundle of kind {_kind(value)!r}, expected one of kind {' or '.join(kinds)}")
-    try:
-        _check_files(directory, value["files"], names)
+    _check_files(directory, value.get("files"), names)
+    with understood(path, WHAT):
         yield value
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UnseeError(f"{path}: not a bundle description ({type(error).__name__}: {error})") from None
-
-
-@contextmanager
-def drafted(directory: Path) -> Iterator[Path]:
-    """Yield a new directory that takes the place of `directory`, an older bundle or nothing, when the block ends.
-
-    Where the block fails nothing changes. Raises `UnseeError` where `directory` holds something else than a bundle.
-    """
-    if directory.exists() and not is_bundle(directory) and any(directory.iterdir()):
-        raise UnseeError(f"{directory} exists and is not a bundle: name another directory")
-    draft = directory.with_name(f".{directory.name}.tmp")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    try:
-        yield draft
-        if directory.exists():
-            shutil.rmtree(directory)
-        draft.rename(directory)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-class StoredProbe:
-    """Base of dataclasses of arrays and numbers that are kept in a bundle as .npz."""
-
-    def save(self, path: Path) -> None:
-        """Write the probe, without what is None."""
-        values = {name: np.asarray(value) for name, value in vars(self).items() if value is not None}
-        with path.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **values)
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read a probe, numbers as floats; nothing in the file can run code. Raises `UnseeError` where it is none."""
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return cls(
-                    **{name: arrays[name] if arrays[name].ndim else float(arrays[name]) for name in arrays.files}
-                )
-        except (OSError, ValueError, TypeError) as error:
-            raise UnseeError(f"{path}: not a probe ({error})") from None
 
 
 def _kind(value: dict[str, Any]) -> str:
@@ -149,36 +140,40 @@ def _fingerprint(path: Path) -> dict[str, Any]:
     return {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
 
 
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UnseeError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
-        raise UnseeError(f"{path}: damaged, not JSON ({error})") from None
-    if not isinstance(value, dict):
-        raise UnseeError(f"{path}: not a bundle description, but a JSON {type(value).__name__}")
-    return value
-
-
-def _check_files(directory: Path, files: dict[str, dict[str, Any]], names: tuple[str, ...]) -> None:
+def _check_files(directory: Path, listed: object, names: tuple[str, ...]) -> None:
+    path = directory / BUNDLE_FILE
+    with understood(path, WHAT):
+        files = {name: mapping(item, f"files: {name}") for name, item in mapping(listed, "files").items()}
     for name in names:
         if name not in files:
-            raise UnseeError(f"{directory / BUNDLE_FILE}: does not list {name}")
+            raise UnseeError(f"{path}: does not list {name}")
     for name, expected in files.items():
-        path = _inside(directory, name)
-        if not path.is_file():
-            raise UnseeError(f"{path}: missing from the bundle")
-        size = path.stat().st_size
-        if size != expected["bytes"]:
-            raise UnseeError(f"{path}: truncated or changed: {size} bytes instead of {expected['bytes']}")
-        if sha256_of(path) != expected["sha256"]:
-            raise UnseeError(f"{path}: damaged or changed: its SHA-256 is not the one in {BUNDLE_FILE}")
+        _check_file(_inside(directory, name), expected)
+    for name in files:
+        if name.endswith(".onnx"):
+            _check_external(directory / name, files.keys())
+
+
+def _check_file(path: Path, expected: dict[str, Any]) -> None:
+    if not path.is_file():
+        raise UnseeError(f"{path}: missing from the bundle")
+    size = path.stat().st_size
+    if size != expected.get("bytes"):
+        raise UnseeError(f"{path}: truncated or changed: {size} bytes instead of {expected.get('bytes')!r}")
+    if sha256_of(path) != expected.get("sha256"):
+        raise UnseeError(f"{path}: damaged or changed: its SHA-256 is not the one in {BUNDLE_FILE}")
+
+
+def _check_external(path: Path, listed: Collection[str]) -> None:
+    """Refuse weights in files that are not checked, wherever they are."""
+    for name in sorted(external_files(path)):
+        if name not in listed:
+            raise UnseeError(f"{path}: keeps weights in {name!r}, which {BUNDLE_FILE} does not list: export it again")
 
 
 def _inside(directory: Path, name: str) -> Path:
     """Return the path of a bundle's file; one that leads out of the directory, by links too, is an error."""
     path = directory / name
-    if Path(name).is_absolute() or not path.resolve().is_relative_to(directory.resolve()):
+    if "\0" in name or Path(name).is_absolute() or not path.resolve().is_relative_to(directory.resolve()):
         raise UnseeError(f"{directory / BUNDLE_FILE}: lists {name!r}, which is outside the bundle")
     return path

@@ -1,7 +1,9 @@
 """Bundles of checkpoints that were never exported by hand, kept in the cache directory for the next run."""
 
 import fcntl
+import logging
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,12 +11,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..errors import UnseeError
+from ..errors import OutputError, UnseeError
 from ..files import digest_of
 from ..train.downloads import cache_directory
 from .bundle import GRAPH_CONSTANTS, Bundle, descent_to_json, read_bundle
 from .config import DescentConfig
 from .map_bundle import MapBundle, read_map_bundle
+
+LOG = logging.getLogger("unsee")
 
 Kept = TypeVar("Kept", Bundle, MapBundle)
 
@@ -61,8 +65,24 @@ def _kept(name: str, cache: Path | None, read: Callable[[Path], Kept], export: C
         try:
             return read(directory)
         except UnseeError:  # not there, or damaged
-            shutil.rmtree(directory, ignore_errors=True)
-            return export(directory)
+            _remove(directory)
+            return _announced(name, lambda: export(directory))
+
+
+def _announced(name: str, export: Callable[[], Kept]) -> Kept:
+    """Export, and say so: it takes seconds, and minutes for a large network."""
+    LOG.info("exporting %s (once; kept in the cache)", name)
+    started = time.perf_counter()
+    bundle = export()
+    LOG.info("exported in %.0f s", time.perf_counter() - started)
+    return bundle
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _exported(model: str, directory: Path, config: DescentConfig, weights: str | None) -> Bundle:
@@ -75,7 +95,13 @@ def _exported(model: str, directory: Path, config: DescentConfig, weights: str |
 @contextmanager
 def _alone(lock: Path) -> Iterator[None]:
     """Keep other processes out of the block."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        file = lock.open("w")
+    except OSError as error:
+        raise OutputError(
+            f"{error.filename}: the cache cannot be written ({error.strerror}): set XDG_CACHE_HOME to a folder that can"
+        ) from None
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -4,11 +4,21 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from ..errors import UnseeError
+from ..train.fields import Limits, check_fields
 
 Cost = Literal["clamp", "log-prob", "masked"]
 Gradient = Literal["normalized", "raw"]
 Precision = Literal["fp32", "fp16", "bf16", "fp64"]
 """What a network's layers compute in; pixels, logits and the cost stay in float32, or in double precision with fp64."""
+
+DESCENT_LIMITS: dict[str, Limits] = {
+    "gamma": (0, 1e6),
+    "gradient_floor": (float("-inf"), 1e6),
+    "step": (0, 1e7),
+    "step_decay": (0, 1),
+    "iterations": (1, 10_000),
+}
+"""From and to which constant a descent is sane; what is beyond is a slip or a hostile file."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +41,9 @@ class DescentConfig:
     clip: Annotated[bool, "keep pixels within 0..255"] = False
 
     def __post_init__(self) -> None:
-        if self.cost not in ("clamp", "log-prob", "masked"):
-            raise UnseeError(f"cost must be clamp, log-prob or masked, got {self.cost!r}")
-        if self.gradient not in ("normalized", "raw"):
-            raise UnseeError(f"gradient must be normalized or raw, got {self.gradient!r}")
-        if self.iterations < 1:
-            raise UnseeError(f"iterations must be at least 1, got {self.iterations}")
-        if not (self.step > 0 and self.step_decay > 0 and self.gamma >= 0):
-            raise UnseeError("step and step_decay must be above zero, gamma at least zero")
+        check_fields(self, DESCENT_LIMITS)
+        if not (self.step > 0 and self.step_decay > 0):
+            raise UnseeError("step and step_decay must be above zero")
 
     def step_at(self, iteration: int) -> float:
         """Return the step size of an iteration, counted from 0."""

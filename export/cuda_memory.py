@@ -7,10 +7,14 @@ import numpy as np
 
 from ..errors import DeviceUnavailableError
 from ..extras import require
+from .memory import OutOfMemoryError
+
+OUT_OF_MEMORY = 2
+"""cudaErrorMemoryAllocation."""
 
 
 class CudaStream:
-    """One stream of one device. Addresses are integers; memory is freed with the stream's owner's process."""
+    """One stream of one device. Addresses are integers; memory is held until `free`, or the end of the process."""
 
     def __init__(self, device: int) -> None:
         self.runtime: Any = require("cuda.bindings.runtime", "tensorrt", "backend tensorrt")
@@ -24,6 +28,12 @@ class CudaStream:
         address = int(self._call("cudaMalloc", size))
         self.sizes[address] = size
         return address
+
+    def free(self) -> None:
+        """Give all memory back."""
+        while self.sizes:
+            address, _ = self.sizes.popitem()
+            self._call("cudaFree", address)
 
     def upload(self, value: np.ndarray, address: int) -> None:
         """Copy a contiguous array to the device."""
@@ -72,5 +82,6 @@ class CudaStream:
         code, *values = getattr(self.runtime, name)(*arguments)
         if int(code) != 0:
             _, text = self.runtime.cudaGetErrorString(code)
-            raise DeviceUnavailableError(f"CUDA: {name} failed: {text.decode()}")
+            kind = OutOfMemoryError if int(code) == OUT_OF_MEMORY else DeviceUnavailableError
+            raise kind(f"CUDA: {name} failed: {text.decode()}")
         return values[0] if values else None

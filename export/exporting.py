@@ -12,10 +12,11 @@ import numpy as np
 from ..errors import UnseeError
 from ..extras import require
 from ..files import digest_of, write_json
-from ..train.metadata import labels_to_json
-from .bundle import LABELS_FILE, STEP_FILE, Bundle, descent_to_json, read_bundle, write_bundle
-from .bundle_files import PROBE_FILE, drafted
+from ..train.metadata import LABELS_FILE, labels_to_json
+from .bundle import STEP_FILE, Bundle, descent_to_json, read_bundle, write_bundle
+from .bundle_files import PROBE_FILE
 from .config import DescentConfig, Precision
+from .drafts import drafted
 from .map_bundle import is_map_bundle, read_map_bundle
 from .parity import LIMITS, Finish, Parity, Probe, make_probe, measure, raw_map, synthetic_images
 from .sessions import SteppingSession, open_bundle
@@ -45,13 +46,12 @@ def export_bundle(
     bundle at `directory` is replaced once the new one is verified. Raises `UnseeError` where the network holds an
     operator without adjoint or `directory` holds something else, `VerificationError` where the parity fails.
     """
-    for package in NEEDED:
-        require(package, "export", "exporting a model")
+    require_tools()
     from ..train.models import load_classifier
 
     if precision not in LIMITS:
         raise UnseeError(f"a bundle's precision must be one of {', '.join(LIMITS)}, got {precision!r}")
-    with drafted(directory) as draft:
+    with drafted(directory, model) as draft:
         classifier = load_classifier(model, weights)
         bundle = write_network(classifier, draft, config, preset, precision)
         _write_probe(classifier, bundle, probes, finish)
@@ -59,6 +59,12 @@ def export_bundle(
         parity = check_bundle(draft, finish=finish)
         write_bundle(replace(bundle, parity=parity.to_json()))
     return read_bundle(directory)
+
+
+def require_tools() -> None:
+    """Raise `MissingExtraError` naming the first package that exporting needs and that is not installed."""
+    for package in NEEDED:
+        require(package, "export", "exporting a model")
 
 
 def check_bundle(
@@ -74,7 +80,13 @@ def check_bundle(
     def opened(config: DescentConfig) -> SteppingSession:
         return open_bundle(bundle, config, device, backend, threads)
 
-    parity = measure(Probe.load(directory / PROBE_FILE), bundle.descent, opened, finish, bundle.precision)
+    parity = measure(
+        Probe.load(directory / PROBE_FILE, {"S": bundle.input.size, "N": len(bundle.labels)}),
+        bundle.descent,
+        opened,
+        finish,
+        bundle.precision,
+    )
     parity.require(directory)
     return parity
 

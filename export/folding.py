@@ -1,6 +1,7 @@
 """Merging what inference does not need apart: batch normalisation into the convolution before it."""
 
 import copy
+from collections import Counter
 from typing import Any
 
 import torch
@@ -12,6 +13,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 def fold_batch_norms(network: nn.Module) -> nn.Module:
     """Return a copy in which every batch normalisation that directly follows a convolution is part of it.
 
+    A convolution that is called more than once is left alone: what follows one of its calls does not follow the others.
+
     network: in eval mode. One that cannot be traced as a graph of modules comes back as it is: its batch
     normalisations are exported as a factor and a shift.
     """
@@ -21,17 +24,24 @@ def fold_batch_norms(network: nn.Module) -> nn.Module:
         return network
     modules: dict[str, Any] = dict(graph.named_modules())
     nodes: list[Any] = list(graph.graph.nodes)
+    calls = Counter(id(modules[node.target]) for node in nodes if node.op == "call_module")
     for node in nodes:
-        if node.op != "call_module" or not isinstance(modules[node.target], nn.BatchNorm2d):
+        if node.op != "call_module" or not _is_constant_norm(modules[node.target]):
             continue
-        before = node.args[0]
-        if before.op == "call_module" and isinstance(modules[before.target], nn.Conv2d) and len(before.users) == 1:
+        (before,) = node.all_input_nodes
+        layer = modules[before.target] if before.op == "call_module" else None
+        if isinstance(layer, nn.Conv2d) and len(before.users) == 1 and calls[id(layer)] == 1:
             graph.set_submodule(before.target, _folded(modules[before.target], modules[node.target]))
             node.replace_all_uses_with(before)
             graph.graph.erase_node(node)
     graph.delete_all_unused_submodules()
     graph.recompile()
     return graph.eval().requires_grad_(False)
+
+
+def _is_constant_norm(module: nn.Module) -> bool:
+    """Whether a module normalises by numbers that do not depend on the batch."""
+    return isinstance(module, nn.BatchNorm2d) and module.running_mean is not None
 
 
 @torch.no_grad()

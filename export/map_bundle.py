@@ -5,10 +5,22 @@ from pathlib import Path
 from typing import get_args
 
 from ..train.map_metadata import Kind, MapMetadata
-from .bundle_files import PROBE_FILE, GraphBundle, bundle_kind, from_description, read_description, write_description
+from .bundle_files import (
+    BATCH,
+    PROBE_FILE,
+    GraphBundle,
+    Tensors,
+    bundle_kind,
+    from_description,
+    read_description,
+    tensor,
+    write_description,
+)
 
 MAP_FILE = "map.onnx"
 FILES = (MAP_FILE, PROBE_FILE)
+IMAGE, PRIOR, MAP = "image", "prior", "map"
+"""Names of the graph's inputs and its output."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,4 +47,12 @@ def write_map_bundle(bundle: MapBundle) -> None:
 def read_map_bundle(directory: Path) -> MapBundle:
     """Read and check a bundle of a promoter or an attentional network; raises `UnseeError` as `read_description` does."""
     with read_description(directory, get_args(Kind), FILES) as value:
-        return MapBundle(directory=directory, **from_description(value), metadata=MapMetadata.from_json(value))
+        metadata = MapMetadata.from_json(value)
+        return MapBundle(directory=directory, **from_description(value, map_tensors(metadata)), metadata=metadata)
+
+
+def map_tensors(metadata: MapMetadata) -> Tensors:
+    """Return the inputs and outputs of the graph of a promoter or an attentional network."""
+    size = metadata.input.size
+    prior = [tensor(PRIOR, BATCH, 1, size, size)] if metadata.kind == "promoter" else []
+    return {"inputs": [tensor(IMAGE, BATCH, 3, size, size), *prior], "outputs": [tensor(MAP, BATCH, 1, size, size)]}

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..extras import require
-from .bundle_files import PROBE_FILE, drafted
-from .exporting import NEEDED, TOOLS
-from .map_bundle import MAP_FILE, MapBundle, read_map_bundle, write_map_bundle
+from .bundle_files import PROBE_FILE
+from .drafts import drafted
+from .exporting import TOOLS, require_tools
+from .map_bundle import IMAGE, MAP, MAP_FILE, PRIOR, MapBundle, read_map_bundle, write_map_bundle
 from .map_parity import MapParity, MapProbe, make_map_probe, measure_maps
-from .map_sessions import IMAGE, MAP, PRIOR, open_map_bundle
+from .map_sessions import open_map_bundle
 from .parity import synthetic_images
 
 if TYPE_CHECKING:
@@ -35,13 +35,12 @@ def export_map_bundle(
     older bundle at `directory` is replaced once the new one is verified. Raises `UnseeError` where `directory` holds
     something else, `VerificationError` where the parity fails.
     """
-    for package in NEEDED:
-        require(package, "export", "exporting a model")
+    require_tools()
     import torch
 
     from .torch_map_session import TorchMapSession, load_with_iterations
 
-    with drafted(directory) as draft:
+    with drafted(directory, model) as draft:
         loaded = load_with_iterations(Path(model), iterations)
         images = synthetic_images(loaded.metadata.input.size) if probes is None else probes
         if loaded.metadata.kind == "promoter" and priors is None:
@@ -62,7 +61,7 @@ def check_map_bundle(
     Raises `UnseeError` on a damaged bundle, `VerificationError` where the results differ.
     """
     session = open_map_bundle(read_map_bundle(directory), device, backend, threads)
-    parity = measure_maps(MapProbe.load(directory / PROBE_FILE), session)
+    parity = measure_maps(MapProbe.load(directory / PROBE_FILE, {"S": session.info.input_size}), session)
     parity.require(directory)
     return parity
 

@@ -1,15 +1,16 @@
 """Measuring how well a session of a promoter or an attentional network agrees with eager PyTorch."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..errors import VerificationError
-from .bundle_files import StoredProbe
 from .map_sessions import MapSession
 from .parity import LARGEST_EXCESS
+from .probes import Shape, StoredProbe
 
 LARGEST_DIFFERENCE = 2 / 255
 """How far a pixel of a map in 0..1 may be off where PyTorch's own rounding error is not more than half of it."""
@@ -25,6 +26,11 @@ class MapProbe(StoredProbe):
     pixel is off at most in float32. priors: float32 [B,S,S], what a promoter promoted, else None.
     """
 
+    arrays: ClassVar[Mapping[str, tuple[str, Shape]]] = {
+        "images": ("uint8", ("B", "S", "S", 3)),
+        "maps": ("float32", ("B", "S", "S")),
+        "priors": ("float32", ("B", "S", "S")),
+    }
     images: np.ndarray
     maps: np.ndarray
     eager_difference: float

@@ -6,15 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import DeviceUnavailableError, UnseeError
+from ..errors import UnseeError
 from ..extras import require
 from ..train.map_metadata import MapMetadata, PromoterOptions, is_map_checkpoint
+from ..train.models import model_name
 from .bundle_files import is_bundle
-from .map_bundle import MapBundle, read_map_bundle
-from .sessions import BACKENDS, BUNDLE_BACKENDS, TORCH_BACKENDS, SessionInfo
-
-IMAGE, PRIOR, MAP = "image", "prior", "map"
-"""Names of the graph's inputs and its output."""
+from .devices import BUNDLE_BACKENDS, TORCH_BACKENDS, check_backend, check_device
+from .map_bundle import IMAGE, PRIOR, MapBundle, read_map_bundle
+from .sessions import SessionInfo
 
 
 class MapSession(ABC):
@@ -57,7 +56,7 @@ class MapSession(ABC):
 
 
 def open_map_session(
-    model: str, device: str = "auto", backend: str = "auto", iterations: int | None = None
+    model: str | Path, device: str = "auto", backend: str = "auto", iterations: int | None = None
 ) -> MapSession:
     """Open a session on a checkpoint or a bundle of a promoter or an attentional network.
 
@@ -66,8 +65,9 @@ def open_map_session(
     checkpoint's own where None; a bundle has them in its graph. Raises `DeviceUnavailableError` where the device or
     backend asked for cannot be used: there is no silent fallback; `UnseeError` on any other model.
     """
-    if backend not in BACKENDS:
-        raise DeviceUnavailableError(f"unknown backend {backend!r}: use one of {', '.join(BACKENDS)}")
+    model = model_name(model)
+    check_device(device)
+    check_backend(backend)
     if is_bundle(model):
         bundle = read_map_bundle(Path(model))
         if iterations is not None and with_iterations(bundle.metadata, iterations) != bundle.metadata:
@@ -75,7 +75,7 @@ def open_map_session(
                 f"{model}: exported with another number of iterations: export the checkpoint with {iterations}"
             )
         return open_map_bundle(bundle, device, backend)
-    if not is_map_checkpoint(Path(model)):
+    if not is_map_checkpoint(model):
         raise UnseeError(f"{model} is neither the checkpoint nor a bundle of a promoter or an attentional network")
     if backend == "torch-compile":
         raise UnseeError(
@@ -95,6 +95,7 @@ def open_map_bundle(
     bundle: MapBundle, device: str = "auto", backend: str = "auto", threads: int | None = None
 ) -> MapSession:
     """Open a session on a bundle that has been read; see `open_map_session`. threads: of the CPU, all where None."""
+    check_backend(backend)
     if backend in TORCH_BACKENDS:
         raise UnseeError(f"{bundle.directory} is a bundle, which holds no PyTorch network: use its checkpoint")
     if backend == "tensorrt":

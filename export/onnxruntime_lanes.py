@@ -1,39 +1,47 @@
 """ONNX Runtime on one device: which provider runs a graph, and the lanes over which a batch is split on the CPU."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from ..errors import DeviceUnavailableError
-from ..extras import require
+from ..errors import DeviceUnavailableError, UnseeError
+from ..extras import how_to_install, require
+from .bundle_files import BATCH, GraphBundle, Tensors, check_tensors
 from .devices import RuntimeDevice
+from .memory import is_out_of_memory
 
 Backend = Literal["onnxruntime", "ort-tensorrt"]
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
+
+TYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 
 class Lanes:
-    """A graph opened with ONNX Runtime, and what runs it: on the CPU several lanes, which never wait for one another.
+    """A bundle's graph opened with ONNX Runtime, and what runs it: on the CPU lanes, which never wait for one another.
 
-    On the CPU a lane has one thread; a first batch smaller than the number of threads gives each lane several. On CUDA
-    there is one lane, and the batch size is fixed by the first batch. The backend ort-tensorrt takes the provider of
-    TensorRT, which builds an engine on the first batch and keeps it beside the bundle. threads: of the CPU provider.
+    On the CPU a lane has one thread, and several only as long as no batch was as large as the number of threads. On CUDA
+    there is one lane, and a batch is padded to the largest that has run since memory last ran out. The backend ort-tensorrt
+    takes the provider of TensorRT, which builds an engine on the first batch and keeps it beside the bundle. threads: of
+    the CPU provider.
     """
 
-    def __init__(self, graph: Path, device: str, threads: int, backend: Backend) -> None:
+    def __init__(self, bundle: GraphBundle, device: str, threads: int, backend: Backend) -> None:
         self.runtime: Any = require("onnxruntime", "cpu", "running a bundle")
-        self.graph, self.backend = graph, backend
+        self.bundle, self.graph, self.backend = bundle, bundle.graph_path, backend
         self.device = self._resolved(device)
         self.threads = threads
         self.pool = ThreadPoolExecutor(self.threads)
-        self.largest_batch = 0
+        self.lanes: list[Any] = []
         self.lane_threads = 1
+        self.has_run = False
+        self.padded = 0
 
     @property
     def count(self) -> int:
@@ -50,15 +58,38 @@ class Lanes:
         if self.backend != "ort-tensorrt":  # which would build an engine for a batch of 1
             self._reopen(1)
 
-    def fitted(self, batch: int) -> int:
-        """Let the first batch decide what it decides; return the size that a batch has to be padded to."""
-        if not self.largest_batch or (self.device.is_cuda and batch > self.largest_batch):
-            lane_threads = max(1, self.threads // batch)
-            self.largest_batch = batch
-            if self.device.is_cuda or lane_threads != self.lane_threads:
-                self.lane_threads = lane_threads
-                self._reopen(batch)
-        return self.largest_batch if self.device.is_cuda else batch
+    @contextmanager
+    def fitted(self, batch: int) -> Iterator[int]:
+        """Make ready for a batch; yield the size that it has to be padded to, which is kept only if the block succeeds."""
+        try:
+            if self.device.is_cuda:
+                self._fit_device(batch)
+                yield self.padded
+            else:
+                self._fit_threads(batch)
+                yield batch
+        except Exception as error:
+            if self.device.is_cuda:
+                self.padded = 0  # what failed at this size is opened anew for the next
+                self.lanes = []
+            if type(error).__module__.startswith("onnxruntime"):
+                raise self._meaning(error) from error
+            raise
+
+    def _fit_device(self, batch: int) -> None:
+        if batch > self.padded or not self.lanes:
+            self.lanes = []  # its memory is given back before more is taken
+            self._reopen(batch)
+            self.padded = batch
+
+    def _fit_threads(self, batch: int) -> None:
+        wanted = max(1, self.threads // batch)
+        if self.has_run:
+            wanted = min(wanted, self.lane_threads)
+        if wanted != self.lane_threads:
+            self.lane_threads = wanted
+            self._reopen(batch)
+        self.has_run = True
 
     def run(self, parts: Sequence[Part], work: Callable[[Any, Part], Result]) -> list[Result]:
         """Do the work on each part in a lane of its own."""
@@ -87,24 +118,43 @@ class Lanes:
         if self.device.is_cuda:
             options.add_free_dimension_override_by_name("batch", batch)
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        wanted = self._providers()
+        wanted = self._providers(batch)
         try:
             session = self.runtime.InferenceSession(str(self.graph), options, providers=wanted)
         except Exception as error:  # the runtime's exceptions have no common class
-            raise DeviceUnavailableError(f"{self.graph}: cannot be run on {self.device}: {error}") from error
+            raise self._meaning(error) from error
         expected, used = wanted[0][0], session.get_providers()
         if expected not in used:
             raise DeviceUnavailableError(f"{self.device} was asked for, but ONNX Runtime uses {', '.join(used)}")
+        self._check_graph(session)
         return session
 
-    def _providers(self) -> list[tuple[str, dict[str, Any]]]:
+    def _meaning(self, error: Exception) -> Exception:
+        """Return what it means that the runtime could not open or run the graph: on a CPU, or by name, a bad file."""
+        reason = str(error).splitlines()[0][:300]
+        if is_out_of_memory(error):
+            return error
+        if not self.device.is_cuda or type(error).__name__ in ("InvalidProtobuf", "InvalidGraph", "NoSuchFile"):
+            return UnseeError(
+                f"{self.graph}: ONNX Runtime cannot run it, the bundle is damaged or not for it ({reason})"
+            )
+        return DeviceUnavailableError(f"{self.graph}: cannot be run on {self.device}: {reason}")
+
+    def _check_graph(self, session: Any) -> None:
+        """Refuse a graph whose inputs and outputs are not those of the description, before any memory is taken."""
+        try:
+            check_tensors(graph_tensors(session), self.bundle.tensors)
+        except UnseeError as error:
+            raise UnseeError(f"{self.graph}: not the graph that its bundle describes: {error}") from None
+
+    def _providers(self, batch: int) -> list[tuple[str, dict[str, Any]]]:
         """Return the execution providers with their options, the wanted one first."""
         if not self.device.is_cuda:
             return [(CPU, {})]
         if self.backend == "onnxruntime":
             return [(CUDA, cuda_options(self.device.index))]
         return [  # TensorRT first, CUDA for what it leaves over
-            (TENSORRT, tensorrt_options(self.device.index, self.graph, self.largest_batch)),
+            (TENSORRT, tensorrt_options(self.device.index, self.graph, batch)),
             (CUDA, {"device_id": self.device.index, "cudnn_conv_algo_search": "EXHAUSTIVE"}),
         ]
 
@@ -114,7 +164,7 @@ class Lanes:
         wanted = RuntimeDevice.parse(device, available)
         if wanted.is_cuda and not available:
             raise DeviceUnavailableError(
-                f"{device} was asked for, but this onnxruntime has no {accelerator}: pip install 'unsee[gpu]'"
+                f"{device} was asked for, but this onnxruntime has no {accelerator}: {how_to_install('gpu')}"
             )
         if not wanted.is_cuda and self.backend == "ort-tensorrt":
             raise DeviceUnavailableError(
@@ -123,6 +173,20 @@ class Lanes:
         if wanted.is_cuda and hasattr(self.runtime, "preload_dlls"):
             self.runtime.preload_dlls()  # CUDA's libraries as installed by pip
         return wanted
+
+
+def graph_tensors(session: Any) -> Tensors:
+    """Return the inputs and outputs of the graph that a session has opened, as a bundle describes them."""
+
+    def described(value: Any) -> dict[str, Any]:
+        # What the session was opened for stands in place of the free size of the batch.
+        shape = [BATCH, *value.shape[1:]] if value.shape else []
+        return {"name": value.name, "type": TYPES.get(value.type, value.type), "shape": shape}
+
+    return {
+        "inputs": [described(value) for value in session.get_inputs()],
+        "outputs": [described(value) for value in session.get_outputs()],
+    }
 
 
 def tensorrt_options(index: int, graph: Path, batch: int) -> dict[str, Any]:

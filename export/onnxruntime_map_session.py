@@ -5,15 +5,15 @@ from typing import Any
 import numpy as np
 
 from ..threads import usable_threads
-from .map_bundle import MapBundle
-from .map_sessions import MAP, MapSession
+from .map_bundle import MAP, MapBundle
+from .map_sessions import MapSession
 from .onnxruntime_lanes import Backend, Lanes
 
 Inputs = dict[str, np.ndarray]
 
 
 class OnnxRuntimeMapSession(MapSession):
-    """ONNX Runtime; on the CPU every lane runs an image at a time, on CUDA a batch is padded to the first's size.
+    """ONNX Runtime; on the CPU every lane runs an image at a time, on CUDA a batch is padded (see `Lanes`).
 
     threads: of the CPU provider, all that the process may use where None.
     """
@@ -25,16 +25,17 @@ class OnnxRuntimeMapSession(MapSession):
         threads: int | None = None,
         backend: Backend = "onnxruntime",
     ) -> None:
-        self.lanes = Lanes(bundle.graph_path, device, threads or usable_threads(), backend)
+        self.lanes = Lanes(bundle, device, threads or usable_threads(), backend)
         super().__init__(bundle.model_id, bundle.metadata, backend, str(self.lanes.device))
         self.lanes.start(lambda session: _Lane(self.lanes, session))
 
     def _maps(self, inputs: Inputs) -> np.ndarray:
         count = len(next(iter(inputs.values())))
-        places = np.arange(self.lanes.fitted(count)) % count  # repeats images where the batch has to be larger
-        parts = np.array_split(places, min(self.lanes.count, len(places)))
-        maps = self.lanes.run(parts, lambda lane, part: self._run(lane, inputs, part))
-        return np.concatenate(maps)[:count]
+        with self.lanes.fitted(count) as batch:
+            places = np.arange(batch) % count  # repeats images where the batch has to be larger
+            parts = np.array_split(places, min(self.lanes.count, len(places)))
+            maps = self.lanes.run(parts, lambda lane, part: self._run(lane, inputs, part))
+            return np.concatenate(maps)[:count]
 
     def _run(self, lane: "_Lane", inputs: Inputs, places: np.ndarray) -> np.ndarray:
         pieces = np.split(places, self.lanes.pieces(len(places)))

@@ -15,7 +15,7 @@ class OnnxRuntimeSession(SteppingSession):
     """ONNX Runtime with bound, reused buffers: between iterations nothing is copied but two scalars.
 
     On the CPU a batch is split over lanes, which run an image at a time: its activations stay in the cache, and no result
-    can depend on batch mates. On CUDA it is padded to the size of the first (see `Lanes`), and the step is replayed as a
+    can depend on batch mates. On CUDA it is padded (see `Lanes`), and the step is replayed as a
     CUDA graph. threads: of the CPU provider, all that the process may use where None.
     """
 
@@ -28,7 +28,7 @@ class OnnxRuntimeSession(SteppingSession):
         backend: Backend = "onnxruntime",
     ) -> None:
         check_constants(bundle, config)
-        self.lanes = Lanes(bundle.graph_path, device, threads or usable_threads(), backend)
+        self.lanes = Lanes(bundle, device, threads or usable_threads(), backend)
         info = SessionInfo(
             bundle.model_id, bundle.labels, bundle.input.size, self.lanes.backend, str(self.lanes.device)
         )
@@ -38,10 +38,11 @@ class OnnxRuntimeSession(SteppingSession):
     def advance(self, state: State, iterations: int, first: int = 0) -> State:
         """See `SteppingSession.advance`."""
         count = len(state.image)
-        state = state.padded(self.lanes.fitted(count))
         steps = [(number, self.config.step_at(number)) for number in range(first, first + iterations)]
-        ends = self.lanes.run(state.split(self.lanes.count), lambda lane, part: self._run(lane, part, steps))
-        return State.joined(ends).first(count)
+        with self.lanes.fitted(count) as batch:
+            parts = state.padded(batch).split(self.lanes.count)
+            ends = self.lanes.run(parts, lambda lane, part: self._run(lane, part, steps))
+            return State.joined(ends).first(count)
 
     def _run(self, lane: "_Lane", part: State, steps: list[tuple[int, float]]) -> State:
         return State.joined([lane.run(piece, steps) for piece in part.split(self.lanes.pieces(len(part.image)))])

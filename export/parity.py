@@ -1,15 +1,15 @@
 """Measuring how well a session agrees with eager PyTorch, on images kept beside the bundle."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from ..errors import UnseeError, VerificationError
-from .bundle_files import StoredProbe
 from .config import DescentConfig
+from .probes import Shape, StoredProbe
 
 if TYPE_CHECKING:
     from .sessions import SteppingSession
@@ -36,6 +36,15 @@ class Probe(StoredProbe):
     [B]. gradient_error, repeatability: PyTorch's own rounding errors in float32, as those of `Parity`.
     """
 
+    arrays: ClassVar[Mapping[str, tuple[str, Shape]]] = {
+        "images": ("uint8", ("B", "S", "S", 3)),
+        "halfway": ("float32", ("B", 3, "S", "S")),
+        "updates": ("float32", (2, "B", 3, "S", "S")),
+        "first_maps": ("uint8", ("B", "S", "S")),
+        "maps": ("uint8", ("B", "S", "S")),
+        "logits": ("float32", ("B", "N")),
+        "targets": ("int64", ("B",)),
+    }
     images: np.ndarray
     halfway: np.ndarray
     updates: np.ndarray
@@ -143,6 +152,8 @@ def make_probe(
 def measure(probe: Probe, config: DescentConfig, opened: Opener, finish: Finish, precision: str = "fp32") -> Parity:
     """Compare sessions that `opened` opens with a probe made with the same configuration and `finish`."""
     session, images = opened(config), probe.images
+    if not ((probe.targets >= 0) & (probe.targets < len(session.info.labels))).all():
+        raise UnseeError("the probe's targets are no classes of the network: export it again")
     first = session.descend(images, 1)
     descent, seconds = _timed(session, images)
     updates = _updates(images, probe.halfway, probe.logits, probe.targets, config, opened)
@@ -181,8 +192,8 @@ def within_one_level(actual: np.ndarray, expected: np.ndarray) -> float:
 
 
 def to_levels(maps: np.ndarray) -> np.ndarray:
-    """Return maps of 0..1 in 8-bit levels."""
-    return np.rint(maps * 255).astype(np.uint8)
+    """Return maps of 0..1 in 8-bit levels; values beyond are cut to the nearest level, and what is no number is 0."""
+    return np.rint(np.nan_to_num(np.clip(maps, 0, 1)) * 255).astype(np.uint8)
 
 
 def raw_map(delta: np.ndarray, _images: np.ndarray) -> np.ndarray:

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import DeviceUnavailableError, UnseeError
+from ..errors import UnseeError
 from ..extras import require
 from ..train.map_metadata import is_map_checkpoint
 from ..train.metadata import Label
+from ..train.models import model_name
 from .bundle import Bundle, read_bundle
 from .bundle_files import is_bundle
 from .config import DescentConfig
+from .devices import BUNDLE_BACKENDS, TORCH_BACKENDS, check_backend, check_device
 
 STATE = ("image", "reference", "target")
 """The inputs of the step that an iteration changes; its outputs are called next_image and so on."""
@@ -130,26 +132,22 @@ class SteppingSession(Session):
         """Run iterations `first`, `first` + 1, ... on a batch that is not empty; the whole loop stays on the device."""
 
 
-TORCH_BACKENDS = ("torch", "torch-compile")
-BUNDLE_BACKENDS = ("onnxruntime", "tensorrt", "ort-tensorrt")
-BACKENDS = ("auto", *TORCH_BACKENDS, *BUNDLE_BACKENDS)
-
-
 def open_session(
-    model: str, config: DescentConfig, device: str = "auto", backend: str = "auto", weights: str | None = None
+    model: str | Path, config: DescentConfig, device: str = "auto", backend: str = "auto", weights: str | None = None
 ) -> Session:
     """Open a session on a bundle's directory, or on a checkpoint (see `load_classifier`).
 
     backend: auto is ONNX Runtime for a bundle and eager PyTorch for a checkpoint; `Session.info` says what was chosen. A
     backend that runs bundles exports a checkpoint into the cache first (see `cached_bundle`).
     Raises `DeviceUnavailableError` where the device or backend asked for cannot be used: there is no silent fallback;
-    `UnseeError` where a bundle's graph was exported with other constants than those of `config`.
+    `UnseeError` on other words, and where a bundle's graph was exported with other constants than those of `config`.
     """
-    if backend not in BACKENDS:
-        raise DeviceUnavailableError(f"unknown backend {backend!r}: use one of {', '.join(BACKENDS)}")
+    model = model_name(model)
+    check_device(device)
+    check_backend(backend)
     if is_bundle(model):
         return open_bundle(read_bundle(Path(model)), config, device, backend)
-    if is_map_checkpoint(Path(model)):
+    if is_map_checkpoint(model):
         raise UnseeError(f"{model} holds no classifier: use --method attentional, or --promote for a promoter")
     require("torch", "train", "running a classifier checkpoint")
     if backend in BUNDLE_BACKENDS:
@@ -167,6 +165,7 @@ def open_bundle(
     bundle: Bundle, config: DescentConfig, device: str = "auto", backend: str = "auto", threads: int | None = None
 ) -> SteppingSession:
     """Open a session on a bundle that has been read; see `open_session`. threads: of the CPU, all where None."""
+    check_backend(backend)
     if backend in TORCH_BACKENDS:
         raise UnseeError(f"{bundle.directory} is a bundle, which holds no PyTorch network: use its checkpoint")
     if backend == "tensorrt":

@@ -4,15 +4,18 @@ Written against the documented API of TensorRT 10 (strongly typed networks, name
 NVIDIA's cuda-bindings. Not yet run on a GPU: see docs/deploying.md.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ..errors import DeviceUnavailableError, UnseeError
 from ..extras import require
-from .bundle_files import GraphBundle
+from ..files import write_bytes
+from .bundle_files import BATCH, GraphBundle
 from .cuda_memory import CudaStream
 from .devices import RuntimeDevice, has_nvidia_driver
+from .memory import OutOfMemoryError
 from .plans import PlanKey, plan_key, read_plan, write_plan
 
 
@@ -32,23 +35,44 @@ class TensorRtEngine:
         self.precision = precision or bundle.precision
         self.stream = CudaStream(self.device.index)
         self.logger = self.runtime.Logger(self.runtime.Logger.WARNING)
+        self.engine = self.context = None
         self.batch = 0
+
+    @contextmanager
+    def fitted(self, batch: int, allocate: Callable[[int], None]) -> Iterator[int]:
+        """Make ready for a batch; yield the size that it has to be padded to, which is kept only if the block succeeds.
+
+        allocate: takes the memory of a batch size, and runs it once if it likes; all earlier memory is given back before.
+        """
+        try:
+            if batch > self.batch:
+                self.prepare(batch)
+                allocate(batch)
+                self.batch = batch
+            yield self.batch
+        except Exception:
+            self.batch = 0  # what failed at this size is made anew for the next
+            raise
 
     def prepare(self, batch: int) -> None:
         """Load or build the plan of a batch size."""
-        self.batch = batch
+        self.engine = self.context = None
+        self.stream.free()
         key = plan_key(self.bundle, self.stream.device_name, self.runtime.__version__, self.precision, batch)
         plan = read_plan(self.bundle.directory, key)
         if plan is None:
             plan = build_plan(self.runtime, self.logger, self.bundle, key)
             write_plan(self.bundle.directory, key, plan)
-        engine = self.runtime.Runtime(self.logger).deserialize_cuda_engine(plan)
-        if engine is None:
+        self.engine = self.runtime.Runtime(self.logger).deserialize_cuda_engine(plan)
+        if self.engine is None:
             raise DeviceUnavailableError(f"{key.path(self.bundle.directory)}: TensorRT cannot load this plan")
-        self.engine, self.context = engine, engine.create_execution_context()
+        self.context = self.engine.create_execution_context()
+        if self.context is None:
+            raise OutOfMemoryError(f"TensorRT found no memory to run a batch of {batch}; its log says more")
 
     def enqueue(self, addresses: Mapping[str, int]) -> None:
         """Enqueue one pass; addresses: of every input and output, by name."""
+        assert self.context is not None  # `prepare` comes first
         for name, address in addresses.items():
             self.context.set_tensor_address(name, int(address))
         if not self.context.execute_async_v3(self.stream.handle):
@@ -63,25 +87,44 @@ def build_plan(runtime: Any, logger: Any, bundle: GraphBundle, key: PlanKey) -> 
     if not parser.parse_from_file(str(bundle.graph_path)):
         reasons = "; ".join(str(parser.get_error(index)) for index in range(parser.num_errors))
         raise UnseeError(f"{bundle.graph_path}: TensorRT cannot read it: {reasons}")
-    config = builder.create_builder_config()
-    if key.precision == "tf32":
-        config.set_flag(runtime.BuilderFlag.TF32)
-    else:
-        config.clear_flag(runtime.BuilderFlag.TF32)
-    profile = builder.create_optimization_profile()
-    for index in range(network.num_inputs):
-        tensor = network.get_input(index)
-        shape = tuple(key.batch_size if side == -1 else side for side in tensor.shape)
-        profile.set_shape(tensor.name, shape, shape, shape)
-    config.add_optimization_profile(profile)
+    config = _builder_config(runtime, builder, key)
+    config.add_optimization_profile(_profile(builder, network, bundle, key.batch_size))
     cache_path = bundle.graph_path.with_suffix(".timing.cache")
     cache = config.create_timing_cache(_bytes(cache_path))
     config.set_timing_cache(cache, ignore_mismatch=False)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise UnseeError(f"{bundle.graph_path}: TensorRT could not build a plan; its log says why")
-    cache_path.write_bytes(bytes(config.get_timing_cache().serialize()))
+        raise OutOfMemoryError(
+            f"{bundle.graph_path}: TensorRT could not build a plan for batches of {key.batch_size}, most often for want "
+            "of memory; its log says why"
+        )
+    write_bytes(cache_path, bytes(config.get_timing_cache().serialize()))
     return bytes(plan)
+
+
+def _builder_config(runtime: Any, builder: Any, key: PlanKey) -> Any:
+    config = builder.create_builder_config()
+    if key.precision == "tf32":
+        config.set_flag(runtime.BuilderFlag.TF32)
+    else:
+        config.clear_flag(runtime.BuilderFlag.TF32)
+    return config
+
+
+def _profile(builder: Any, network: Any, bundle: GraphBundle, batch: int) -> Any:
+    """Return the profile of one batch size; inputs that are not those of the bundle's description are refused."""
+    described = {one["name"]: one["shape"] for one in bundle.tensors["inputs"]}
+    profile = builder.create_optimization_profile()
+    for index in range(network.num_inputs):
+        tensor = network.get_input(index)
+        free = [BATCH if side == -1 else side for side in tensor.shape]
+        if described.get(tensor.name) != free:
+            raise UnseeError(
+                f"{bundle.graph_path}: its input {tensor.name} {free} is not the one that its bundle describes"
+            )
+        shape = tuple(batch if side == BATCH else side for side in free)
+        profile.set_shape(tensor.name, shape, shape, shape)
+    return profile
 
 
 def _bytes(path: Path) -> bytes:

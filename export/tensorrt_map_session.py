@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from .map_bundle import MapBundle
-from .map_sessions import MAP, MapSession
+from .map_bundle import MAP, MapBundle
+from .map_sessions import MapSession
 from .tensorrt_engine import TensorRtEngine
 
 
 class TensorRtMapSession(MapSession):
-    """TensorRT with a plan for the first batch's size; smaller batches are padded to it, a larger one is built anew.
+    """TensorRT with a plan for one size of batch: smaller ones are padded, for a larger one another is built.
 
     precision: see `TensorRtEngine`.
     """
@@ -20,17 +20,15 @@ class TensorRtMapSession(MapSession):
 
     def _maps(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         count = len(next(iter(inputs.values())))
-        if count > self.engine.batch:
-            self._prepare(count, inputs)
-        places = np.arange(self.engine.batch) % count
-        for name, value in inputs.items():
-            self.stream.upload(np.ascontiguousarray(value[places]), self.addresses[name])
-        self.launch()
-        return self.stream.download(self.addresses[MAP], self.like)[:count]
+        with self.engine.fitted(count, lambda batch: self._allocate(batch, inputs)) as batch:
+            places = np.arange(batch) % count
+            for name, value in inputs.items():
+                self.stream.upload(np.ascontiguousarray(value[places]), self.addresses[name])
+            self.launch()
+            return self.stream.download(self.addresses[MAP], self.like)[:count]
 
-    def _prepare(self, batch: int, inputs: dict[str, np.ndarray]) -> None:
-        """Load or build the plan of a batch size, allocate its memory, run it once, as TensorRT asks for, and capture it."""
-        self.engine.prepare(batch)
+    def _allocate(self, batch: int, inputs: dict[str, np.ndarray]) -> None:
+        """Take the memory of a batch size, as large as these inputs, run it once, as TensorRT asks for, and capture it."""
         size = self.info.input_size
         self.like = np.zeros((batch, 1, size, size), np.float32)
         self.addresses = {name: self.stream.allocate(value.nbytes) for name, value in inputs.items()}

@@ -11,7 +11,7 @@ from .tensorrt_engine import TensorRtEngine
 
 
 class TensorRtSession(SteppingSession):
-    """TensorRT with a plan for the first batch's size; smaller batches are padded to it, a larger one is built anew.
+    """TensorRT with a plan for one size of batch: smaller ones are padded, for a larger one another is built.
 
     precision: see `TensorRtEngine`.
     """
@@ -28,18 +28,16 @@ class TensorRtSession(SteppingSession):
     def advance(self, state: State, iterations: int, first: int = 0) -> State:
         """See `SteppingSession.advance`."""
         count = len(state.image)
-        if count > self.engine.batch:
-            self._prepare(count)
-        padded = state.padded(self.engine.batch)
-        for name, value in padded.named().items():
-            self.stream.upload(value, self.states[0][name])
-        self._loop(first, iterations)
-        last = self.states[iterations % 2]
-        return State(*(self.stream.download(last[name], like)[:count] for name, like in padded.named().items()))
+        with self.engine.fitted(count, self._allocate) as batch:
+            padded = state.padded(batch)
+            for name, value in padded.named().items():
+                self.stream.upload(value, self.states[0][name])
+            self._loop(first, iterations)
+            last = self.states[iterations % 2]
+            return State(*(self.stream.download(last[name], like)[:count] for name, like in padded.named().items()))
 
-    def _prepare(self, batch: int) -> None:
-        """Load or build the plan of a batch size and allocate its memory."""
-        self.engine.prepare(batch)
+    def _allocate(self, batch: int) -> None:
+        """Take the memory of a batch size."""
         like = State.empty(batch, self.info.input_size, len(self.info.labels)).named()
         self.states = [{name: self.stream.allocate(value.nbytes) for name, value in like.items()} for _ in range(2)]
         self.logits = self.stream.allocate(like["reference"].nbytes)

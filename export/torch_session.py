@@ -10,6 +10,7 @@ from ..train.checkpoints import Classifier
 from ..train.models import fingerprint
 from .config import DescentConfig, Precision
 from .descent import PixelClassifier, Step, build_step
+from .devices import check_device
 from .sessions import SessionInfo, State, SteppingSession
 
 
@@ -81,17 +82,13 @@ class CompiledTorchSession(TorchSession):
 
 
 def torch_device(device: str) -> torch.device:
-    """Return the device, `auto` meaning CUDA where there is one; raise `DeviceUnavailableError` rather than fall back."""
+    """Return the device, `auto` meaning CUDA where there is one; `DeviceUnavailableError` where it is not there."""
+    check_device(device)
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        wanted = torch.device(device)
-    except RuntimeError:
-        raise DeviceUnavailableError(f"unknown device {device!r}: use auto, cpu, cuda or cuda:N") from None
+    wanted = torch.device(device)
     if wanted.type == "cuda" and (wanted.index or 0) >= torch.cuda.device_count():
         raise DeviceUnavailableError(
             f"{device} was asked for, but PyTorch sees {torch.cuda.device_count()} CUDA devices"
         )
-    if wanted.type not in ("cpu", "cuda"):
-        raise DeviceUnavailableError(f"device {device!r} is not supported: use auto, cpu, cuda or cuda:N")
     return wanted

@@ -1,10 +1,11 @@
 """Fixtures: photographs, a tiny classifier, and the data beside the project where there is any."""
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -63,8 +64,11 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def bare_venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of a new environment with the project's wheel and its `cpu` extra: no torch."""
-    folder = tmp_path_factory.mktemp("wheel")
+    """The Python of a new environment with the project's wheel and its `cpu` extra: no torch. The wheel lies beside it."""
+    return made_once(tmp_path_factory, "wheel", _make_bare_venv) / "venv/bin/python"
+
+
+def _make_bare_venv(folder: Path) -> None:
     quiet = {"check": True, "stdout": subprocess.DEVNULL, "env": {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}}
     # A copy, so that no earlier build's files get into the wheel.
     source = shutil.copytree(
@@ -76,13 +80,36 @@ def bare_venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     python = folder / "venv/bin/python"
     install = [python, "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt", f"{wheel}[cpu]"]
     subprocess.run(install, **quiet)
-    return python
 
 
 @pytest.fixture(scope="session")
 def tiny_bundle(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny classifier as a bundle, which ONNX Runtime opens faster than PyTorch does a checkpoint."""
-    folder = tmp_path_factory.mktemp("bundle") / "tiny"
-    command = [Path(sys.executable).parent / "unsee", "export", tiny_model, folder, "--iterations", "1"]
-    subprocess.run(command, check=True, capture_output=True)
-    return folder
+
+    def export(folder: Path) -> None:
+        command = [Path(sys.executable).parent / "unsee", "export", tiny_model, folder / "tiny", "--iterations", "1"]
+        subprocess.run(command, check=True, capture_output=True)
+
+    return made_once(tmp_path_factory, "bundle", export) / "tiny"
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """Return a folder that one of the processes which share the tests has made for all of them."""
+    base = factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    done = base / f"{name}.done"
+    with (base / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            shutil.rmtree(base / name, ignore_errors=True)
+            (base / name).mkdir()
+            make(base / name)
+            done.touch()
+    return base / name
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file, and all that use Ray, in one process: fixtures are made once, and clusters stay apart."""
+    for item in items:
+        uses_ray = item.get_closest_marker("ray") is not None
+        item.add_marker(pytest.mark.xdist_group("ray" if uses_ray else item.path.name))

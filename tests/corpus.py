@@ -35,6 +35,12 @@ def write_corpus(folder: Path, count: int) -> None:
                 _append(archive, f"{number:09d}.jpg", data[:40] if number % DAMAGED == 0 else data)
 
 
+def picture_files(count: int) -> list[bytes]:
+    """Return JPEG files of small pictures, no two alike."""
+    random = np.random.default_rng(0)
+    return [_jpeg(random.integers(0, 256, (24, 20 + place % 20, 3), np.uint8)) for place in range(count)]
+
+
 def write_tiny_model(folder: Path) -> Path:
     """Write a checkpoint of SqueezeNet's shape with random weights, 7 classes and 48x48 input; return its folder."""
     import torch

@@ -16,12 +16,17 @@ GPU = "Fake GPU 3000"
 
 
 class Runtime:
-    """The state of the fake device: its memory, what is being captured, and how often plans were built."""
+    """The state of the fake device: its memory, what is being captured, and how often plans were built.
+
+    room: bytes that can be taken, without end where None. largest: bytes that were held at once.
+    """
 
     def __init__(self) -> None:
         self.memory: dict[int, np.ndarray] = {}
         self.capture: list[Any] | None = None
         self.built: list[str] = []
+        self.room: int | None = None
+        self.largest = 0
 
     def install(self, monkeypatch: Any) -> None:
         """Take the place of both packages and of the driver."""
@@ -45,9 +50,17 @@ class Runtime:
         module = ModuleType("cuda.bindings.runtime")
 
         def malloc(size: int) -> tuple[int, int]:
+            held = sum(len(block) for block in self.memory.values()) + size
+            if self.room is not None and held > self.room:
+                return 2, 0
+            self.largest = max(self.largest, held)
             block = np.full(max(size, 1), 0xAB, np.uint8)  # memory holds anything at first
             self.memory[block.ctypes.data] = block
             return 0, block.ctypes.data
+
+        def free(address: int) -> tuple[int]:
+            del self.memory[address]
+            return (0,)
 
         def copy(target: int, source: int, size: int, kind: str, stream: int) -> tuple[int]:
             assert self.capture is None and kind in ("up", "down") and stream == 7
@@ -74,13 +87,14 @@ class Runtime:
             "cudaStreamCreate": lambda: (0, 7),
             "cudaGetDeviceProperties": lambda device: (0, SimpleNamespace(name=GPU.encode())),
             "cudaMalloc": malloc,
+            "cudaFree": free,
             "cudaMemcpyAsync": copy,
             "cudaStreamSynchronize": lambda stream: (0,),
             "cudaStreamBeginCapture": begin,
             "cudaStreamEndCapture": end,
             "cudaGraphInstantiate": lambda graph, flags: (0, graph),
             "cudaGraphLaunch": replay,
-            "cudaGetErrorString": lambda code: (0, b"an error"),
+            "cudaGetErrorString": lambda code: (0, b"out of memory" if code == 2 else b"an error"),
             "cudaMemcpyKind": SimpleNamespace(cudaMemcpyHostToDevice="up", cudaMemcpyDeviceToHost="down"),
             "cudaStreamCaptureMode": SimpleNamespace(cudaStreamCaptureModeThreadLocal="local"),
         }

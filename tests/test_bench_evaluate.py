@@ -10,10 +10,13 @@ from PIL import Image
 from rich.console import Console
 
 from unsee.bench import reports
-from unsee.bench.evaluate import EvaluationConfig, evaluate, evaluate_toolkit, read_grey
+from unsee.bench.claims import ResultFiles
+from unsee.bench.evaluate import evaluate, evaluate_toolkit
+from unsee.bench.greys import read_map, read_mask
 from unsee.bench.metrics import MetricSums
 from unsee.bench.reports import results_table
 from unsee.bench.resize import resize_to
+from unsee.bench.scored_files import EvaluationConfig
 from unsee.errors import UnseeError
 
 RNG = np.random.default_rng(10)
@@ -44,8 +47,8 @@ def test_scores_what_can_be_scored_and_lists_the_rest(folders):
     result = evaluate(folders / "pred", folders / "gt")
     sums = MetricSums()
     for index in (0, 1, 3):
-        mask = read_grey(folders / f"gt/{index}.png")
-        sums.update(resize_to(read_grey(folders / f"pred/{index}.png"), mask.shape, "opencv"), mask)
+        mask = read_mask(folders / f"gt/{index}.png").pixels
+        sums.update(resize_to(read_map(folders / f"pred/{index}.png").pixels, mask.shape, "opencv"), mask)
     assert result.metrics.scores == sums.result().scores
     assert (result.metrics.images, result.missing, result.extra, result.complete) == (3, ("4",), 1, False)
     assert [key for key, _ in result.unreadable] == ["2"]
@@ -61,7 +64,9 @@ def test_workers_change_nothing(folders, workers):
 
 def test_leaves_rows_curves_and_json(folders):
     files = {"per_image": folders / "rows.parquet", "curves": folders / "curves.png", "json": folders / "result.json"}
-    result = evaluate(folders / "pred", folders / "gt", EvaluationConfig(metrics=("mae", "fmeasure")), **files)
+    result = evaluate(
+        folders / "pred", folders / "gt", EvaluationConfig(metrics=("mae", "fmeasure")), files=ResultFiles(**files)
+    )
     rows = pq.read_table(files["per_image"]).to_pylist()
     assert [(row["key"], row["status"]) for row in rows] == [
         ("0", "success"),
@@ -85,7 +90,7 @@ def test_leaves_rows_curves_and_json(folders):
 def test_the_first_rows_may_all_be_failures(folders, monkeypatch):
     monkeypatch.setattr(reports, "ROWS_PER_GROUP", 1)
     (folders / "pred/0.png").write_bytes(b"nothing")
-    result = evaluate(folders / "pred", folders / "gt", per_image=folders / "rows.parquet")
+    result = evaluate(folders / "pred", folders / "gt", files=ResultFiles(folders / "rows.parquet"))
     maes = [row["mae"] for row in pq.read_table(folders / "rows.parquet").to_pylist()]
     assert (maes[0], maes[2], maes[4]) == (None, None, None)
     assert np.mean([maes[1], maes[3]]) == pytest.approx(result.metrics.scores["mae"])
@@ -94,7 +99,7 @@ def test_the_first_rows_may_all_be_failures(folders, monkeypatch):
 def test_all_files_may_be_damaged(folders):
     for index in (0, 1, 3):
         (folders / f"pred/{index}.png").write_bytes(b"nothing")
-    result = evaluate(folders / "pred", folders / "gt", per_image=folders / "rows.parquet")
+    result = evaluate(folders / "pred", folders / "gt", files=ResultFiles(folders / "rows.parquet"))
     assert result.metrics.images == 0
     assert {row["status"] for row in pq.read_table(folders / "rows.parquet").to_pylist()} == {
         "failed_to_decode",
@@ -187,6 +192,6 @@ def test_reads_other_modes_as_grey(tmp_path):
     save(tmp_path / "deep.png", np.array([[0, 256, 65535]], np.uint16))
     save(tmp_path / "colour.png", np.array([[[255, 255, 255], [255, 0, 0]]], np.uint8))
     Image.fromarray(np.array([[True, False]])).save(tmp_path / "bits.png")
-    assert read_grey(tmp_path / "deep.png").tolist() == [[0, 1, 255]]
-    assert read_grey(tmp_path / "colour.png").tolist() == [[255, 76]]
-    assert read_grey(tmp_path / "bits.png").tolist() == [[255, 0]]
+    assert read_map(tmp_path / "deep.png").pixels.tolist() == [[0, 1, 255]]
+    assert read_map(tmp_path / "colour.png").pixels.tolist() == [[255, 76]]
+    assert read_map(tmp_path / "bits.png").pixels.tolist() == [[255, 0]]

@@ -11,6 +11,8 @@ from unsee.bench.pipeline import bench_pipeline
 from unsee.errors import UnseeError
 from unsee.threads import cores
 
+pytestmark = pytest.mark.ray
+
 
 @pytest.fixture
 def console(tmp_path):

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unsee.bench.report import common_folder, compare, report
+from unsee.bench.comparison import compare
+from unsee.bench.page import common_folder
+from unsee.bench.report import report
 from unsee.engine.config import RunConfig
 from unsee.engine.presets import PRESETS, Preset
 from unsee.engine.run import run

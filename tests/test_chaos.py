@@ -1,11 +1,16 @@
 """The short form of `make chaos`."""
 
+import random
+
 import pytest
 
-from unsee.tests.chaos import chaos
+from unsee.tests.chaos import Killing, Scenario
+
+pytestmark = pytest.mark.ray
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_three_kills_change_nothing(tiny_model, tmp_path):
-    assert chaos(tiny_model, 3, "local", 1, tmp_path, images=120) >= 1
+@pytest.mark.parametrize(("output_format", "way"), [("webdataset", "anew"), ("files", "retried")])
+def test_kills_change_nothing(tmp_path, output_format, way):
+    assert Killing(Scenario(output_format, way), tmp_path, random.Random(1), images=80).kill(2) >= 1

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from unsee.errors import DeviceUnavailableError, UnseeError
+from unsee.errors import DeviceUnavailableError, ExitCode, UnseeError
 from unsee.export.config import DescentConfig
 from unsee.export.descent import FROM_LOGITS, PixelClassifier, build_step, error_signal, min_max
 from unsee.export.sessions import open_session
@@ -205,10 +205,16 @@ def test_bad_arguments_are_user_errors(tiny_model, images):
     assert session.descend(images[:0]).delta.shape == (0, 3, 48, 48)
 
 
-@pytest.mark.parametrize("device", ["cuda:99", "tpu", "meta"])
-def test_a_device_that_is_not_there_is_an_error(tiny_model, device):
-    with pytest.raises(DeviceUnavailableError):
+def test_a_device_that_is_not_there_is_an_error(tiny_model):
+    with pytest.raises(DeviceUnavailableError, match="PyTorch sees"):
+        open_session(str(tiny_model), REFERENCE, "cuda:99", "torch")
+
+
+@pytest.mark.parametrize("device", ["tpu", "meta", "cuda:-1", "cuda:²"])
+def test_a_word_that_names_no_device_is_wrong_usage(tiny_model, device):
+    with pytest.raises(UnseeError, match="unknown device") as raised:
         open_session(str(tiny_model), REFERENCE, device, "torch")
+    assert raised.value.exit_code == ExitCode.USAGE
 
 
 @pytest.mark.parametrize(

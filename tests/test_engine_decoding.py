@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from unsee.engine import decoding
 from unsee.engine.decoding import ORIENTATION_TAG, DecodingConfig, DecodingError, decode, on_grid, to_rgb
 
 GRID = DecodingConfig(8)
@@ -125,3 +126,48 @@ def test_orientation_examples_look_alike(shared):
     for image in images:
         assert image.height > image.width
         assert abs(image.pixels.astype(int) - images[0].pixels).mean() < 6
+
+
+@pytest.mark.parametrize("mode", "RGBA LA La P I F I;16 LAB".split())
+def test_strips_make_the_bytes_of_a_whole(mode, monkeypatch):
+    random = np.random.default_rng(0)
+    channels = [Image.fromarray(random.integers(0, 256, (37, 53), np.uint8)) for _ in range(4)]
+    image = {
+        "RGBA": lambda: Image.merge("RGBA", channels),
+        "LA": lambda: Image.merge("LA", channels[:2]),
+        "La": lambda: Image.merge("LA", channels[:2]).convert("La"),
+        "P": lambda: with_transparency(Image.merge("RGB", channels[:3]).quantize(64)),
+        "I": lambda: Image.fromarray(random.integers(-(2**31), 2**31 - 1, (37, 53), np.int32)),
+        "F": lambda: Image.fromarray(random.normal(0, 1e4, (37, 53)).astype(np.float32)),
+        "I;16": lambda: Image.fromarray(random.integers(0, 2**16, (37, 53), np.uint16)),
+        "LAB": lambda: Image.merge("LAB", channels[:3]),
+    }[mode]()
+    whole = to_rgb(image)
+    monkeypatch.setattr(decoding, "STRIP", 200)
+    np.testing.assert_array_equal(np.asarray(to_rgb(image)), np.asarray(whole))
+
+
+def with_transparency(image):
+    image.info["transparency"] = bytes(range(0, 256, 4))
+    return image
+
+
+@pytest.mark.parametrize("exif", [True, False])
+@pytest.mark.parametrize("orientation", [2, 3, 5, 6, 8])
+def test_tiff_is_turned_once_or_not_at_all(orientation, exif):
+    stored = corners()
+    turned = decode(encoded(stored, "TIFF", tiffinfo={ORIENTATION_TAG: orientation}), DecodingConfig(8, exif=exif))
+    tag = Image.Exif()
+    tag[ORIENTATION_TAG] = orientation
+    expected = decode(encoded(stored, "PNG", exif=tag), DecodingConfig(8, exif=exif))
+    np.testing.assert_array_equal(turned.pixels, expected.pixels)
+    assert (turned.width, turned.height, turned.orientation) == (expected.width, expected.height, expected.orientation)
+
+
+@pytest.mark.parametrize(("exif", "size"), [(True, (20, 40)), (False, (40, 20))])
+def test_tiff_that_is_turned_by_its_xmp_only(exif, size):
+    stored = encoded(corners(), "TIFF", tiffinfo={700: b'<x tiff:Orientation="6"/>'})
+    shown = decode(stored, DecodingConfig(8, exif=exif))
+    expected = corners().transpose(Image.Transpose.ROTATE_270) if exif else corners()
+    np.testing.assert_array_equal(shown.pixels, on_grid(expected, GRID).pixels)
+    assert (shown.width, shown.height, shown.orientation) == (*size, 6 if exif else 1)

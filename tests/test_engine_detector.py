@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 import unsee
+from unsee.engine.detector import FailedItemError, Saliency
 from unsee.engine.presets import PRESETS
 from unsee.export.map_sessions import open_map_session
 from unsee.tests.map_models import SIZE, map_checkpoint
@@ -61,8 +62,67 @@ def test_unusable_images_are_user_errors(detector, image, message):
 
 def test_damaged_file_names_itself(detector, tmp_path):
     (tmp_path / "bad.png").write_text("no")
-    with pytest.raises(unsee.UnseeError, match=r"bad.png: not an image"):
+    with pytest.raises(unsee.UnseeError, match=r"image 0: .*bad.png: "):
         detector(tmp_path / "bad.png")
+
+
+def test_a_bad_item_comes_after_the_good_ones_before_it_and_names_itself(detector, photographs, tmp_path):
+    good, other = photographs / "01.png", photographs / "03.png"
+    (tmp_path / "cut.png").write_bytes(good.read_bytes()[:80])
+    for bad, words in [
+        (tmp_path / "no.png", "no.png: cannot be read"),
+        (tmp_path / "cut.png", "cut.png: "),
+        (str(tmp_path), "is a folder"),
+        ("a\0b.png", "cannot be read"),
+        (None, "got NoneType"),
+        (b"bytes", "got bytes"),
+        (Image.open(tmp_path / "cut.png"), "cannot be decoded"),
+        (np.zeros((3, 4), np.uint8), "an array must be"),
+    ]:
+        stream = detector.stream(iter([good, bad, other]))
+        np.testing.assert_array_equal(next(stream).map, detector(good).map)
+        with pytest.raises(FailedItemError, match=words) as error:
+            next(stream)
+        assert error.value.index == 1
+        assert error.value.path == (str(bad) if isinstance(bad, (str, type(good))) else None)
+        results = detector([good, bad, other, bad], on_error="return")
+        assert [type(result) for result in results] == [Saliency, FailedItemError] * 2
+        np.testing.assert_array_equal(results[2].map, detector(other).map)
+        assert results[3].index == 3
+        with pytest.raises(unsee.UnseeError, match="image 1"):
+            detector([good, bad])
+
+
+def test_what_the_iterable_raises_comes_after_the_images_before(detector, photographs):
+    def images():
+        for _ in range(detector.batch_size + 1):
+            yield photographs / "01.png"
+        raise ConnectionError("the camera is gone")
+
+    for on_error in ("raise", "return"):
+        results = []
+        with pytest.raises(ConnectionError, match="the camera is gone"):
+            for result in detector.stream(images(), on_error):
+                results.append(result)
+        assert len(results) == detector.batch_size + 1
+
+
+def test_a_diverged_image_is_named(detector, photographs, monkeypatch):
+    found = detector.method.detections
+    monkeypatch.setattr(detector.method, "detections", lambda *batch: [*found(*batch)[:-1], None])
+    results = detector([photographs / "01.png", photographs / "03.png"], on_error="return")
+    assert (results[1].index, results[1].path) == (1, str(photographs / "03.png"))
+    assert "left the range" in results[1].reason
+    with pytest.raises(FailedItemError, match="image 0: .*01.png: the map left"):
+        detector(photographs / "01.png")
+
+
+@pytest.mark.parametrize("images", [None, 3, b"bytes"])
+def test_what_is_no_image_is_a_user_error(detector, images):
+    with pytest.raises(unsee.UnseeError, match="expected a path, a PIL image, an array, or several"):
+        detector(images)
+    with pytest.raises(unsee.UnseeError, match="on_error must be one of"):
+        detector([], on_error="ignore")
 
 
 def test_constant_image_gives_a_finite_map(detector):

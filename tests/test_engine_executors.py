@@ -18,6 +18,7 @@ from unsee.engine.config import RunConfig
 from unsee.engine.executors import ShardJob, Slot, open_slots, schedule, shared_out
 from unsee.engine.interruption import locked, working
 from unsee.engine.presets import PRESETS, Preset
+from unsee.engine.processes import HeldProcess
 from unsee.engine.run import run
 from unsee.engine.sharding import Sharding
 from unsee.engine.sources import Sources
@@ -29,6 +30,8 @@ from unsee.export.config import DescentConfig
 from unsee.export.sessions import Descent, SessionInfo
 from unsee.tests.corpus import contents
 from unsee.tests.test_engine_run import command, unsee
+
+pytestmark = pytest.mark.ray
 
 QUICK = Preset("reference", DescentConfig(iterations=2), PRESETS["reference"].post)
 
@@ -160,19 +163,25 @@ def test_what_no_other_try_mends_ends_everything(error):
 
 
 @pytest.mark.slow
-def test_a_killed_process_is_replaced_and_its_shard_done(local, photographs, tiny_model, tmp_path):
-    def kill_one():
-        while not list(tmp_path.glob("*_stats.json")):
-            time.sleep(0.005)
-        me = os.getpid()
-        children = subprocess.run(["ps", "-o", "pid,args", "--ppid", str(me)], capture_output=True, text=True).stdout
-        workers = [int(line.split()[0]) for line in children.splitlines() if "engine.processes" in line]
-        os.kill(workers[0], signal.SIGKILL)
+def test_a_killed_process_is_replaced_and_its_shard_done(local, photographs, tiny_model, tmp_path, monkeypatch):
+    started = []
 
+    class Watched(HeldProcess):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            started.append(self.pid)
+
+    def kill_one():
+        while not (tmp_path / "plan.json").exists():
+            time.sleep(0.005)
+        os.kill(started[0], signal.SIGKILL)
+
+    monkeypatch.setattr(executors, "HeldProcess", Watched)
     killer = threading.Thread(target=kill_one)
     killer.start()
     run(configured(photographs, tmp_path, tiny_model, processes=2, max_shard_retry=3))
     killer.join()
+    assert len(started) == 3
     assert contents(tmp_path) == contents(local)
 
 
@@ -210,10 +219,10 @@ def test_a_hanging_image_becomes_a_row(photographs, tiny_model, tmp_path, monkey
 
     gate, original = threading.Event(), shard.read
 
-    def slow(member, reading):
+    def slow(member, *rest):
         if member.output == "04":
             gate.wait(30)
-        return original(member, reading)
+        return original(member, *rest)
 
     monkeypatch.setattr(shard, "read", slow)
     summary = run(configured(photographs, tmp_path, tiny_model, timeout=0.5, workers=1))

@@ -102,6 +102,8 @@ def test_an_error_comes_out_and_stops_the_rest():
 def test_batches():
     assert list(batched(range(5), 2)) == [[0, 1], [2, 3], [4]]
     assert list(batched([], 2)) == []
+    assert [len(batch) for batch in batched(range(20), 8, 2)] == [2, 4, 8, 6]
+    assert [len(batch) for batch in batched(range(5), 3, 9)] == [3, 2]
 
 
 def test_clock_adds_up_over_threads():

@@ -8,7 +8,7 @@ import pytest
 
 from unsee.engine.inputs import Input
 from unsee.engine.plan import read_plan
-from unsee.engine.planning import make_plan, preview
+from unsee.engine.planning import PlanRequest, make_plan, preview
 from unsee.engine.sharding import Sharding
 from unsee.engine.sources import Sources
 from unsee.errors import UnseeError
@@ -124,8 +124,9 @@ def test_output_names_by_key(images, tmp_path):
 
 
 def test_preview_counts_and_writes_nothing(images, tmp_path):
-    count, shards, first = preview(Sources((str(images),)), 3, most=2)
-    assert (count, shards) == (7, 3)
+    request = PlanRequest(tmp_path / "out", Sources((str(images),)), Sharding(3))
+    plan, first = preview(request, most=2)
+    assert (plan.count, plan.shards) == (7, 3)
     assert first == [Input(f"{images}/{number}.jpg", str(number), suffix=".jpg") for number in range(2)]
     assert not (tmp_path / "out").exists()
 

@@ -32,6 +32,8 @@ from unsee.tests.corpus import contents
 from unsee.tests.map_models import SIZE, MixingSession, map_checkpoint, random_priors
 from unsee.tests.test_engine_run import rows_of
 
+pytestmark = pytest.mark.ray
+
 RUNNER = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
 
 

@@ -185,7 +185,7 @@ def test_dummy_output_writes_rows_but_no_maps(finished, tiny_model, photographs,
     ("arguments", "code", "message"),
     [
         (["--device", "cuda:7"], ExitCode.UNAVAILABLE, "cuda:7 was asked for"),
-        (["--backend", "abacus"], ExitCode.UNAVAILABLE, "unknown backend"),
+        (["--backend", "abacus"], ExitCode.USAGE, "unknown backend"),
         (["--preset", "c"], ExitCode.USAGE, "unknown preset 'c'"),
         (["--iterations", "0"], ExitCode.USAGE, "iterations must be at least 1"),
         (["--number-sample-per-shard", "0"], ExitCode.USAGE, "samples per shard must be"),

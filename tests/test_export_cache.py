@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from unsee.engine.bundles import check_model, preset_of
 from unsee.export.cache import cached_bundle
 from unsee.export.config import DescentConfig
 from unsee.export.map_sessions import open_map_session
@@ -49,6 +50,12 @@ def test_constants_of_the_graph_make_another_bundle_and_iterations_do_not(tiny_m
     assert (first.directory / "bundle.json").stat().st_mtime_ns == written
     other = cached_bundle(str(tiny_model), replace(CONFIG, gamma=3.0))
     assert bundles(cache) == sorted([first.directory.name, other.directory.name])
+
+
+def test_a_bundle_without_a_preset_can_be_checked(tiny_model, cache):
+    bundle = cached_bundle(str(tiny_model), CONFIG)
+    assert bundle.preset == {} and preset_of(bundle).descent == bundle.descent
+    assert check_model(bundle.directory).holds
 
 
 def test_a_damaged_bundle_in_the_cache_is_made_again(tiny_model, cache):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from unsee.errors import DeviceUnavailableError, MissingExtraError, UnseeError
-from unsee.export.bundle import Bundle, write_bundle
+from unsee.errors import MissingExtraError, UnseeError
+from unsee.export.bundle import Bundle, step_tensors, write_bundle
 from unsee.export.config import DescentConfig
 from unsee.export.devices import RuntimeDevice, has_nvidia_driver
 from unsee.export.exporting import build_plan
@@ -19,11 +19,16 @@ from unsee.train.metadata import InputSpec, numbered_labels
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Bundle:
-    (tmp_path / "step.onnx").write_bytes(b"step")
+    (tmp_path / "step.onnx").write_bytes(b"\x08\x08")  # an empty ONNX file
     return Bundle(
-        directory=tmp_path, model_id="net-0", network="net", input=InputSpec(), labels=numbered_labels(3),
+        directory=tmp_path,
+        model_id="net-0",
+        network="net",
+        input=InputSpec(),
+        labels=numbered_labels(3),
+        tensors=step_tensors(224, 3),
         descent=DescentConfig(),
-    )  # fmt: skip
+    )
 
 
 def test_plan_is_found_again_by_its_key_only(bundle: Bundle) -> None:
@@ -67,7 +72,7 @@ def test_auto_is_cuda_only_with_runtime_and_driver() -> None:
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "cuda:-1", ""])
 def test_unknown_devices(name: str) -> None:
-    with pytest.raises(DeviceUnavailableError, match="unknown device"):
+    with pytest.raises(UnseeError, match="unknown device"):
         RuntimeDevice.parse(name, has_cuda=True)
 
 

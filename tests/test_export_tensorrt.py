@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from unsee.engine.batching import MapBatcher
 from unsee.errors import DeviceUnavailableError
 from unsee.export.config import DescentConfig
 from unsee.export.exporting import build_plan, export_bundle
@@ -75,3 +76,15 @@ def test_plan_is_built_once_and_found_again(kind: str, bundles: dict[str, Path],
 def test_no_gpu_is_an_error(bundles: dict[str, Path], device: Runtime) -> None:
     with pytest.raises(DeviceUnavailableError, match="needs an NVIDIA GPU"):
         open_map_session(str(bundles["promoter"]), "cpu", "tensorrt")
+
+
+def test_memory_is_given_back_before_more_is_taken_and_batches_shrink(
+    bundles: dict[str, Path], device: Runtime
+) -> None:
+    name, image = str(bundles["promoter"]), SIZE * SIZE * 4 * 5  # three channels, the prior and the map
+    device.room = 5 * image
+    batcher = MapBatcher(open_map_session(name, "cuda", "tensorrt"), 8)
+    pixels, priors = images(8, SIZE), random_priors(8)
+    found = batcher.maps(pixels, priors)
+    assert batcher.size == 4 and device.largest == 4 * image
+    np.testing.assert_allclose(found, open_map_session(name, "cpu").maps(pixels, priors), atol=1e-5)

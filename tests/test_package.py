@@ -18,6 +18,7 @@ ROOT_MODULES = {
     "jpeg",
     "names",
     "png",
+    "quiet",
     "signatures",
     "terminal",
     "threads",

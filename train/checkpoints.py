@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..errors import UnseeError
 from ..files import atomic_path, write_json
 from .metadata import (
+    LABELS_FILE,
     MODEL_FILE,
     InputSpec,
     Label,
@@ -23,7 +24,6 @@ from .metadata import (
 from .networks import CLASSIFIER_WEIGHTS, build_network
 
 WEIGHTS_FILE = "weights.safetensors"
-LABELS_FILE = "labels.json"
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,20 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 def _classifier(tensors: dict[str, Tensor], metadata: Metadata, labels: tuple[Label, ...]) -> Classifier:
     with torch.device("meta"):  # no time is spent on random values that the weights replace
         module = build_network(metadata.network, metadata.classes)
+    _check_input(module, metadata)
     module.load_state_dict(matched_weights(tensors, module.state_dict(), metadata.network), assign=True)
     return Classifier(module.eval().requires_grad_(False), metadata, labels)
+
+
+def _check_input(module: nn.Module, metadata: Metadata) -> None:
+    """Refuse an input that is too small for a network; on the device `meta` shapes are computed and nothing else."""
+    size = metadata.input.size
+    try:
+        logits = module.eval()(torch.zeros(1, 3, size, size, device="meta"))
+    except RuntimeError as error:
+        raise UnseeError(f"input size {size} does not fit {metadata.network} ({str(error).splitlines()[0]})") from None
+    if logits.shape != (1, metadata.classes):
+        raise UnseeError(f"{metadata.network} makes {list(logits.shape)} of an image, not {metadata.classes} logits")
 
 
 def matched_weights(tensors: dict[str, Tensor], expected: dict[str, Tensor], network: str) -> dict[str, Tensor]:

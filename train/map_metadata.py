@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..errors import UnseeError
-from .metadata import MODEL_FILE, InputSpec, read_json
+from .fields import check_fields, mapping, whole
+from .metadata import LARGEST_INPUT, MODEL_FILE, InputSpec, holds_file, read_json, read_object, understood
 
 Kind = Literal["promoter", "attentional"]
 Preset = Literal["paper", "release", "default"]
@@ -13,6 +14,9 @@ BackboneName = Literal["vgg16", "squeezenet1_1", "unsee_small"]
 Region = Literal["conv", "fc"]
 RegionChoice = Literal["soft", "adaptive", "half"]
 
+MOST_CHANNELS = 8192
+MOST_LEVELS = 8
+MOST_PASSES = 1000
 SIZE_STEP = 16
 """Inputs are multiples of it, so that every feature map is an exact part of them."""
 
@@ -34,10 +38,10 @@ class PromoterOptions:
     iterations: int = 1
 
     def __post_init__(self) -> None:
-        if min(self.channels, self.embedding, self.iterations) < 1 or self.grid not in (1, 2, 4, 8):
-            raise UnseeError("channels, embedding and iterations must be at least 1, grid one of 1, 2, 4, 8")
-        _check_choice("region", self.region, Region)
-        _check_choice("regions", self.regions, RegionChoice)
+        channels = (1, MOST_CHANNELS)
+        check_fields(self, {"channels": channels, "embedding": channels, "iterations": (1, MOST_PASSES)})
+        if self.grid not in (1, 2, 4, 8):
+            raise UnseeError(f"grid must be one of 1, 2, 4, 8, got {self.grid}")
 
 
 @dataclass(frozen=True)
@@ -60,12 +64,14 @@ class AttentionalOptions:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))
-        if len(self.widths) < 2 or any(width < 8 or width % 8 for width in self.widths):
-            raise UnseeError(f"widths must be two or more multiples of 8, got {self.widths}")
-        if min(self.recurrent, self.pooled_keys, self.block) < 1 or self.iterations < 0 or self.grid not in (2, 4, 8):
-            raise UnseeError(
-                "recurrent, pooled_keys and block must be at least 1, iterations at least 0, grid one of 2, 4, 8"
-            )
+        for width in self.widths:
+            whole(width, "a width", 8, MOST_CHANNELS)
+        if not 2 <= len(self.widths) <= MOST_LEVELS or any(width % 8 for width in self.widths):
+            raise UnseeError(f"widths must be 2 to {MOST_LEVELS} multiples of 8, got {self.widths}")
+        limits = {"recurrent": (1, MOST_CHANNELS), "iterations": (0, MOST_PASSES)}
+        check_fields(self, {**limits, "pooled_keys": (1, LARGEST_INPUT), "block": (1, LARGEST_INPUT**2)})
+        if self.grid not in (2, 4, 8):
+            raise UnseeError(f"grid must be one of 2, 4, 8, got {self.grid}")
 
 
 Options = PromoterOptions | AttentionalOptions
@@ -88,8 +94,7 @@ class MapMetadata:
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _check_choice("kind", self.kind, Kind)
-        _check_choice("backbone", self.backbone, BackboneName)
+        check_fields(self, {})
         if self.preset not in PRESETS[self.kind]:
             raise UnseeError(f"preset of {self.kind} must be one of {PRESETS[self.kind]}, got {self.preset!r}")
         if not isinstance(self.options, OPTIONS[self.kind]):
@@ -104,15 +109,19 @@ class MapMetadata:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "MapMetadata":
         """Build the metadata from model.json."""
-        _check_choice("kind", value["kind"], Kind)
-        options = OPTIONS[value["kind"]](**value["options"])
+        kind = value["kind"]
+        if kind not in get_args(Kind):
+            raise UnseeError(f"kind must be one of {get_args(Kind)}, got {kind!r}")
+        options = OPTIONS[kind](**mapping(value["options"], "options"))
         spec = InputSpec.from_json(value["input"])
-        provenance = dict(value.get("provenance", {}))
-        return cls(value["kind"], value["preset"], value["backbone"], spec, options, provenance)
+        provenance = mapping(value.get("provenance", {}), "provenance")
+        return cls(kind, value["preset"], value["backbone"], spec, options, provenance)
 
 
-def is_map_checkpoint(path: Path) -> bool:
+def is_map_checkpoint(path: str | Path) -> bool:
     """Return whether `path` is the directory of a promoter or an attentional network."""
+    if not holds_file(path, MODEL_FILE):
+        return False
     try:
         value = read_json(Path(path) / MODEL_FILE)
     except UnseeError:
@@ -122,16 +131,7 @@ def is_map_checkpoint(path: Path) -> bool:
 
 def read_map_metadata(directory: Path) -> MapMetadata:
     """Read the description of a promoter or an attentional network; `UnseeError` where it is missing or malformed."""
-    path = Path(directory) / MODEL_FILE
-    value = read_json(path)
-    try:
+    path, what = Path(directory) / MODEL_FILE, "the description of a promoter or attentional network"
+    value = read_object(path, what)
+    with understood(path, what):
         return MapMetadata.from_json(value)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UnseeError(
-            f"{path}: not the description of a promoter or attentional network ({type(error).__name__}: {error})"
-        ) from None
-
-
-def _check_choice(name: str, value: object, choices: Any) -> None:
-    if value not in get_args(choices):
-        raise UnseeError(f"{name} must be one of {get_args(choices)}, got {value!r}")

@@ -2,26 +2,36 @@
 
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import UnseeError
-from .checkpoints import LABELS_FILE, Classifier, load_checkpoint, load_weights
+from ..extras import require
 from .downloads import OFFICIAL_FILES, official_weights
-from .metadata import MODEL_FILE, Label, read_labels
+from .metadata import LABELS_FILE, MODEL_FILE, Label, holds_file, read_labels
 from .pretrained import DEFAULT_NAME, pretrained_directory, pretrained_names
 
+if TYPE_CHECKING:
+    from .checkpoints import Classifier
 
-def load_classifier(model: str | Path = DEFAULT_NAME, weights: str | Path | None = None) -> Classifier:
+ACCEPTED = "a name, or the path of a checkpoint's or a bundle's directory"
+LONGEST_NAME = 4095
+
+
+def load_classifier(model: str | Path = DEFAULT_NAME, weights: str | Path | None = None) -> "Classifier":
     """Load a classifier.
 
     model: a checkpoint directory; the name of a shipped checkpoint; the name of a network whose official weights are in
     the cache or can be downloaded; with `weights`, the network of that weight file. Raises `UnseeError` where there is
-    no such model or its weights do not fit.
+    no such model or its weights do not fit, `MissingExtraError` without PyTorch.
     """
-    name = str(model)
+    name = model_name(model)
+    require("torch", "train", "loading a classifier")
+    from .checkpoints import load_checkpoint, load_weights
+
     if weights is not None:
         return load_weights(name, Path(weights), imagenet_labels())
-    if (Path(model) / MODEL_FILE).exists():
-        return load_checkpoint(Path(model))
+    if holds_file(name, MODEL_FILE):
+        return load_checkpoint(Path(name))
     shipped = pretrained_directory(name)
     if shipped:
         return load_checkpoint(shipped)
@@ -31,13 +41,24 @@ def load_classifier(model: str | Path = DEFAULT_NAME, weights: str | Path | None
     raise UnseeError(f"{name}: neither a checkpoint directory (no {MODEL_FILE} in it) nor one of {names}")
 
 
+def model_name(model: object) -> str:
+    """Return what a user calls a model as a string; `UnseeError` on what is neither a path nor a name."""
+    if not isinstance(model, (str, Path)):
+        raise UnseeError(f"a model is {ACCEPTED}, got a {type(model).__name__}: save it with save_checkpoint first")
+    name = str(model)
+    if not name.strip() or "\0" in name or len(name.encode(errors="surrogateescape")) > LONGEST_NAME:
+        shown = f"{name[:40]}..." if len(name) > 40 else name
+        raise UnseeError(f"a model is {ACCEPTED}, got {shown!r} of {len(name)} characters")
+    return name
+
+
 def imagenet_labels() -> tuple[Label, ...] | None:
     """Return the 1000 ImageNet classes in torchvision's order, which the shipped checkpoint has; None without it."""
     shipped = pretrained_directory(DEFAULT_NAME)
     return read_labels(shipped / LABELS_FILE, 1000) if shipped else None
 
 
-def fingerprint(classifier: Classifier) -> str:
+def fingerprint(classifier: "Classifier") -> str:
     """Return `network-digest`, where the digest covers the input specification and every parameter's bytes."""
     digest = hashlib.sha256(repr(classifier.metadata.input).encode())
     for name, tensor in sorted(classifier.module.state_dict().items()):
