@@ -65,6 +65,9 @@ def _is(kind: pa.DataType, test: str) -> bool:
     return bool(getattr(pa.types, test, lambda _: False)(kind))
 
 
+LARGE_IMAGES = 4
+"""Images of the largest size that a row group may hold, since it is read as a whole."""
+
 _lock = Lock()
 
 
@@ -108,9 +111,12 @@ def _group_images(path: str, group: int, reading: ReadingConfig) -> Any:
     column = image_column(file.schema_arrow, reading.image_column, path)
     if column is None:
         raise ReadingError("missing_row", "the file holds no images any more")
-    size = column_size(file.metadata.row_group(group), column)
-    if size > reading.max_bytes:
-        message = f"its row group holds {size} bytes of images, more than {reading.max_bytes} (--max-bytes)"
+    metadata = file.metadata.row_group(group)
+    size, most = column_size(metadata, column), reading.max_bytes * min(metadata.num_rows, LARGE_IMAGES)
+    if size > most:
+        message = (
+            f"its row group holds {size} bytes of images, more than {most}: raise --max-bytes, or write smaller ones"
+        )
         raise ReadingError(TOO_LARGE, message)
     return file.read_row_group(group, [column]).column(0)
 

@@ -11,6 +11,9 @@ EVERY_HOST = "all"
 HOST_PROTOCOLS = ("ftp", "sftp", "ssh", "smb", "webhdfs", "webHDFS", "hdfs", "arrow_hdfs", "jupyter", "jlab")
 """Protocols other than HTTP whose URLs name the host that they connect to."""
 
+FORWARDING_PROTOCOLS = ("reference", "generic", "dask")
+"""Protocols that open whatever URLs they are told to, without a word of it in their own."""
+
 TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
 """IPv6 addresses whose last 32 bits are an IPv4 address (RFC 6052)."""
 
@@ -36,7 +39,8 @@ def refuse_private(host: str, addresses: list[str], allowed: tuple[str, ...]) ->
         return
     private = next((address for address in addresses if not is_public(address)), None)
     if private is not None:
-        raise ForbiddenHostError(f"{host} is at {private}, no public address; --allow-hosts {host} lets it be read")
+        at = "" if host == private else f"at {private}, "
+        raise ForbiddenHostError(f"{host} is {at}no public address; --allow-hosts {host} lets it be read")
 
 
 def is_address(host: str) -> bool:
@@ -49,7 +53,12 @@ def is_address(host: str) -> bool:
 
 
 def refuse_private_host(url: str, allowed: tuple[str, ...]) -> None:
-    """Raise `ForbiddenHostError` if the host of a URL that was not named has an address that is not public."""
+    """Raise `ForbiddenHostError` if a URL of another protocol than HTTP can lead to a host that may not be read."""
+    protocol = url.partition("://")[0]
+    if protocol in FORWARDING_PROTOCOLS and EVERY_HOST not in allowed:
+        raise ForbiddenHostError(f"{protocol}:// can lead to any host; --allow-hosts {EVERY_HOST} lets it be read")
+    if protocol not in HOST_PROTOCOLS:
+        return
     host = urlsplit(url).hostname
     if host:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)

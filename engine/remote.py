@@ -8,7 +8,7 @@ import fsspec
 
 from ..errors import MissingExtraError
 from ..extras import require
-from .hosts import HOST_PROTOCOLS, ForbiddenHostError, refuse_private_host
+from .hosts import ForbiddenHostError, refuse_private_host
 
 EXTRAS = {
     "http": ("aiohttp", "http"),
@@ -66,8 +66,7 @@ def file_system(url: str, allow_hosts: tuple[str, ...], timeout: float) -> tuple
     """
     require_protocols(url)
     for part in _links(url):
-        if part.partition("://")[0] in HOST_PROTOCOLS:
-            refuse_private_host(part, allow_hosts)
+        refuse_private_host(part, allow_hosts)
     web = {protocol for protocol in protocols_of(url) if protocol in ("http", "https")}
     if not web:
         return fsspec.core.url_to_fs(url)

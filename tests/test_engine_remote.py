@@ -41,6 +41,11 @@ def test_other_protocols_that_name_a_host_are_checked_too():
     assert error.value.code == "forbidden_host"
 
 
+@pytest.mark.parametrize("url", ["reference://a.jpg::memory://references.json", "generic://http://127.0.0.1/a.jpg"])
+def test_protocols_that_hide_where_they_lead_are_refused(url):
+    assert code_of(url, ReadingConfig(allow_hosts=("127.0.0.1",))) == "forbidden_host"
+
+
 def test_chained_protocols():
     assert protocols_of("zip://a/b.png::https://host/c.zip") == ["zip", "https"]
     assert protocols_of("simplecache::s3://bucket/a.jpg") == ["simplecache", "s3"]

@@ -1,5 +1,6 @@
 """One shard, and inputs that are no longer what they were when the plan was made."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -48,14 +49,14 @@ def test_a_file_that_vanishes_after_planning_is_a_row(images, tmp_path):
 
 
 def test_a_file_that_may_not_be_read_is_a_row(images, tmp_path, monkeypatch):
-    opened = Path.open
+    opened = os.open
 
-    def forbidden(path, *arguments, **options):  # a mode of 000 keeps nobody out where tests run as root
-        if path.name == "01.png" and path.parent == images:
+    def forbidden(path, flags, *mode, **options):  # a mode of 000 keeps nobody out where tests run as root
+        if path == str(images / "01.png"):
             raise PermissionError(13, "Permission denied")
-        return opened(path, *arguments, **options)
+        return opened(path, flags, *mode, **options)
 
-    rows = run(images, tmp_path / "out", lambda: monkeypatch.setattr(Path, "open", forbidden))
+    rows = run(images, tmp_path / "out", lambda: monkeypatch.setattr(os, "open", forbidden))
     assert failures(rows) == {"01.png": ("failed_to_read", "PermissionError")}
     assert rows["01.png"]["error_message"] == "Permission denied"
 

@@ -1,6 +1,7 @@
 """Folders, patterns and braces: what is found, in which order, and what is left out and counted."""
 
 import os
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -184,3 +185,31 @@ def test_url_of_a_local_pipe_does_not_block(tmp_path, prefix):
     with pytest.raises(ReadingError) as error:
         read(Input(f"{prefix}{tmp_path}/a.jpg", "a"))
     assert error.value.code == "not_a_file"
+
+
+def test_folder_that_vanishes_during_the_walk_is_a_row(tmp_path):
+    fill(tmp_path, "a.jpg", "one/b.jpg", "two/c.jpg")
+    members = Sources((str(tmp_path),)).stream()
+    first = next(members)
+    shutil.rmtree(tmp_path / "one")
+    assert [first.problem, *((member.path, member.problem) for member in members)] == [
+        None, (f"{tmp_path}/one", "unreadable_folder"), (f"{tmp_path}/two/c.jpg", None),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("error", [PermissionError("denied"), RuntimeError("what libraries raise")])
+def test_remote_folder_that_cannot_be_listed_is_a_row(monkeypatch, error):
+    system = fsspec.filesystem("memory")
+    for name in ("a.jpg", "locked/b.jpg", "open/c.jpg"):
+        system.pipe(f"/part/{name}", b"x")
+    listed = type(system).ls
+
+    def ls(self, path, *arguments, **options):
+        if path.endswith("locked"):
+            raise error
+        return listed(self, path, *arguments, **options)
+
+    monkeypatch.setattr(type(system), "ls", ls)
+    members = list(Sources(("memory://part",)).stream())
+    assert [member.problem for member in members] == [None, "unreadable_folder", None]
+    assert members[1].path == "memory:///part/locked"

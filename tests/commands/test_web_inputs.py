@@ -62,7 +62,7 @@ def test_private_host_is_refused_unless_named(server, tiny_bundle, tmp_path):
     (row,) = rows_of(tmp_path / "out")
     assert row["error_code"] == "forbidden_host"
     assert "--allow-hosts 127.0.0.1" in row["error_message"]
-    assert "--allow-hosts 127.0.0.1" in unsee("run", f"{server}/list.txt", *options, expect=2).err
+    assert "--allow-hosts 127.0.0.1" in unsee("run", f"{server}/list.txt", *options, "--dry-run", expect=2).err
 
 
 def test_named_host_may_be_read(server, tiny_bundle, tmp_path):
