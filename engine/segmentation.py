@@ -107,13 +107,13 @@ class Segmenter:
         return [_with_mask(detection, mask) for detection, mask in zip(found, cut, strict=True)]
 
     def _chosen(self, maps: np.ndarray, regions: Superpixels, names: list[str]) -> list[np.ndarray | Failure]:
-        """Masks bool [S,S] by best Jaccard index; a map that is zero has an empty one."""
+        """Masks bool [S,S] by best Jaccard index."""
         chosen: list[np.ndarray | Failure] = []
         for one, proposals in zip(maps, self._proposals(regions, names), strict=True):
             if isinstance(proposals, Failure):
                 chosen.append(proposals)
             else:
-                chosen.append(best_proposal(one > self.config.threshold, proposals) if one.any() else one > 0)
+                chosen.append(best_proposal(one > self.config.threshold, proposals))
         return chosen
 
     def _proposals(self, regions: Superpixels, names: list[str]) -> Sequence[np.ndarray | Failure]:
@@ -138,4 +138,5 @@ def _with_map(detection: Detection, refined_map: np.ndarray, image: np.ndarray) 
 
 
 def _with_mask(detection: Detection, mask: np.ndarray | Failure) -> Detection | Failure:
-    return mask if isinstance(mask, Failure) else replace(detection, mask=mask)
+    """Add a mask; that of a map of zeros is empty."""
+    return mask if isinstance(mask, Failure) else replace(detection, mask=mask & detection.saliency.any())
