@@ -35,8 +35,9 @@ def report_venv(bare_venv, tmp_path_factory) -> Path:
     (of_the_box,) = bare_venv.parents[1].glob("lib/python*/site-packages")
     (packages / "box.pth").write_text(f"{of_the_box}\n")
     (wheel,) = bare_venv.parents[2].glob("unsee-*.whl")
-    install = [python, "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt", f"{wheel}[cpu,report]"]
-    subprocess.run(install, check=True, env={**os.environ, **ALONE})
+    install = [python, "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt"]
+    for words in ([f"{wheel}[cpu,report]"], ["--no-deps", "--force-reinstall", wheel]):  # the second for its command
+        subprocess.run([*install, *words], check=True, env={**os.environ, **ALONE})
     return python
 
 
