@@ -86,7 +86,8 @@ def read(member: Input, reading: ReadingConfig = DEFAULT_READING) -> bytes:
     Raises `MissingExtraError` where a URL needs a package that is not installed: no other input will fare better.
     """
     if member.problem:
-        raise ReadingError(member.problem, PROBLEMS.get(member.problem, member.problem))
+        where = "" if member.offset is None else f" ({member.output}{member.suffix})"
+        raise ReadingError(member.problem, PROBLEMS.get(member.problem, member.problem) + where)
     try:
         if member.offset is None and member.row is not None:
             return _cell(member.path, member.row, reading)

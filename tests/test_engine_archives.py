@@ -60,6 +60,8 @@ def test_links_lead_to_data_and_what_is_no_file_has_a_row(tmp_path):
     bad = {one.output.partition("@")[0].removeprefix("a/"): one.problem for one in members if one.problem}
     assert bad == UNLINKED
     assert len({one.place for one in members}) == len(members)
+    with pytest.raises(ReadingError, match=r"leads to no file in the archive \(a/gone@\d+\.jpg\)"):
+        read(next(one for one in members if one.output.startswith("a/gone")))
 
 
 def test_same_stem_is_two_images_and_same_name_a_duplicate(tmp_path):
