@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,10 +17,11 @@ from ..export.sessions import SessionInfo, open_session
 from ..kernels.compiling import announce_compiling
 from ..quiet import quiet_decoders
 from ..threads import usable_threads
-from .config import Retry, RunConfig
+from .config import RunConfig
 from .done_marks import is_done
 from .earlier_shard import done_shard
 from .interruption import working
+from .jobs import ShardJob
 from .map_methods import Promoter
 from .methods import open_method
 from .plan import read_plan
@@ -39,14 +40,6 @@ class StartError(UnseeError):
     """A worker cannot be started: it dies before its model works."""
 
     exit_code = ExitCode.CRASH
-
-
-@dataclass(frozen=True)
-class ShardJob:
-    """A shard to run. retry: what to try again of a shard that is done, besides maps that are gone; None for all of it."""
-
-    shard: int
-    retry: Retry | None = None
 
 
 class ShardWorker:

@@ -1,6 +1,7 @@
 """Keeping a run from writing over what it reads, over what it did not make, and over its own results.
 
-Paths are compared in canonical form: links in their folders are resolved, so that every spelling of a file is one.
+Paths are compared in canonical form: links in their folders are resolved, so that every spelling of a file is one. They are
+bytes, and 8 bytes of each are kept: a plan may have millions.
 """
 
 import fnmatch
@@ -10,173 +11,210 @@ import os
 import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 
 from ..errors import UnseeError
 from .fingerprint import holds, short_hash
-from .inputs import Input, is_url
 from .layout import RunFiles, plan_files
+from .plan import planned_rows, row_columns
 
-Planned: TypeAlias = tuple[str, str, str]
-"""What is written (map, mask, rows, ...), of what, and its path relative to the run directory."""
+
+@dataclass(frozen=True)
+class Written:
+    """A file that a run writes: what it is (map, mask, rows, ...), of what, and its path relative to the run directory."""
+
+    what: str
+    whose: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"the {self.what} of {self.whose}"
 
 
 class Canonical:
     """Canonical paths: folders with their links resolved, and the last name as it is, for that is what gets replaced."""
 
     def __init__(self) -> None:
-        self._folder = lru_cache(maxsize=4096)(os.path.realpath)
+        self.folder = lru_cache(maxsize=4096)(_resolved)
 
-    def __call__(self, path: str) -> str:
+    def __call__(self, path: bytes) -> bytes:
         """Return the canonical path of a file."""
-        folder, name = os.path.split(path)
-        return os.path.join(self._folder(folder or "."), name)  # noqa: PTH118 - called for every input
+        folder, _, name = path.rpartition(b"/")
+        return self.folder(folder or (b"/" if path.startswith(b"/") else b".")) + b"/" + name
 
-    def hash(self, path: str) -> int:
+    def hash(self, path: bytes) -> int:
         """Return 8 bytes that tell canonical paths apart."""
-        return short_hash(os.fsencode(self(path)))
-
-
-def planned_files(files: RunFiles, inputs: Iterable[Input], shards: int) -> Iterator[Planned]:
-    """Yield every file that a run would write under its final name, archives, rows and plan included."""
-    for what, path in plan_files():
-        yield what, "the run", path
-    for shard in range(shards):
-        for what, path in files.of_shard(shard):
-            yield what, f"shard {shard:05d}", path
-    for member in inputs:
-        for what, path in files.of_image(member.output):
-            yield what, member.place, path
+        return short_hash(self(path))
 
 
 class OverlapCheck:
     """Compares the files that a run would write with each other, with its inputs, and with what is in its folder.
 
-    planned: yields them anew at every call. made: relative paths of the files that an earlier run of the folder made,
-    which may be replaced; they too must not be read.
+    rows: file of the planned inputs. made: yields the relative paths of the files that an earlier run of the folder made,
+    which may be replaced, and must not be read either.
     """
 
     def __init__(
-        self, folder: Path, planned: Callable[[], Iterator[Planned]], made: Callable[[], Iterator[str]]
+        self, folder: Path, rows: Path, files: RunFiles, shards: int, made: Callable[[], Iterable[str]]
     ) -> None:
-        self.folder = str(folder)
-        self.planned = planned
+        self.folder = os.fsencode(folder)
+        self.rows, self.files, self.shards = rows, files, shards
         self.canonical = Canonical()
-        self._made = np.union1d(self._hashes(made()), self._folders_of(made()))
-        paths = self._hashes(path for _, _, path in planned())
+        self._names = lru_cache(maxsize=64)(_names)
+        self._made = self._hashes_of_made(made())
+        self._folders = array("Q")
+        paths = np.sort(np.array(array("Q", self._hashes()), np.uint64))
         self._refuse_doubles(paths)
-        self._folders = self._folders_of(path for _, _, path in planned())
         self._refuse_folders_as_files(paths)
-        self._written = np.union1d(paths, self._made)
+        self._touched = np.union1d(paths, self._made)
 
-    def refuse_inputs(self, inputs: Callable[[], Iterable[str]], through_links: bool) -> None:
-        """Raise `UnseeError` naming the first input that would be written over; through_links: follow links."""
-        for path in inputs():
-            if holds(self._written, self.canonical.hash(path)) or (
-                through_links and Path(path).is_symlink() and holds(self._written, self._target_hash(path))
-            ):
-                what = self._description(path)
-                raise UnseeError(
-                    f"{path} is an input, and {what} would be written over it: choose another output folder"
-                )
+    def refuse_inputs(self, given: Iterable[str], through_links: bool) -> None:
+        """Raise `UnseeError` naming an input that would be written over.
 
-    def refuse_strangers(self) -> None:
-        """Raise `UnseeError` naming the first file that is in the way and that no earlier run of the folder made."""
-        names = lru_cache(maxsize=64)(_names)
-        for what, whose, path in self.planned():
-            place = os.path.join(self.folder, path)  # noqa: PTH118
-            folder, name = os.path.split(place)
-            if name in names(folder) and not holds(self._made, self.canonical.hash(place)):
-                raise UnseeError(
-                    f"{place} is there and no run made it: the {what} of {whose} would be written over it; "
-                    "move it away, or choose another output folder"
-                )
+        given: further files that are read. through_links: follow inputs that are links themselves.
+        """
+        hashes = array("Q", map(self.canonical.hash, self._inputs(given)))
+        if np.isin(np.array(hashes, np.uint64), self._touched).any():
+            self._refuse_input(next(path for path in self._inputs(given) if self._is_touched(path)))
+        for path in self._inputs(given) if through_links else ():
+            if os.path.islink(path) and holds(self._touched, short_hash(os.path.realpath(path))):  # noqa: PTH114
+                self._refuse_input(path)
 
     def refuse_pattern(self, pattern: str) -> None:
         """Raise `UnseeError` where the same pattern, given again, would take results of this run for inputs."""
-        reach = _reach(pattern)
-        for what, whose, path in self.planned():
-            if reach.fullmatch(self.canonical(os.path.join(self.folder, path))):  # noqa: PTH118
+        root, reach = _reach(os.fsencode(pattern))
+        if not (self.canonical.folder(self.folder) + b"/").startswith(root):
+            return
+        for written in self._all_written():
+            if reach.fullmatch(self.canonical(self._place(os.fsencode(written.path)))):
                 raise UnseeError(
-                    f"{pattern} would match {path}, the {what} of {whose}, when the command is given again: "
+                    f"{pattern} would match {written.path}, {written}, when the command is given again: "
                     "choose an output folder that the pattern does not reach"
                 )
+
+    def _hashes(self) -> Iterator[int]:
+        """Yield the hash of every file that is written; refuse those that are there and were made by no run."""
+        for written in self._fixed():
+            yield from self._of_folder(os.fsencode(os.path.dirname(written.path)), [os.path.basename(written.path)])  # noqa: PTH119, PTH120
+        suffixes = [path for _, path in self.files.of_image("")]
+        for (outputs,) in row_columns(self.rows, "output") if suffixes else ():
+            for folder, members in itertools.groupby(outputs, key=lambda output: output.rpartition(b"/")[0]):
+                yield from self._of_folder(folder, suffixes, members)
+
+    def _of_folder(self, folder: bytes, suffixes: list[str], outputs: Iterable[bytes] = (b"",)) -> Iterator[int]:
+        """Yield the hashes of files in one folder of the run directory: outputs with each of the suffixes."""
+        place = self._place(folder)
+        canonical, names = self.canonical.folder(place) + b"/", self._names(place)
+        self._folders.extend(self.canonical.hash(self._place(part)) for part in _and_above(folder))
+        ends = [os.fsencode(suffix) for suffix in suffixes]
+        for output in outputs:
+            stem = output.rpartition(b"/")[2]
+            for end in ends:
+                found = short_hash(canonical + stem + end)
+                if names and stem + end in names and not holds(self._made, found):
+                    self._refuse_stranger(found)
+                yield found
+
+    def _hashes_of_made(self, made: Iterable[str]) -> np.ndarray:
+        """Return sorted hashes of files and of the folders that they lie in."""
+        hashes, last = array("Q"), b""
+        for path in map(os.fsencode, made):
+            hashes.append(self.canonical.hash(self._place(path)))
+            folder = path.rpartition(b"/")[0]
+            if folder != last:
+                last = folder
+                hashes.extend(self.canonical.hash(self._place(part)) for part in _and_above(folder))
+        return np.unique(np.array(hashes, np.uint64))
+
+    def _inputs(self, given: Iterable[str]) -> Iterator[bytes]:
+        """Yield every local file that is read, each archive once."""
+        last = b""
+        listed = (path for (paths,) in row_columns(self.rows, "path") for path in paths)
+        for path in itertools.chain(map(os.fsencode, given), listed):
+            if path != last and b"://" not in path:
+                last = path
+                yield path
+
+    def _fixed(self) -> Iterator[Written]:
+        """Yield the files of the plan and of the shards."""
+        yield from (Written(what, "the run", path) for what, path in plan_files())
+        for shard in range(self.shards):
+            yield from (Written(what, f"shard {shard:05d}", path) for what, path in self.files.of_shard(shard))
+
+    def _all_written(self) -> Iterator[Written]:
+        """Yield every file that is written; only to name one of them."""
+        yield from self._fixed()
+        for planned, _ in planned_rows(self.rows):
+            for what, path in self.files.of_image(planned.input.output):
+                yield Written(what, planned.input.place, path)
+
+    def _with_hash(self, wanted: set[int]) -> Iterator[Written]:
+        return (written for written in self._all_written() if self._hash(written) in wanted)
 
     def _refuse_doubles(self, paths: np.ndarray) -> None:
         shared = paths[1:][paths[1:] == paths[:-1]]
         if len(shared) == 0:
             return
-        doubles = [(what, whose, path) for what, whose, path in self.planned() if self._hash(path) == int(shared[0])]
-        (first, one, path), (second, other, _) = doubles[:2]
+        first, second = itertools.islice(self._with_hash({int(shared[0])}), 2)
         raise UnseeError(
-            f"{len(shared)} outputs would be written more than once, such as {path}, the {first} of {one} and the "
-            f"{second} of {other}: run them into separate output folders, or use --output-names key"
+            f"{len(shared)} outputs would be written more than once, such as {first.path}, {first} and {second}: "
+            "run them into separate output folders, or use --output-names key"
         )
 
     def _refuse_folders_as_files(self, paths: np.ndarray) -> None:
-        both = np.intersect1d(paths, self._folders)
+        both = np.intersect1d(paths, np.array(self._folders, np.uint64))
         if len(both):
-            what, whose, path = next(item for item in self.planned() if self._hash(item[2]) == int(both[0]))
+            written = next(self._with_hash({int(both[0])}))
             raise UnseeError(
-                f"{path} would be the {what} of {whose} and a folder of other maps: "
+                f"{written.path} would be {written} and a folder of other maps: "
                 "run them into separate output folders, or use --output-names key"
             )
 
-    def _description(self, path: str) -> str:
-        """Say which file of the run has a path."""
-        wanted = {self.canonical.hash(path), self._target_hash(path)}
-        found = ((what, whose) for what, whose, place in self.planned() if self._hash(place) in wanted)
-        what, whose = next(found, ("results", "an earlier run"))
-        return f"the {what} of {whose}"
+    def _refuse_stranger(self, found: int) -> None:
+        written = next(self._with_hash({found}))
+        raise UnseeError(
+            f"{os.fsdecode(self.folder)}/{written.path} is there and no run made it: {written} would be written over it; "
+            "move it away, or choose another output folder"
+        )
 
-    def _target_hash(self, path: str) -> int:
-        return short_hash(os.fsencode(os.path.realpath(path)))
+    def _refuse_input(self, path: bytes) -> None:
+        written = next(self._with_hash({self.canonical.hash(path), short_hash(os.path.realpath(path))}), None)
+        what = str(written) if written else "the results of an earlier run"
+        raise UnseeError(
+            f"{os.fsdecode(path)} is an input, and {what} would be written over it: choose another output folder"
+        )
 
-    def _hash(self, path: str) -> int:
-        return self.canonical.hash(os.path.join(self.folder, path))  # noqa: PTH118
+    def _is_touched(self, path: bytes) -> bool:
+        return holds(self._touched, self.canonical.hash(path))
 
-    def _hashes(self, paths: Iterable[str]) -> np.ndarray:
-        """Return sorted hashes of relative paths, 8 bytes each."""
-        return np.sort(np.array(array("Q", map(self._hash, paths)), np.uint64))
+    def _hash(self, written: Written) -> int:
+        return self.canonical.hash(self._place(os.fsencode(written.path)))
 
-    def _folders_of(self, paths: Iterable[str]) -> np.ndarray:
-        """Return sorted hashes of the folders below the run directory that paths lie in, each once."""
-        hashes, last = array("Q"), ""
-        for path in paths:
-            folder = os.path.dirname(path)  # noqa: PTH120
-            if folder and folder != last:
-                last = folder
-                hashes.extend(self._hash(part) for part in _and_above(folder))
-        return np.unique(np.array(hashes, np.uint64))
+    def _place(self, path: bytes) -> bytes:
+        return self.folder + b"/" + path if path else self.folder
 
 
-def input_files(inputs: Iterable[Input], sources: Iterable[str]) -> Iterator[str]:
-    """Yield every local file that a run reads: those of its inputs, each archive once, and those that it was given."""
-    last = ""
-    for path in chain(sources, (member.path for member in inputs)):
-        if path != last and not is_url(path):
-            last = path
-            yield path
+def _resolved(folder: bytes) -> bytes:
+    return os.path.realpath(folder)
 
 
-def _and_above(folder: str) -> Iterator[str]:
+def _and_above(folder: bytes) -> Iterator[bytes]:
     while folder:
         yield folder
-        folder = os.path.dirname(folder)  # noqa: PTH120
+        folder = folder.rpartition(b"/")[0]
 
 
-def _reach(pattern: str) -> re.Pattern[str]:
-    """Return what canonical paths a pattern matches."""
-    parts = Path(pattern).parts
+def _reach(pattern: bytes) -> tuple[bytes, re.Pattern[bytes]]:
+    """Return the folder that all matches of a pattern lie below, and what their canonical paths match."""
+    parts = Path(os.fsdecode(pattern)).parts
     fixed = list(itertools.takewhile(lambda part: not glob.has_magic(part), parts))
     wild = ["(?:.+/)?" if part == "**" else f"{_component(part)}/" for part in parts[len(fixed) :]]
-    root = os.path.realpath(Path(*fixed)).rstrip("/")
-    return re.compile(re.escape(root) + "/" + "".join(wild).removesuffix("/"), re.DOTALL)
+    root = os.path.realpath(Path(*fixed)).rstrip("/") + "/"
+    return os.fsencode(root), re.compile(os.fsencode(re.escape(root) + "".join(wild).removesuffix("/")), re.DOTALL)
 
 
 def _component(part: str) -> str:
@@ -186,10 +224,11 @@ def _component(part: str) -> str:
     return inside if part.startswith(".") else rf"(?!\.){inside}"
 
 
-def _names(folder: str) -> frozenset[str]:
+def _names(folder: bytes) -> frozenset[bytes]:
     try:
         return frozenset(os.listdir(folder))  # noqa: PTH208 - names, not paths
     except FileNotFoundError:
         return frozenset()
     except NotADirectoryError:
-        raise UnseeError(f"{folder}: maps would be written below it, but it is no folder: move it away") from None
+        place = os.fsdecode(folder)
+        raise UnseeError(f"{place}: maps would be written below it, but it is no folder: move it away") from None

@@ -152,6 +152,12 @@ def planned_input(row: dict[str, Any]) -> PlannedInput:
     return PlannedInput(row["key"], Input(path, output, **place, suffix=suffix))
 
 
+def row_columns(path: Path, *names: str) -> Iterator[list[list[Any]]]:
+    """Yield columns of a plan's rows, some thousand inputs at a time, as they are stored."""
+    for batch in pq.ParquetFile(path).iter_batches(batch_size=4096, columns=list(names)):
+        yield [batch.column(name).to_pylist() for name in names]
+
+
 def planned_rows(path: Path, shards: int | None = None) -> Iterator[tuple[PlannedInput, int]]:
     """Yield the inputs of a plan's first shards, all where None, each with the size its file had.
 

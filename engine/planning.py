@@ -25,7 +25,7 @@ from .fingerprint import Changes, Fingerprint, Sizes, changed_inputs, holds, sho
 from .inputs import Input, is_url
 from .layout import PLAN_ROWS_FILE, RunFiles, journal_path, rows_path
 from .output_names import fitted
-from .overlaps import OverlapCheck, input_files, planned_files
+from .overlaps import OverlapCheck
 from .pipeline import batched
 from .plan import SCHEMA, Plan, PlannedInput, plan_table, planned_input, planned_rows, read_plan
 from .rows import SUCCESS, read_rows
@@ -266,17 +266,12 @@ def _named(member: Input, key: str, shards: Sharding) -> Input:
 
 
 def _refuse_overlaps(request: PlanRequest, plan: Plan) -> None:
-    def inputs() -> Iterator[Input]:
-        return (planned.input for planned, _ in planned_rows(request.rows))
-
+    every = request.overwrite or has_plan(request.folder)
     check = OverlapCheck(
-        request.folder,
-        lambda: planned_files(request.files, inputs(), plan.shards),
-        lambda: made_files(request.folder, every=request.overwrite or has_plan(request.folder)),
+        request.folder, request.rows, request.files, plan.shards, lambda: made_files(request.folder, every)
     )
     given = [source for source in request.sources.inputs if not Path(source).is_dir()]
-    check.refuse_inputs(lambda: input_files(inputs(), given), through_links=has_plan(request.folder))
-    check.refuse_strangers()
+    check.refuse_inputs(given, through_links=every)
     for source in given:
         if glob.has_magic(source) and not is_url(source) and not os.path.lexists(source):
             check.refuse_pattern(source)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 from rich.console import Console
@@ -15,8 +15,8 @@ from ..export.sessions import SessionInfo
 from ..terminal import stderr
 from .config import Resumption, Retry, RunConfig
 from .done_marks import is_done, read_stats
-from .executors import ShardJob, Slot, open_slots, schedule
 from .interruption import interruptible, locked, wait_for_workers
+from .jobs import ShardJob
 from .journal import drop_journal
 from .layout import PLAN_ROWS_FILE, rows_path
 from .plan import Plan, files_of
@@ -27,6 +27,9 @@ from .rows import SUCCESS
 from .sources import Sources
 from .status import Summary, summarize
 from .verify import shard_faults
+
+if TYPE_CHECKING:
+    from .executors import Slot
 
 SHOWN_FAILURES = 5
 """Failed images that are named at the end; the rows name all."""
@@ -84,6 +87,8 @@ def _request(config: RunConfig, folder: Path, resumption: Resumption) -> PlanReq
 
 def _run_draft(config: RunConfig, console: Console, resumption: Resumption, draft: Draft) -> Summary:
     """Open the model, put the plan in force, and finish it."""
+    from .executors import open_slots  # it loads what computes, which no refusal has to wait for
+
     progress = RunProgress(console)
     slots = open_slots(config, progress.count_row)
     try:
@@ -104,9 +109,11 @@ def _run_draft(config: RunConfig, console: Console, resumption: Resumption, draf
 
 
 def _finish(
-    plan: Plan, slots: list[Slot], max_retry: int, progress: RunProgress, resumption: Resumption, console: Console
+    plan: Plan, slots: "list[Slot]", max_retry: int, progress: RunProgress, resumption: Resumption, console: Console
 ) -> dict[int, Exception]:
     """Run what is not done; return the shards that failed for good."""
+    from .executors import schedule
+
     jobs = list(_jobs(plan, resumption))
     if len(jobs) < plan.shards:
         console.print(f"resuming: {plan.shards - len(jobs)} of {plan.shards} shards are done")
