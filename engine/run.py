@@ -117,6 +117,8 @@ def _finish(
     jobs = list(_jobs(plan, resumption))
     if len(jobs) < plan.shards:
         console.print(f"resuming: {plan.shards - len(jobs)} of {plan.shards} shards are done")
+    if not jobs:
+        return {}
     with progress.shown(_size(plan, jobs)):
         return schedule(slots, jobs, max_retry, progress.count_shard)
 
