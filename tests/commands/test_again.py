@@ -88,12 +88,12 @@ def test_overwrite_leaves_nothing_of_the_earlier_run(finished, output_format):
     [("plan.json", b""), ("plan.json", b"[" * 100_000), ("plan.parquet", b"{"), ("plan.json", b"null")],
 )
 def test_a_damaged_plan_is_one_line_and_can_be_overwritten(corpus, name, damage):
-    before = without_times(corpus / "out")
+    before = plan_set_aside(corpus / "out")
     (corpus / "out" / name).write_bytes(damage)
     assert name in run(corpus, expect=2)
     assert unsee("status", "out", cwd=corpus, expect=2).err.count("\n") == 1
     run(corpus, "--overwrite", expect=3)
-    assert without_times(corpus / "out") == before
+    assert plan_set_aside(corpus / "out") == before
 
 
 @pytest.mark.parametrize("damage", [b"", b'{"count": []}'])
