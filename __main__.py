@@ -6,9 +6,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 from typer.core import TyperGroup
+from typer.main import get_group
 
-from .bench.commands import app as bench
-from .bench.commands import evaluate, report
 from .engine.config import MethodName, PromotionConfig, RunConfig
 from .engine.presets import Preset
 from .errors import ExitCode, UnseeError, VerificationError
@@ -17,7 +16,6 @@ from .options import with_preset
 from .quiet import quiet_decoders
 from .run_options import RunOptions, with_run_options
 from .terminal import show_log, stderr, stdout
-from .train.commands import app as train
 from .train.pretrained import DEFAULT_NAME
 
 DOCTOR_COLUMN = 20
@@ -25,7 +23,21 @@ MODEL_HELP = "checkpoint directory, shipped checkpoint, or network: vgg16, squee
 
 
 class Commands(TyperGroup):
-    """Turns a user's mistake into one line, and it and an interruption into their exit codes."""
+    """Turns a user's mistake into one line, and it and an interruption into their exit codes.
+
+    What trains and measures is imported when it is asked for, by its name or by --help.
+    """
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return the command of a name."""
+        if cmd_name not in self.commands:
+            self.commands.update(_others())
+        return super().get_command(ctx, cmd_name)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all commands."""
+        self.commands.update(_others())
+        return super().list_commands(ctx)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that the arguments name."""
@@ -48,10 +60,19 @@ app = typer.Typer(
     context_settings={"token_normalize_func": lambda token: token.replace("_", "-")},
 )
 
-app.add_typer(bench, name="bench")
-app.add_typer(train, name="train")
-app.command("eval")(evaluate)
-app.command()(report)
+
+def _others() -> dict[str, Any]:
+    """Return the commands that train and measure."""
+    from .bench.commands import app as bench
+    from .bench.commands import evaluate, report
+    from .train.commands import app as train
+
+    others = typer.Typer()
+    others.add_typer(bench, name="bench")
+    others.add_typer(train, name="train")
+    others.command("eval")(evaluate)
+    others.command()(report)
+    return dict(get_group(others).commands)
 
 
 @app.command()
