@@ -12,7 +12,7 @@ from rich.console import Console
 
 from ..errors import FailedShardsError, OutputError, UnseeError
 from ..export.sessions import SessionInfo
-from ..terminal import stderr
+from ..terminal import counted, stderr
 from .config import Resumption, Retry, RunConfig
 from .done_marks import is_done, read_stats
 from .executors import ShardJob, Slot, open_slots, schedule
@@ -23,7 +23,7 @@ from .plan import Plan, files_of
 from .planning import Draft, PlanRequest, drafted, preview, refuse_nesting
 from .priors import prior_fingerprint
 from .progress import RunProgress
-from .rows import SUCCESS
+from .rows import SUCCESS, Row, read_rows
 from .sources import Sources
 from .status import Summary, summarize
 from .verify import shard_faults
@@ -53,7 +53,8 @@ def dry_run(config: RunConfig, console: Console, resumption: Resumption | None =
     folder = Path(config.output_folder)
     plan, first = preview(_request(config, folder, resumption or Resumption()))
     console.print(
-        f"{plan.count} inputs in {plan.shards} shards of up to {config.shards.samples}, preset {config.preset.name}"
+        f"{counted(plan.count, 'input')} in {counted(plan.shards, 'shard')} of up to {config.shards.samples}, "
+        f"preset {config.preset.name}"
     )
     for member in first:
         console.print(f"  {member.place} -> {member.output}")
@@ -128,20 +129,18 @@ def _jobs(plan: Plan, resumption: Resumption) -> Iterator[ShardJob]:
             continue
         drop_journal(plan.folder, shard)  # of a run that was killed after its done-mark
         retry = resumption.retry
-        if retry is not None and any(_is_retried(row, retry) for row in _failures(plan.folder, shard)):
+        if resumption.repair and any(shard_faults(plan, shard)):
+            yield ShardJob(shard, retry or frozenset())
+        elif retry is not None and any(_is_retried(row, retry) for row in _failures(plan.folder, shard)):
             yield ShardJob(shard, retry)
-        elif resumption.repair and any(shard_faults(plan, shard)):
-            yield ShardJob(shard, frozenset())
 
 
-def _failures(folder: Path, shard: int) -> list[dict[str, Any]]:
-    columns = ["path", "status", "error_code", "error_message"]
-    table = pq.read_table(rows_path(folder, shard), columns=columns)
-    return [row for row in table.to_pylist() if row["status"] != SUCCESS]
+def _failures(folder: Path, shard: int) -> list[Row]:
+    return read_rows(rows_path(folder, shard), failures_only=True)
 
 
-def _is_retried(row: dict[str, Any], retry: Retry) -> bool:
-    return retry == "all" or row["error_code"] in retry
+def _is_retried(row: Row, retry: Retry) -> bool:
+    return retry == "all" or row.error_code in retry
 
 
 def _size(plan: Plan, jobs: list[ShardJob]) -> int:
@@ -153,7 +152,7 @@ def _size(plan: Plan, jobs: list[ShardJob]) -> int:
 def _shards_error(failed: dict[int, Exception]) -> UnseeError:
     listed = [f"{shard:05d}: {type(error).__name__}: {error}"[:200] for shard, error in sorted(failed.items())[:5]]
     return FailedShardsError(
-        f"{len(failed)} shards failed, all others are done; the same command tries them again ({'; '.join(listed)})"
+        f"{counted(len(failed), 'shard')} failed, all others are done; the same command tries again ({'; '.join(listed)})"
     )
 
 
@@ -161,7 +160,7 @@ def _report(console: Console, summary: Summary, progress: RunProgress) -> None:
     speed = (
         f" ({progress.done} in this run, {progress.rate:.1f} images/s)" if progress.done else " (nothing left to do)"
     )
-    console.print(f"{summary.count} images, {summary.failed} failed{speed}")
+    console.print(f"{counted(summary.count, 'image')}, {summary.failed} failed{speed}")
     stages = ", ".join(f"{name} {spent:.1f}" for name, spent in summary.stage_seconds.items())
     console.print(f"seconds by stage, all threads: {stages}")
     for status, count in summary.statuses.most_common():
@@ -182,7 +181,7 @@ def _name_failures(console: Console, plan: Plan) -> None:
     failed = (shard for shard in done if read_stats(plan.folder, shard)["failed"])
     rows = list(islice((row for shard in failed for row in _failures(plan.folder, shard)), SHOWN_FAILURES + 1))
     for row in rows[:SHOWN_FAILURES]:
-        console.print(f"  {row['path']}: {row['error_code'] or row['status']}: {row['error_message']}")
+        console.print(f"  {row.path}: {row.error_code or row.status}: {row.error_message}")
     if rows:
         more = "; there are more" if len(rows) > SHOWN_FAILURES else ""
         console.print(f"failed images have rows with status and error_code in {plan.folder}/[0-9]*.parquet{more}")
