@@ -18,6 +18,7 @@ from typing import TypeAlias
 import numpy as np
 
 from ..errors import UnseeError
+from ..terminal import counted
 from .fingerprint import holds, short_hash
 from .inputs import Input, is_url
 from .layout import RunFiles, plan_files
@@ -114,8 +115,8 @@ class OverlapCheck:
         doubles = [(what, whose, path) for what, whose, path in self.planned() if self._hash(path) == int(shared[0])]
         (first, one, path), (second, other, _) = doubles[:2]
         raise UnseeError(
-            f"{len(shared)} outputs would be written more than once, such as {path}, the {first} of {one} and the "
-            f"{second} of {other}: run them into separate output folders, or use --output-names key"
+            f"{counted(len(shared), 'output')} would be written more than once, such as {path}, the {first} of {one} "
+            f"and the {second} of {other}: run them into separate output folders, or use --output-names key"
         )
 
     def _refuse_folders_as_files(self, paths: np.ndarray) -> None:
