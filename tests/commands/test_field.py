@@ -83,3 +83,14 @@ def test_a_run_with_nothing_left_to_do_counts_no_images(corpus):
     said = run(corpus, expect=3)
     assert "nothing left to do" in said
     assert "0 of 0" not in said
+
+
+@pytest.mark.parametrize("output", ["", "file", "file/below", "link", "link/below"])
+def test_an_output_folder_that_can_be_none_is_refused(corpus, output):
+    (corpus / "file").write_text("mine")
+    (corpus / "link").symlink_to("nowhere")
+    before = sorted(corpus.iterdir())
+    said = run(corpus, output=output, expect=2)
+    assert "no folder: choose another output folder" in said if output else "has no name" in said
+    assert len(said.splitlines()) == 1
+    assert sorted(corpus.iterdir()) == before
