@@ -15,7 +15,7 @@ from .export.config import Precision
 from .options import with_preset
 from .quiet import quiet_decoders
 from .run_options import RunOptions, with_run_options
-from .terminal import show_log, stderr, stdout
+from .terminal import counted, show_log, stderr, stdout
 from .train.pretrained import DEFAULT_NAME
 
 DOCTOR_COLUMN = 20
@@ -237,7 +237,7 @@ def verify(folder: Annotated[Path, typer.Argument(help="run directory")]) -> Non
         stderr().print(fault)
     if count:
         raise VerificationError(
-            f"{folder}: {count} faults; the command of the run with --repair makes good what it can"
+            f"{folder}: {counted(count, 'fault')}; the command of the run with --repair makes good what it can"
         )
     stdout().print(f"{folder}: every row and map is there")
 

@@ -29,6 +29,11 @@ def stderr() -> PlainConsole:
     return PlainConsole(stderr=True)
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number and a noun that forms its plural with an s: `1 image`, `2 images`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 class _StderrHandler(logging.Handler):
     """Prints messages as they are; above a progress bar, where one is shown."""
 

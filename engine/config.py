@@ -141,6 +141,8 @@ class RunConfig:
         check_device(self.device)
         check_backend(self.backend)
         self._check_models()
+        if not self.output_folder:
+            raise UnseeError("the output folder has no name: name one, . for this folder")
         if "://" in self.output_folder:
             raise UnseeError(
                 f"{self.output_folder}: results are written to local folders only; copy them there after the run"

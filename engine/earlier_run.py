@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 from ..errors import UnseeError
 from ..files import temporary_of
 from .config import OutputFormat
-from .layout import PLAN_FILE, PLAN_ROWS_FILE, RunFiles, plan_files
+from .layout import PLAN_FILE, PLAN_ROWS_FILE, RunFiles, plan_files, rows_path
 from .plan import SCHEMA, planned_rows, read_plan
-from .rows import read_rows
+from .rows import Row, read_rows
 
 EVERY_FORMAT: tuple[OutputFormat, ...] = ("files", "webdataset", "parquet", "npy", "dummy")
 
@@ -70,7 +70,7 @@ def _results(folder: Path) -> Iterator[str]:
 def _provably_made(folder: Path) -> Iterator[str]:
     shards = _shards_of_a_run(folder)
     for shard in shards:
-        for row in read_rows(folder / f"{shard:05d}.parquet"):
+        for row in _readable_rows(folder, shard):
             files = {"png": row.map_sha256, "mask.png": row.mask_sha256}
             yield from (
                 f"{row.output}.{suffix}"
@@ -80,6 +80,12 @@ def _provably_made(folder: Path) -> Iterator[str]:
     for shard in shards:
         for output_format in EVERY_FORMAT:
             yield from (path for _, path in RunFiles(output_format, masks=True).of_shard(shard))
+
+
+def _readable_rows(folder: Path, shard: int) -> list[Row]:
+    with suppress(UnseeError):
+        return read_rows(rows_path(folder, shard))
+    return []
 
 
 def _shards_of_a_run(folder: Path) -> list[int]:

@@ -1,10 +1,8 @@
 """What an earlier run left of a shard: of one that is done its rows and maps, of one that is not done its journal."""
 
-import tarfile
 from dataclasses import dataclass, replace
 
-import pyarrow as pa
-
+from ..errors import UnseeError
 from ..names import printable
 from .config import Retry
 from .journal import journaled
@@ -56,7 +54,7 @@ def done_shard(plan: Plan, shard: int, retry: Retry) -> Earlier:
     try:
         rows = {row.key: row for row in stored_rows(plan.folder, shard)}
         maps = map_reader(plan.folder, shard, plan.files.output_format)
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException, tarfile.TarError):
+    except UnseeError:
         rows, maps = {}, no_maps
     return Earlier(rows, maps, retry, plan.files.output_format != "dummy")
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UnseeError
+from ..terminal import counted
 from .fingerprint import holds, short_hash
 from .layout import RunFiles, plan_files
 from .plan import planned_rows, row_columns
@@ -161,8 +162,8 @@ class OverlapCheck:
             return
         first, second = itertools.islice(self._with_hash({int(shared[0])}), 2)
         raise UnseeError(
-            f"{len(shared)} outputs would be written more than once, such as {first.path}, {first} and {second}: "
-            "run them into separate output folders, or use --output-names key"
+            f"{counted(len(shared), 'output')} would be written more than once, such as {first.path}, {first} and "
+            f"{second}: run them into separate output folders, or use --output-names key"
         )
 
     def _refuse_folders_as_files(self, paths: np.ndarray) -> None:

@@ -8,9 +8,9 @@ import os
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice
+from itertools import chain, groupby, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -182,12 +182,19 @@ def _refuse_changes(plan: Plan, changes: Changes, request: PlanRequest) -> None:
 
 def _finished(plan: Plan, changes: Changes) -> str | None:
     """Return the place of a changed input whose map is there, None where all of them failed or are not done."""
-    for planned in _changed(plan, changes):
-        if rows_path(plan.folder, planned.shard).exists():
-            rows = {row.key: row for row in read_rows(rows_path(plan.folder, planned.shard))}
-            if planned.key in rows and rows[planned.key].status == SUCCESS:
+    for shard, changed in groupby(_changed(plan, changes), key=lambda planned: planned.shard):
+        successes = _successes(plan.folder, shard)
+        for planned in changed:
+            if planned.key in successes:
                 return planned.input.place
     return None
+
+
+def _successes(folder: Path, shard: int) -> set[str]:
+    """Return the keys of the images whose maps are there; of a shard without readable rows all are made again."""
+    with suppress(UnseeError):
+        return {row.key for row in read_rows(rows_path(folder, shard)) if row.status == SUCCESS}
+    return set()
 
 
 def _changed(plan: Plan, changes: Changes) -> Iterator[PlannedInput]:

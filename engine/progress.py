@@ -85,7 +85,7 @@ class Progress:
         clock.start()
         try:
             yield
-            if self._written != self.done:
+            if (self._written or 0) != self.done:
                 self.mark()
         finally:
             self._ended.set()

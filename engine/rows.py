@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ..errors import UnseeError
 from ..files import flush_and_rename, temporary_of
 from ..names import printable
 
@@ -138,7 +140,23 @@ class RowsWriter:
             self._pending.clear()
 
 
-def read_rows(path: Path) -> list[Row]:
-    """Read the rows of a shard."""
-    table = pq.read_table(path, columns=[field.name for field in fields(Row)])
-    return [Row(**row) for row in table.to_pylist()]
+def read_rows(path: Path, failures_only: bool = False) -> list[Row]:
+    """Read the rows of a shard, None in columns that its version of unsee did not write yet.
+
+    Raises `UnseeError` where the file is missing or damaged.
+    """
+    known = {field.name for field in fields(Row)}
+    try:
+        with path.open("rb") as source, pq.ParquetFile(source) as file:
+            table = file.read([name for name in file.schema_arrow.names if name in known])
+        if failures_only:
+            table = table.filter(pc.field("status") != SUCCESS)
+        return [Row(**row) for row in table.to_pylist()]
+    except (OSError, ValueError, TypeError, pa.ArrowException) as error:
+        raise unreadable_result(path, error) from None
+
+
+def unreadable_result(path: Path, error: Exception) -> UnseeError:
+    """Return what to say of a file of a finished shard that is missing or damaged."""
+    reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
+    return UnseeError(f"{path} cannot be read ({reason}): unsee run --repair makes the shard again")

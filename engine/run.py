@@ -1,5 +1,6 @@
 """A whole run: open the model, freeze or check the plan, finish every shard that is not done, say what happened."""
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -12,7 +13,7 @@ from rich.console import Console
 
 from ..errors import FailedShardsError, OutputError, UnseeError
 from ..export.sessions import SessionInfo
-from ..terminal import stderr
+from ..terminal import counted, stderr
 from .config import Resumption, Retry, RunConfig
 from .done_marks import is_done, read_stats
 from .interruption import interruptible, locked, wait_for_workers
@@ -23,7 +24,7 @@ from .plan import Plan, files_of
 from .planning import Draft, PlanRequest, drafted, preview, refuse_nesting
 from .priors import prior_fingerprint
 from .progress import RunProgress
-from .rows import SUCCESS
+from .rows import SUCCESS, Row, read_rows
 from .sources import Sources
 from .status import Summary, summarize
 from .verify import shard_faults
@@ -43,6 +44,7 @@ def run(config: RunConfig, console: Console | None = None, resumption: Resumptio
     """
     console = console or stderr()
     folder = Path(config.output_folder)
+    _refuse_what_is_no_folder(folder)
     in_main_thread = threading.current_thread() is threading.main_thread()
     try:
         with interruptible() if in_main_thread else nullcontext(), locked(folder):
@@ -51,12 +53,21 @@ def run(config: RunConfig, console: Console | None = None, resumption: Resumptio
         raise OutputError(f"{error.filename or folder}: {error.strerror or error}") from error
 
 
+def _refuse_what_is_no_folder(folder: Path) -> None:
+    """Raise `UnseeError` where a file, or a link to nothing, stands where the output folder is to be made."""
+    there = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), folder)
+    if os.path.lexists(there) and not there.is_dir():
+        raise UnseeError(f"{there} is there and is no folder: choose another output folder")
+
+
 def dry_run(config: RunConfig, console: Console, resumption: Resumption | None = None) -> None:
     """Print what a run would do, after all its checks but that of the model, without writing anything."""
     folder = Path(config.output_folder)
+    _refuse_what_is_no_folder(folder)
     plan, first = preview(_request(config, folder, resumption or Resumption()))
     console.print(
-        f"{plan.count} inputs in {plan.shards} shards of up to {config.shards.samples}, preset {config.preset.name}"
+        f"{counted(plan.count, 'input')} in {counted(plan.shards, 'shard')} of up to {config.shards.samples}, "
+        f"preset {config.preset.name}"
     )
     for member in first:
         console.print(f"  {member.place} -> {member.output}")
@@ -137,20 +148,18 @@ def _jobs(plan: Plan, resumption: Resumption) -> Iterator[ShardJob]:
             continue
         drop_journal(plan.folder, shard)  # of a run that was killed after its done-mark
         retry = resumption.retry
-        if retry is not None and any(_is_retried(row, retry) for row in _failures(plan.folder, shard)):
+        if resumption.repair and any(shard_faults(plan, shard)):
+            yield ShardJob(shard, retry or frozenset())
+        elif retry is not None and any(_is_retried(row, retry) for row in _failures(plan.folder, shard)):
             yield ShardJob(shard, retry)
-        elif resumption.repair and any(shard_faults(plan, shard)):
-            yield ShardJob(shard, frozenset())
 
 
-def _failures(folder: Path, shard: int) -> list[dict[str, Any]]:
-    columns = ["path", "status", "error_code", "error_message"]
-    table = pq.read_table(rows_path(folder, shard), columns=columns)
-    return [row for row in table.to_pylist() if row["status"] != SUCCESS]
+def _failures(folder: Path, shard: int) -> list[Row]:
+    return read_rows(rows_path(folder, shard), failures_only=True)
 
 
-def _is_retried(row: dict[str, Any], retry: Retry) -> bool:
-    return retry == "all" or row["error_code"] in retry
+def _is_retried(row: Row, retry: Retry) -> bool:
+    return retry == "all" or row.error_code in retry
 
 
 def _size(plan: Plan, jobs: list[ShardJob]) -> int:
@@ -162,7 +171,7 @@ def _size(plan: Plan, jobs: list[ShardJob]) -> int:
 def _shards_error(failed: dict[int, Exception]) -> UnseeError:
     listed = [f"{shard:05d}: {type(error).__name__}: {error}"[:200] for shard, error in sorted(failed.items())[:5]]
     return FailedShardsError(
-        f"{len(failed)} shards failed, all others are done; the same command tries them again ({'; '.join(listed)})"
+        f"{counted(len(failed), 'shard')} failed, all others are done; the same command tries again ({'; '.join(listed)})"
     )
 
 
@@ -170,7 +179,7 @@ def _report(console: Console, summary: Summary, progress: RunProgress) -> None:
     speed = (
         f" ({progress.done} in this run, {progress.rate:.1f} images/s)" if progress.done else " (nothing left to do)"
     )
-    console.print(f"{summary.count} images, {summary.failed} failed{speed}")
+    console.print(f"{counted(summary.count, 'image')}, {summary.failed} failed{speed}")
     stages = ", ".join(f"{name} {spent:.1f}" for name, spent in summary.stage_seconds.items())
     console.print(f"seconds by stage, all threads: {stages}")
     for status, count in summary.statuses.most_common():
@@ -191,7 +200,7 @@ def _name_failures(console: Console, plan: Plan) -> None:
     failed = (shard for shard in done if read_stats(plan.folder, shard)["failed"])
     rows = list(islice((row for shard in failed for row in _failures(plan.folder, shard)), SHOWN_FAILURES + 1))
     for row in rows[:SHOWN_FAILURES]:
-        console.print(f"  {row['path']}: {row['error_code'] or row['status']}: {row['error_message']}")
+        console.print(f"  {row.path}: {row.error_code or row.status}: {row.error_message}")
     if rows:
         more = "; there are more" if len(rows) > SHOWN_FAILURES else ""
         console.print(f"failed images have rows with status and error_code in {plan.folder}/[0-9]*.parquet{more}")

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .config import OutputFormat
-from .layout import ARRAY_FILE, MAP_SUFFIX, MASK_SUFFIX, MASKS_FILE, TAR_FILE, rows_path
+from .layout import ARRAY_FILE, MAP_SUFFIX, MASK_SUFFIX, MASKS_FILE, ROWS_FILE, TAR_FILE, rows_path
 from .plan import PlannedInput
-from .rows import MAP_COLUMN, MASK_COLUMN, SUCCESS, Row, Stored, read_rows
+from .rows import MAP_COLUMN, MASK_COLUMN, SUCCESS, Row, Stored, read_rows, unreadable_result
 
 MapReader = Callable[[PlannedInput], Stored | None]
 
@@ -24,7 +25,7 @@ def stored_rows(folder: Path, shard: int) -> list[Row]:
 def map_reader(folder: Path, shard: int, output_format: OutputFormat) -> MapReader:
     """Return a function from an input to its stored map and mask, None where there is no map.
 
-    Raises OSError on missing files.
+    Raises `UnseeError` where the shard's archive or array is missing or damaged.
     """
     if output_format == "files":
         return lambda planned: _stored(
@@ -32,7 +33,11 @@ def map_reader(folder: Path, shard: int, output_format: OutputFormat) -> MapRead
         )
     if output_format == "dummy":
         return no_maps
-    return {"webdataset": _tar, "parquet": _cells, "npy": _arrays}[output_format](folder, shard)
+    path = folder / {"webdataset": TAR_FILE, "parquet": ROWS_FILE, "npy": ARRAY_FILE}[output_format].format(shard=shard)
+    try:
+        return {"webdataset": _tar, "parquet": _cells, "npy": _arrays}[output_format](folder, shard)
+    except (OSError, ValueError, KeyError, pa.ArrowException, tarfile.TarError) as error:
+        raise unreadable_result(path, error) from None
 
 
 def no_maps(planned: PlannedInput) -> Stored | None:  # noqa: ARG001 - a map reader

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,7 +31,9 @@ def shard_faults(plan: Plan, shard: int) -> Iterator[str]:
     """Yield what is wrong with a shard that is done."""
     try:
         yield from _shard_faults(plan, shard)
-    except (OSError, ValueError, KeyError, TypeError, UnseeError, pa.ArrowException, tarfile.TarError) as error:
+    except UnseeError as error:
+        yield str(error)
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         yield f"unreadable ({type(error).__name__}: {error})"
 
 
