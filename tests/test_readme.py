@@ -1,51 +1,41 @@
-"""The README's code blocks, run as they stand."""
+"""What README.md and docs/ point to; tests/commands/test_documents.py runs their code blocks."""
 
-import os
 import re
 import shutil
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-from PIL import Image
 
-from unsee.bench.demo import save_photographs
 from unsee.tests.conftest import ROOT
-from unsee.train.pretrained import pretrained_names
-
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```(bash|python|console)\n(.*?)```", README, re.DOTALL)
-
-pytestmark = pytest.mark.skipif(not pretrained_names(), reason="no classifier is shipped with this checkout")
+from unsee.tests.documents import PAGES, prose_of, text_of
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A working folder with photos/, small so that the blocks take seconds."""
-    folder = tmp_path_factory.mktemp("readme")
-    for path in save_photographs(folder / "photos").iterdir():
-        Image.open(path).resize((90, 70)).save(path)
-    return folder
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("language, code", [block for block in BLOCKS if block[0] != "console"])
-def test_block_runs(folder, language, code):
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    command = ["bash", "-e", "-c", code] if language == "bash" else [sys.executable, "-c", code]
-    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-
-
-@pytest.mark.parametrize("target", re.findall(r"^make (\w+)", README, re.MULTILINE))
-def test_make_target_exists(target):
+@pytest.mark.parametrize("target", re.findall(r"^make (\w+)", text_of("README.md"), re.MULTILINE))
+def test_make_target_exists(target: str) -> None:
     if not shutil.which("make"):
         pytest.skip("make is not installed")
     result = subprocess.run(["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
 
 
-def test_pictures_and_pages_of_the_readme_exist():
-    for link in re.findall(r"\]\(([^)h#][^)]*)\)", README):
-        assert (ROOT / link).exists(), link
+@pytest.mark.parametrize("page", PAGES)
+def test_pictures_and_pages_that_are_linked_exist(page: str) -> None:
+    folder = (ROOT / page).parent
+    for link in re.findall(r"\]\(([^)h#][^)#]*)", prose_of(page)):
+        assert (folder / link).exists(), link
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_files_of_the_project_that_are_named_exist(page: str) -> None:
+    for name in re.findall(
+        r"(?<![\w/.])(?:engine|export|train|bench|kernels|tests|docs)/[\w./]+\.(?:py|md)", prose_of(page)
+    ):
+        assert (ROOT / name).exists(), name
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_code_stands_in_fences_of_languages_that_are_run(page: str) -> None:
+    """Neither an indented block nor a fence of another kind hides a command from the tests."""
+    fences = re.findall(r"^```(.*)$", text_of(page), re.MULTILINE)
+    assert set(fences[::2]) <= {"bash", "console", "python"} and set(fences[1::2]) <= {""}
+    assert not re.search(r"\n\n    \S", prose_of(page))
