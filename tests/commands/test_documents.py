@@ -39,7 +39,12 @@ def is_run(step: Step) -> bool:
 
 
 RUN = {page: [step for step in steps(page) if is_run(step)] for page in PAGES}
-IN_ORDER = [pytest.param(page, place, id=f"{page}-{place}") for page in PAGES for place in range(len(RUN[page]))]
+IN_ORDER = [
+    pytest.param(page, place, id=f"{page}-{place}", marks=pytest.mark.xdist_group(page))
+    for page in PAGES
+    for place in range(len(RUN[page]))
+]
+"""Steps by their page's name and their place; processes that share the tests take whole pages."""
 
 
 def commands_below(group: click.Command, *words: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
