@@ -30,7 +30,10 @@ def made_files(folder: Path, every: bool = True) -> Iterator[str]:
 
 
 def forget(folder: Path) -> None:
-    """Remove what an earlier run made, the folders that this empties, and last the plan: a killed `forget` is done again."""
+    """Remove what an earlier run made, the folders that this empties, and last the plan: a killed `forget` is done again.
+
+    Done-marks go before maps, so that a run which takes the plan up instead misses none.
+    """
     if not _is_plan(folder):
         return
     emptied: set[Path] = set()
@@ -61,10 +64,10 @@ def _results(folder: Path) -> Iterator[str]:
     except UnseeError:
         yield from _provably_made(folder)
         return
-    for planned, _ in planned_rows(folder / PLAN_ROWS_FILE, plan.shards):
-        yield from (path for _, path in plan.files.of_image(planned.input.output))
     for shard in range(plan.shards):
         yield from (path for _, path in plan.files.of_shard(shard))
+    for planned, _ in planned_rows(folder / PLAN_ROWS_FILE, plan.shards):
+        yield from (path for _, path in plan.files.of_image(planned.input.output))
 
 
 def _provably_made(folder: Path) -> Iterator[str]:

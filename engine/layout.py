@@ -51,9 +51,9 @@ class RunFiles:
                 yield "mask", output + MASK_SUFFIX
 
     def of_shard(self, shard: int) -> Iterator[tuple[str, str]]:
-        """Yield (what, path) of the files of one shard as a whole."""
-        yield "rows", ROWS_FILE.format(shard=shard)
+        """Yield (what, path) of the files of one shard as a whole, its done-mark first: it is the first to be removed."""
         yield "done-mark", DONE_MARK.format(shard=shard)
+        yield "rows", ROWS_FILE.format(shard=shard)
         yield "journal", JOURNAL_FILE.format(shard=shard)
         if self.output_format == "webdataset":
             yield "maps", TAR_FILE.format(shard=shard)

@@ -36,7 +36,7 @@ def map_reader(folder: Path, shard: int, output_format: OutputFormat) -> MapRead
     path = folder / {"webdataset": TAR_FILE, "parquet": ROWS_FILE, "npy": ARRAY_FILE}[output_format].format(shard=shard)
     try:
         return {"webdataset": _tar, "parquet": _cells, "npy": _arrays}[output_format](folder, shard)
-    except (OSError, ValueError, KeyError, pa.ArrowException, tarfile.TarError) as error:
+    except (OSError, EOFError, ValueError, KeyError, pa.ArrowException, tarfile.TarError) as error:
         raise unreadable_result(path, error) from None
 
 

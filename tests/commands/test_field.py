@@ -1,10 +1,14 @@
 """Run directories that time, disks and people have been at: what each command then says, and what it does."""
 
 import shutil
+from contextlib import suppress
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from unsee.engine.earlier_run import forget
+from unsee.engine.verify import faults
 from unsee.tests.commands.running import statuses, unsee
 
 QUICK = ("--method", "saliency-filters", "--number-sample-per-shard", "2")
@@ -57,12 +61,13 @@ def test_rows_that_cannot_be_read_are_said_to_be_and_made_again(corpus, photogra
     unsee("verify", "out", cwd=corpus)
 
 
+@pytest.mark.parametrize("damage", [b"", b"junk"], ids=["empty", "junk"])
 @pytest.mark.parametrize(("output_format", "name"), [("webdataset", "00000.tar"), ("npy", "00000.npy")])
-def test_archives_that_cannot_be_read_are_said_to_be_and_made_again(corpus, output_format, name):
+def test_archives_that_cannot_be_read_are_said_to_be_and_made_again(corpus, output_format, name, damage):
     options = ("--output-format", output_format)
     run(corpus, *options, output="other", expect=3)
     before = (corpus / "other" / name).read_bytes()
-    (corpus / "other" / name).write_bytes(b"junk")
+    (corpus / "other" / name).write_bytes(damage)
     assert f"{name} cannot be read" in unsee("verify", "other", cwd=corpus, expect=4).err
     if output_format == "webdataset":
         assert f"{name} cannot be read" in unsee("report", "other", cwd=corpus, expect=2).err
@@ -94,3 +99,20 @@ def test_an_output_folder_that_can_be_none_is_refused(corpus, output):
     assert "no folder: choose another output folder" in said if output else "has no name" in said
     assert len(said.splitlines()) == 1
     assert sorted(corpus.iterdir()) == before
+
+
+@pytest.mark.parametrize("removals", range(1, 12))
+def test_what_a_killed_overwrite_has_removed_is_not_called_done(corpus, monkeypatch, removals):
+    left, remove = iter(range(removals)), Path.unlink
+
+    def removed(path, missing_ok=False):
+        if path.exists() and next(left, None) is None:
+            raise KeyboardInterrupt
+        remove(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", removed)
+    with suppress(KeyboardInterrupt):
+        forget(corpus / "out")
+    monkeypatch.undo()
+    if (corpus / "out/plan.json").exists():
+        assert {fault.split(": ")[1] for fault in faults(corpus / "out")} == {"not done"}
