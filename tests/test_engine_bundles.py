@@ -71,7 +71,7 @@ def test_tampered_bundle_is_refused(bundle, tmp_path):
 def test_bundle_without_a_known_preset_says_so(bundle):
     broken = read_bundle(bundle)
     object.__setattr__(broken, "preset", {"name": "x", "post": {"magic": 1}})
-    with pytest.raises(UnseeError, match="holds no preset that this unsee knows"):
+    with pytest.raises(UnseeError, match="not a preset that this unsee knows"):
         preset_of(broken)
 
 

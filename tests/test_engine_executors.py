@@ -335,7 +335,7 @@ def test_full_disk_is_one_line_and_leaves_nothing_half(photographs, tiny_model, 
 
 @pytest.mark.slow
 def test_second_interruption_ends_at_once(tiny_model, photographs, tmp_path):
-    endless = ["run", photographs, "--output-folder", tmp_path, "--model", tiny_model, "--iterations", 10**6]
+    endless = ["run", photographs, "--output-folder", tmp_path, "--model", tiny_model, "--iterations", 10_000]
     process = subprocess.Popen(command(*endless), stderr=subprocess.PIPE, text=True)
     while not (tmp_path / "plan.json").exists() and process.poll() is None:
         time.sleep(0.01)

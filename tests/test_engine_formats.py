@@ -159,10 +159,7 @@ def miscount(path):
         (lambda folder: (folder / "00001_stats.json").unlink(), "shard 00001: not done"),
         (lambda folder: (folder / "00001.parquet").write_bytes(b"PAR1"), "shard 00001: unreadable"),
         (lambda folder: shutil.copy(folder / "00000.parquet", folder / "00001.parquet"), "or other keys"),
-        (
-            lambda folder: shutil.copy(folder / "00000_stats.json", folder / "00001_stats.json"),
-            "counts of the done-mark",
-        ),
+        (lambda folder: miscount(folder / "00001_stats.json"), "counts of the done-mark"),
     ],
 )
 def test_verify_names_every_fault(runs, tmp_path, damage, message):

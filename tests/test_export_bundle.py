@@ -6,9 +6,11 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from unsee.errors import DeviceUnavailableError, UnseeError, VerificationError
 from unsee.export.bundle import descent_from_json, descent_to_json, read_bundle
@@ -288,13 +290,17 @@ def test_kind_of_a_bundle(model: Path, bundle: Path) -> None:
         read_bundle(bundle)
 
 
-def test_loop_of_the_manual_gives_the_sessions_result(exported: Path) -> None:
+def test_loop_of_the_manual_gives_the_sessions_result(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     manual = (Path(__file__).parents[1] / "docs/deploying.md").read_text()
-    code = manual.split("```python\n")[1].split("```")[0].replace("bundle/", f"{exported}/")
-    pixels = images(2)
-    names = {"pixels": pixels, "classes": 10}
+    code = manual.split("```python\n")[1].split("```")[0].replace("box/squeezenet/", f"{exported}/")
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(images(1)[0]).save(tmp_path / "photos/coffee.png")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
     exec(code, names)
-    expected = open_session(str(exported), CONFIG).descend(pixels).delta
+    expected = open_session(str(exported), CONFIG).descend(names["pixels"]).delta
     np.testing.assert_allclose(names["difference"], expected, atol=1e-3)
 
 
