@@ -151,6 +151,7 @@ def test_every_error_code_of_the_source_is_on_the_page() -> None:
     assert len(raised) > 10 and raised - set(CODES) == set()
 
 
+@pytest.mark.slow
 def test_run_directories_hold_the_files_and_columns_of_the_page(photographs: Path, tmp_path: Path) -> None:
     text = " ".join(column(table_after("docs/cli.md", "### The run directory"), 0))
     patterns = set(re.findall(r"`([^`]+)`", text))
