@@ -219,3 +219,9 @@ class Resumption:
     extend: bool = False
     retry: Retry | None = None
     repair: bool = False
+
+    def __post_init__(self) -> None:
+        others = {"--extend": self.extend, "--retry-errors": self.retry is not None, "--repair": self.repair}
+        given = [name for name, is_given in others.items() if is_given]
+        if self.overwrite and given:
+            raise UnseeError(f"--overwrite starts anew, where nothing is left for {' and '.join(given)}: leave one out")

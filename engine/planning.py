@@ -61,13 +61,15 @@ class Draft:
     """A plan that is checked and not yet in force.
 
     plan: without an identity where it is new. existing: the plan that it takes up, extends or renews. overwrite: an earlier
-    run is forgotten. rows_changed: its rows lie in a temporary file. renewed: shards of which an input has changed.
+    run is forgotten. rows_changed: its rows lie in a temporary file. summary_changed: plan.json is older than the rows, as
+    where a run was killed between the two. renewed: shards of which an input has changed.
     """
 
     plan: Plan
     existing: Plan | None = None
     overwrite: bool = False
     rows_changed: bool = True
+    summary_changed: bool = False
     renewed: frozenset[int] = frozenset()
 
     def freeze(self, identity: dict[str, Any]) -> Plan:
@@ -76,6 +78,8 @@ class Draft:
             _refuse_other_identity(self.existing, identity)
         plan = replace(self.plan, identity=identity)
         if not self.rows_changed:
+            if self.summary_changed:
+                plan.write()
             return plan
         for shard in self.renewed:
             journal_path(plan.folder, shard).unlink(missing_ok=True)
@@ -153,14 +157,12 @@ def _fresh(request: PlanRequest) -> Draft:
 
 
 def _repaired(plan: Plan) -> Draft:
-    """Return a draft of the plan as it is: only its summary may be older than its rows, where a run was killed between."""
+    """Return a draft of the plan as it is, with a summary that is as its rows are."""
     fingerprint = Fingerprint()
     for member, size in plan.inputs():
         fingerprint.add(member, size)
     right = replace(plan, fingerprint=fingerprint.hexdigest())
-    if right != plan:
-        right.write()
-    return Draft(right, right, rows_changed=False)
+    return Draft(right, right, rows_changed=False, summary_changed=right != plan)
 
 
 def _refuse_changes(plan: Plan, changes: Changes, request: PlanRequest) -> None:
@@ -285,6 +287,12 @@ def _refuse_overlaps(request: PlanRequest, plan: Plan) -> None:
 
 
 def _refuse_other_identity(plan: Plan, identity: dict[str, Any]) -> None:
+    then, now = (values.get("algorithm") for values in (plan.identity, identity))
+    if then != now:
+        raise UnseeError(
+            f"{plan.folder} holds a run of another version of the algorithm (algorithm: {then} then, {now} now): "
+            "finish it with the unsee that began it, use another output folder, or --overwrite"
+        )
     changes = _differences(plan.identity, identity)
     if changes:
         raise UnseeError(

@@ -126,6 +126,8 @@ def _finish(
     from .executors import schedule
 
     jobs = list(_jobs(plan, resumption))
+    if not resumption.repair:  # which done-marks may be in need of
+        _tell_other_codes(plan, resumption.retry, console)
     if len(jobs) < plan.shards:
         console.print(f"resuming: {plan.shards - len(jobs)} of {plan.shards} shards are done")
     if not jobs:
@@ -152,6 +154,16 @@ def _jobs(plan: Plan, resumption: Resumption) -> Iterator[ShardJob]:
             yield ShardJob(shard, retry or frozenset())
         elif retry is not None and any(_is_retried(row, retry) for row in _failures(plan.folder, shard)):
             yield ShardJob(shard, retry)
+
+
+def _tell_other_codes(plan: Plan, retry: Retry | None, console: Console) -> None:
+    """Say which error codes there are where none of those that are to be tried again is: it may be misspelt."""
+    if retry is None or retry == "all":
+        return
+    done = (shard for shard in range(plan.shards) if is_done(plan.folder, shard))
+    codes = {code for shard in done for code in read_stats(plan.folder, shard)["status_dict"]} - {SUCCESS}
+    if codes and not codes & retry:
+        console.print(f"no image failed with {', '.join(sorted(retry))}; there are {', '.join(sorted(codes))}")
 
 
 def _failures(folder: Path, shard: int) -> list[Row]:

@@ -130,6 +130,12 @@ def test_new_inputs_keep_their_extension_where_a_planned_map_has_the_name(corpus
     assert without_times(corpus / "out")["00.png"] == before
 
 
+def test_words_that_contradict_or_name_nothing_are_told(corpus):
+    for other in ("--extend", "--repair"):
+        assert f"nothing is left for {other}" in run(corpus, "--overwrite", other, expect=2)
+    assert "no image failed with timeuot; there are not_an_image" in run(corpus, "--retry-errors", "timeuot", expect=3)
+
+
 def test_another_version_of_the_algorithm_is_refused(corpus):
     plan = json.loads((corpus / "out/plan.json").read_text())
     for change in ({"algorithm": 1}, None):
