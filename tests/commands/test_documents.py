@@ -9,11 +9,12 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-import click
 import pyarrow.parquet as pq
 import pytest
 import typer
+from typer.core import TyperGroup
 
 from unsee.__main__ import app
 from unsee.engine.layout import journal_path
@@ -47,15 +48,17 @@ IN_ORDER = [
 """Steps by their page's name and their place; processes that share the tests take whole pages."""
 
 
-def commands_below(group: click.Command, *words: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+def commands_below(group: Any, *words: str) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Yield every command by its words, groups too."""
     if words:
         yield words, group
-    for name, command in getattr(group, "commands", {}).items():
-        yield from commands_below(command, *words, name)
+    if isinstance(group, TyperGroup):
+        context = typer.Context(group)
+        for name in group.list_commands(context):  # some are only imported now
+            yield from commands_below(group.get_command(context, name), *words, name)
 
 
-def options_of(command: click.Command) -> set[str]:
+def options_of(command: Any) -> set[str]:
     """Return every spelling of a command's options."""
     named = {spelling for item in command.params for spelling in (*item.opts, *item.secondary_opts)}
     return {"--help", *(spelling for spelling in named if spelling.startswith("--"))}
