@@ -17,7 +17,7 @@ test: $(VENV)/ready
 	$(RUN) pytest --numprocesses auto --dist loadgroup
 
 slow: $(VENV)/ready
-	$(RUN) pytest -m slow_install
+	$(RUN) pytest -m "slow_install or proof"
 
 lint: $(VENV)/ready
 	$(VENV)/bin/ruff check .

@@ -75,7 +75,7 @@ def test_export_to_a_place_that_is_taken_is_refused(target, code, reason, checkp
     assert bytes_below(tmp_path) == before
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.timeout(600)
 def test_an_export_that_is_killed_leaves_the_old_bundle(bundle, checkpoint, tmp_path):
     before = bytes_below(bundle)

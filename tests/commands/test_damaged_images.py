@@ -153,14 +153,14 @@ def test_standard_error_holds_only_lines_of_the_command(run):
     assert [line for line in run[0].err.splitlines() if "TIFF" in line or "Warning" in line or "warn" in line] == []
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_hostile_files_leave_standard_error_to_the_command(shared, tiny_bundle, tmp_path):
     options = ("--model", tiny_bundle, *FAST, "--number-sample-per-shard", 100, "--processes", 2)
     message = unsee("run", shared / "data/hostile", "--output-folder", tmp_path / "out", *options, expect=3).err
     assert [line for line in message.splitlines() if "TIFF" in line or "Warning" in line or "tiff" in line] == []
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_limit_of_pixels_is_the_commands_own(tiny_bundle, tmp_path):
     images = [tmp_path / "large.png", tmp_path / "huge.gif"]
     for path in images:
@@ -171,7 +171,7 @@ def test_limit_of_pixels_is_the_commands_own(tiny_bundle, tmp_path):
     assert set(statuses(tmp_path / "refused").values()) == {("failed_to_decode", "too_large")}
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_large_images_are_not_in_memory_together(tiny_bundle, tmp_path):
     Image.new("RGBA", (10_000, 10_000), (10, 200, 30, 128)).save(tmp_path / "0.png", compress_level=1)
     for number in range(1, 4):

@@ -40,10 +40,19 @@ def is_run(step: Step) -> bool:
 
 
 RUN = {page: [step for step in steps(page) if is_run(step)] for page in PAGES}
+PROOFS = (("docs/cli.md", "unsee bench quality "),)
+"""Steps that take a minute or more and on which no other depends: the page, and how they begin. `make slow` runs them."""
+
+
+def marks_of(step: Step) -> list[pytest.MarkDecorator]:
+    is_proof = any(step.page == page and step.text.startswith(start) for page, start in PROOFS)
+    return [pytest.mark.xdist_group(step.page), *([pytest.mark.proof] if is_proof else [])]
+
+
 IN_ORDER = [
-    pytest.param(page, place, id=f"{page}-{place}", marks=pytest.mark.xdist_group(page))
+    pytest.param(page, place, id=f"{page}-{place}", marks=marks_of(step))
     for page in PAGES
-    for place in range(len(RUN[page]))
+    for place, step in enumerate(RUN[page])
 ]
 """Steps by their page's name and their place; processes that share the tests take whole pages."""
 

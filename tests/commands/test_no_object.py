@@ -68,7 +68,7 @@ def tinted_texture(random, size=160):
     return (grey[top : top + size, left : left + size, None] * random.uniform(0.4, 1, 3)).astype(np.uint8)
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_photographs_are_told_from_noise_and_textures(shared, tmp_path):
     random = np.random.default_rng(5)
     negatives = [random.integers(0, 256, (160, 160, 3), np.uint8) for _ in range(8)]
