@@ -187,7 +187,12 @@ def test_repair_makes_again_what_is_missing_or_damaged(finished, output_format):
 
 @pytest.mark.parametrize(
     ("output_format", "number"),
-    [("files", signal.SIGINT), ("webdataset", signal.SIGKILL), ("npy", signal.SIGINT), ("parquet", signal.SIGKILL)],
+    [
+        ("files", signal.SIGINT),
+        ("webdataset", signal.SIGKILL),
+        pytest.param("npy", signal.SIGINT, marks=pytest.mark.proof),
+        pytest.param("parquet", signal.SIGKILL, marks=pytest.mark.proof),
+    ],
 )
 def test_an_interrupted_shard_keeps_what_is_finished(photographs, tmp_path, output_format, number):
     (tmp_path / "in").mkdir()
@@ -252,7 +257,7 @@ def test_names_that_are_long_or_no_utf8(corpus, output_format):
         for suffix, kind in ((b".png", "PNG"), (b".jpg", "JPEG")):
             with Path(os.fsdecode(bytes(folder) + b"/" + name + suffix)).open("wb") as file:
                 picture.save(file, kind)
-    options = ("--output-format", output_format, "--segment", "saliencycut")
+    options = ("--output-format", output_format)
     message = run(corpus, *options, inputs=("odd",), output="odd-maps")
     assert "\x1b[2J" not in message
     rows = rows_of(corpus / "odd-maps")
