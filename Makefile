@@ -14,7 +14,7 @@ demo: $(VENV)/ready
 	$(RUN) unsee demo demo
 
 test: $(VENV)/ready
-	$(RUN) pytest --numprocesses auto --dist loadgroup
+	$(RUN) pytest --numprocesses auto --dist loadfile
 
 slow: $(VENV)/ready
 	$(RUN) pytest -m "slow_install or proof"

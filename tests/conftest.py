@@ -93,10 +93,14 @@ def tiny_bundle(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return made_once(tmp_path_factory, "bundle", export) / "tiny"
 
 
+def _common_folder(factory: pytest.TempPathFactory) -> Path:
+    base = factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
     """Return a folder that one of the processes which share the tests has made for all of them."""
-    base = factory.getbasetemp()
-    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    base = _common_folder(factory)
     done = base / f"{name}.done"
     with (base / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -108,8 +112,12 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     return base / name
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file, and all that use Ray, in one process: fixtures are made once, and clusters stay apart."""
-    for item in items:
-        uses_ray = item.get_closest_marker("ray") is not None
-        item.add_marker(pytest.mark.xdist_group("ray" if uses_ray else item.path.name))
+@pytest.fixture(autouse=True)
+def one_cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep tests that use Ray apart, whichever processes run them: there is one cluster at a time."""
+    if request.node.get_closest_marker("ray") is None:
+        yield
+        return
+    with (_common_folder(tmp_path_factory) / "ray.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

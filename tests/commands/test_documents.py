@@ -46,7 +46,7 @@ PROOFS = (("docs/cli.md", "unsee bench quality "),)
 
 def marks_of(step: Step) -> list[pytest.MarkDecorator]:
     is_proof = any(step.page == page and step.text.startswith(start) for page, start in PROOFS)
-    return [pytest.mark.xdist_group(step.page), *([pytest.mark.proof] if is_proof else [])]
+    return [pytest.mark.proof] if is_proof else []
 
 
 IN_ORDER = [
@@ -54,7 +54,7 @@ IN_ORDER = [
     for page in PAGES
     for place, step in enumerate(RUN[page])
 ]
-"""Steps by their page's name and their place; processes that share the tests take whole pages."""
+"""Steps by their page's name and their place."""
 
 
 def commands_below(group: Any, *words: str) -> Iterator[tuple[tuple[str, ...], Any]]:
