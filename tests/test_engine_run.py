@@ -93,7 +93,7 @@ def test_a_run_goes_on_with_another_batch_size(finished, tiny_model, photographs
     [("torch", "cpu", False), ("onnxruntime", "cpu", False), ("torch-compile", "cpu", True), ("torch", "cuda:0", True)],
 )
 def test_batch_size_decides_only_where_a_batch_runs_as_one(backend, device, decides):
-    two, three = (RunConfig(Sources(("images",)), "", "m", batch_size=size) for size in (2, 3))
+    two, three = (RunConfig(Sources(("images",)), "out", "m", batch_size=size) for size in (2, 3))
     assert (two.identity("m", backend, device) != three.identity("m", backend, device)) == decides
 
 
