@@ -197,7 +197,7 @@ def test_a_shard_that_fails_is_an_error_after_the_others_are_done(photographs, t
 
     monkeypatch.setattr(ShardRunner, "run", failing)
     with pytest.raises(
-        UnseeError, match="1 shards failed, all others are done.*00001: RuntimeError: bad memory"
+        UnseeError, match="1 shard failed, all others are done.*00001: RuntimeError: bad memory"
     ) as error:
         run(configured(photographs, tmp_path, tiny_model))
     assert error.value.exit_code == ExitCode.CRASH
@@ -302,7 +302,7 @@ def test_dry_run_extend_retry_status_and_verify_from_the_command_line(photograph
         (folder / path.name).write_bytes(path.read_bytes())
     base = ["run", folder, "--output-folder", tmp_path / "out", "--model", tiny_model, "--iterations", 1]
     shown = subprocess.run(command(*base, "--dry-run"), capture_output=True, text=True)
-    assert "5 inputs in 1 shards of up to 1000" in shown.stdout
+    assert "5 inputs in 1 shard of up to 1000" in shown.stdout
     assert not (tmp_path / "out").exists()
     unsee(*base)
     (folder / "new.png").write_bytes((photographs / "01.png").read_bytes())
