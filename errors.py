@@ -57,9 +57,13 @@ class FailedShardsError(UnseeError):
     exit_code = ExitCode.CRASH
 
 
-class DecodingError(ValueError):
-    """An image that cannot be used; `code` is the error code of its row."""
+class FailedImageError(Exception):
+    """What makes one image a failed row; `code` is the row's error code."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class DecodingError(FailedImageError, ValueError):
+    """An image that cannot be used."""

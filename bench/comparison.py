@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from ..engine.config import OutputFormat
-from ..engine.done_marks import is_done
+from ..engine.done_marks import done_shards
 from ..engine.inputs import Input, is_url
 from ..engine.plan import Plan, PlannedInput, read_plan
 from ..engine.rows import SUCCESS, Row
@@ -144,7 +144,7 @@ def _output(member: Input) -> Hashable:
 
 
 def _successes(plan: Plan) -> Iterator[tuple[int, PlannedInput, Row]]:
-    for shard in filter(partial(is_done, plan.folder), range(plan.shards)):
+    for shard in done_shards(plan.folder, plan.shards):
         for planned, row in zip(plan.rows(shard), stored_rows(plan.folder, shard), strict=True):
             if row.status == SUCCESS:
                 yield shard, planned, row

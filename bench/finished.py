@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..engine.config import OutputFormat
-from ..engine.done_marks import is_done
+from ..engine.done_marks import done_shards
 from ..engine.plan import Plan, PlannedInput
 from ..engine.rows import SUCCESS, Row, Stored
 from ..engine.stored import map_reader, stored_rows
@@ -25,12 +25,11 @@ class Finished:
 def finished_inputs(plan: Plan) -> Iterator[Finished]:
     """Yield what became of every input of the finished shards, in the plan's order."""
     output_format: OutputFormat = plan.identity["output_format"]
-    for shard in range(plan.shards):
-        if is_done(plan.folder, shard):
-            read_map = map_reader(plan.folder, shard, output_format)
-            for planned, row in zip(plan.rows(shard), stored_rows(plan.folder, shard), strict=True):
-                has_map = row.status == SUCCESS and output_format in PICTURE_FORMATS
-                yield Finished(planned, row, _saliency(read_map(planned)) if has_map else None)
+    for shard in done_shards(plan.folder, plan.shards):
+        read_map = map_reader(plan.folder, shard, output_format)
+        for planned, row in zip(plan.rows(shard), stored_rows(plan.folder, shard), strict=True):
+            has_map = row.status == SUCCESS and output_format in PICTURE_FORMATS
+            yield Finished(planned, row, _saliency(read_map(planned)) if has_map else None)
 
 
 def _saliency(stored: Stored | None) -> bytes | None:

@@ -4,8 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..engine.done_marks import is_done
-from ..engine.layout import PLAN_FILE
+from ..engine.done_marks import done_shards
+from ..engine.layout import MAP_SUFFIX, MASK_SUFFIX, PLAN_FILE
 from ..engine.plan import read_plan
 from ..engine.priors import MAP_SUFFIXES
 from ..engine.rows import SUCCESS
@@ -77,12 +77,12 @@ def _run_maps(folder: Path) -> ImageFolder:
     if stored != "files":
         raise UnseeError(f"{folder} is a run whose maps are no files but {stored}: make it with --output-format files")
     maps, own = [], set()
-    done = [shard for shard in range(plan.shards) if is_done(folder, shard)]
+    done = list(done_shards(folder, plan.shards))
     for shard in done:
         for planned, row in zip(plan.rows(shard), stored_rows(folder, shard), strict=True):
             if row.status == SUCCESS:
-                maps.append(folder / f"{planned.input.output}.png")
-                own |= {maps[-1], folder / f"{planned.input.output}.mask.png"}
+                maps.append(folder / (planned.input.output + MAP_SUFFIX))
+                own |= {maps[-1], folder / (planned.input.output + MASK_SUFFIX)}
     tally = Tally()
     strangers = [path.name for path in _images(folder, Tally()) if path not in own]
     tally.add_all(NOT_OF_RUN, strangers)

@@ -8,10 +8,12 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from ..engine.decoding import DecodingConfig, DecodingError, decode
+from ..engine.decoding import DecodingConfig, decode
 from ..engine.inputs import Input, ReadingError, is_url, read
+from ..engine.layout import MAP_SUFFIX
 from ..engine.plan import Plan
 from ..engine.rows import SUCCESS, Row
+from ..errors import DecodingError
 from ..files import write_bytes
 from .finished import Finished
 
@@ -55,7 +57,7 @@ class Pictures:
         if finished.data is None:
             return []
         if self.plan.identity["output_format"] == "files":
-            return [self.link(self.plan.folder / f"{finished.planned.input.output}.png")]
+            return [self.link(self.plan.folder / (finished.planned.input.output + MAP_SUFFIX))]
         link = self._copy(f"{finished.row.key}.png", finished.data)
         return [link] if link else []
 

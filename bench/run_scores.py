@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ..engine.layout import MAP_SUFFIX
 from ..engine.plan import Plan
 from ..errors import UnseeError
 from .evaluate import EvaluationResult, evaluate
@@ -29,7 +30,7 @@ class RunScores:
 
     def of(self, folder: Path, finished: Finished) -> tuple[Path, float] | None:
         """Return the mask of an image of the run in `folder` and the error of its map, where it has any."""
-        return self.files.get(folder / f"{finished.planned.input.output}.png")
+        return self.files.get(folder / (finished.planned.input.output + MAP_SUFFIX))
 
     def fact(self) -> str:
         """Return the scores as one line."""

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 from ..errors import UnseeError
 from ..export.devices import check_backend, check_device
 from ..train.pretrained import DEFAULT_NAME
-from .opening import ReadingConfig
+from .opening import ReadingConfig, is_url
 from .presets import PRESETS, Preset
 from .sharding import Sharding
 from .sources import Sources
@@ -143,7 +143,7 @@ class RunConfig:
         self._check_models()
         if not self.output_folder:
             raise UnseeError("the output folder has no name: name one, . for this folder")
-        if "://" in self.output_folder:
+        if is_url(self.output_folder):
             raise UnseeError(
                 f"{self.output_folder}: results are written to local folders only; copy them there after the run"
             )

@@ -14,9 +14,7 @@ import numpy as np
 from PIL import Image, ImageCms
 from PIL.TiffImagePlugin import TiffImageFile
 
-from ..errors import DecodingError as DecodingError
 from ..errors import UnseeError
-from ..formats import EXTENSIONS as EXTENSIONS
 from ..images import MOST_PIXELS, damaged, open_image
 from .pixel_budget import PixelBudget
 

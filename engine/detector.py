@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias, get_args, overload
 import numpy as np
 from PIL import Image
 
-from ..errors import UnseeError
+from ..errors import DecodingError, UnseeError
 from ..export.map_bundle import is_map_bundle
 from ..export.map_sessions import open_map_session
 from ..export.sessions import open_session
@@ -16,7 +16,7 @@ from ..train.map_metadata import is_map_checkpoint
 from ..train.models import model_name
 from ..train.pretrained import DEFAULT_NAME
 from .bundles import bundle_preset
-from .decoding import DecodedImage, DecodingConfig, DecodingError, decode, on_grid
+from .decoding import DecodedImage, DecodingConfig, decode, on_grid
 from .detection import DIVERGED, Detection
 from .map_methods import AttentionalMethod, Promoter
 from .method import Method

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,11 @@ STATS: dict[str, Callable[[Any], Any]] = {
 def is_done(folder: Path, shard: int) -> bool:
     """Tell whether a shard's done-mark is there."""
     return done_mark(folder, shard).exists()
+
+
+def done_shards(folder: Path, shards: int) -> Iterator[int]:
+    """Yield the numbers of the shards of a run that are done."""
+    return (shard for shard in range(shards) if is_done(folder, shard))
 
 
 def read_stats(folder: Path, shard: int) -> dict[str, Any]:

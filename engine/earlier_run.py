@@ -1,21 +1,19 @@
 """What an earlier run made in its directory, so that exactly that may be replaced or removed."""
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import get_args
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import UnseeError
-from ..files import temporary_of
+from ..files import sha256_of, temporary_of
 from .config import OutputFormat
-from .layout import PLAN_FILE, PLAN_ROWS_FILE, RunFiles, plan_files, rows_path
+from .layout import MAP_SUFFIX, MASK_SUFFIX, PLAN_FILE, PLAN_ROWS_FILE, RunFiles, plan_files, rows_path
 from .plan import SCHEMA, planned_rows, read_plan
 from .rows import Row, read_rows
-
-EVERY_FORMAT: tuple[OutputFormat, ...] = ("files", "webdataset", "parquet", "npy", "dummy")
 
 
 def made_files(folder: Path, every: bool = True) -> Iterator[str]:
@@ -74,14 +72,10 @@ def _provably_made(folder: Path) -> Iterator[str]:
     shards = _shards_of_a_run(folder)
     for shard in shards:
         for row in _readable_rows(folder, shard):
-            files = {"png": row.map_sha256, "mask.png": row.mask_sha256}
-            yield from (
-                f"{row.output}.{suffix}"
-                for suffix, sha256 in files.items()
-                if sha256 and _digest_of(folder / f"{row.output}.{suffix}") == sha256
-            )
+            files = {row.output + MAP_SUFFIX: row.map_sha256, row.output + MASK_SUFFIX: row.mask_sha256}
+            yield from (path for path, sha256 in files.items() if sha256 and _digest_of(folder / path) == sha256)
     for shard in shards:
-        for output_format in EVERY_FORMAT:
+        for output_format in get_args(OutputFormat):
             yield from (path for _, path in RunFiles(output_format, masks=True).of_shard(shard))
 
 
@@ -95,7 +89,9 @@ def _shards_of_a_run(folder: Path) -> list[int]:
     """Return the numbers of the shards whose rows are in a folder."""
     names = sorted(path.stem for path in folder.glob("[0-9]*.parquet"))
     numbered = [name for name in names if name.isdigit() and f"{int(name):05d}" == name]
-    return [int(name) for name in numbered if _schema_of(folder / f"{name}.parquet") >= {"key", "status", "map_sha256"}]
+    return [
+        int(name) for name in numbered if _schema_of(rows_path(folder, int(name))) >= {"key", "status", "map_sha256"}
+    ]
 
 
 def _schema_of(path: Path) -> set[str]:
@@ -106,11 +102,9 @@ def _schema_of(path: Path) -> set[str]:
 
 
 def _digest_of(path: Path) -> str | None:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None
+    with suppress(OSError):
+        return sha256_of(path)
+    return None
 
 
 def _remove_empty(folder: Path, top: Path) -> None:

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import IO
 
-from ..errors import UnseeError
+from ..errors import FailedImageError, UnseeError
 from .remote import file_system, is_http
 
 NOT_A_FILE = "not_a_file"
@@ -17,12 +17,8 @@ CHUNK = 1 << 20
 LOCAL_PROTOCOLS = ("file://", "local://")
 
 
-class ReadingError(Exception):
-    """An input whose bytes cannot be had; `code` is the row's error code."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
+class ReadingError(FailedImageError):
+    """An input whose bytes cannot be had."""
 
 
 @dataclass(frozen=True)

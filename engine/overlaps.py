@@ -4,11 +4,8 @@ Paths are compared in canonical form: links in their folders are resolved, so th
 bytes, and 8 bytes of each are kept: a plan may have millions.
 """
 
-import fnmatch
-import glob
 import itertools
 import os
-import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -22,6 +19,7 @@ from ..terminal import counted
 from .fingerprint import holds, short_hash
 from .layout import RunFiles, plan_files
 from .plan import planned_rows, row_columns
+from .trees import PathPattern, split_pattern
 
 
 @dataclass(frozen=True)
@@ -87,11 +85,13 @@ class OverlapCheck:
 
     def refuse_pattern(self, pattern: str) -> None:
         """Raise `UnseeError` where the same pattern, given again, would take results of this run for inputs."""
-        root, reach = _reach(os.fsencode(pattern))
+        fixed, parts = split_pattern(pattern)
+        root, reach = os.path.realpath(os.fsencode(fixed)).rstrip(b"/") + b"/", PathPattern(parts)
         if not (self.canonical.folder(self.folder) + b"/").startswith(root):
             return
         for written in self._all_written():
-            if reach.fullmatch(self.canonical(self._place(os.fsencode(written.path)))):
+            place = self.canonical(self._place(os.fsencode(written.path)))
+            if place.startswith(root) and reach.reaches(os.fsdecode(place[len(root) :])):
                 raise UnseeError(
                     f"{pattern} would match {written.path}, {written}, when the command is given again: "
                     "choose an output folder that the pattern does not reach"
@@ -207,22 +207,6 @@ def _and_above(folder: bytes) -> Iterator[bytes]:
     while folder:
         yield folder
         folder = folder.rpartition(b"/")[0]
-
-
-def _reach(pattern: bytes) -> tuple[bytes, re.Pattern[bytes]]:
-    """Return the folder that all matches of a pattern lie below, and what their canonical paths match."""
-    parts = Path(os.fsdecode(pattern)).parts
-    fixed = list(itertools.takewhile(lambda part: not glob.has_magic(part), parts))
-    wild = ["(?:.+/)?" if part == "**" else f"{_component(part)}/" for part in parts[len(fixed) :]]
-    root = os.path.realpath(Path(*fixed)).rstrip("/") + "/"
-    return os.fsencode(root), re.compile(os.fsencode(re.escape(root) + "".join(wild).removesuffix("/")), re.DOTALL)
-
-
-def _component(part: str) -> str:
-    """Return the expression of one component of a pattern: wildcards stay within it and pass over hidden names."""
-    inside = fnmatch.translate(part).removeprefix("(?s:").removesuffix(r")\Z")
-    inside = re.sub(r"(?<!\\)\.(\*)?", r"[^/]\1", inside)
-    return inside if part.startswith(".") else rf"(?!\.){inside}"
 
 
 def _names(folder: bytes) -> frozenset[bytes]:

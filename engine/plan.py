@@ -76,7 +76,8 @@ class Plan:
     @property
     def files(self) -> RunFiles:
         """Which files the run writes."""
-        return files_of(self.identity)
+        masks = self.identity.get("segmentation", {}).get("segment", "none") != "none"
+        return RunFiles(self.identity.get("output_format", "files"), masks)
 
     def write(self) -> None:
         """Write plan.json, which puts the rows beside it in force."""
@@ -90,12 +91,6 @@ class Plan:
             "identity": self.identity,
         }
         write_json(self.folder / PLAN_FILE, value)
-
-
-def files_of(identity: dict[str, Any]) -> RunFiles:
-    """Return which files a run of an identity writes."""
-    masks = identity.get("segmentation", {}).get("segment", "none") != "none"
-    return RunFiles(identity.get("output_format", "files"), masks)
 
 
 def read_plan(folder: Path) -> Plan:

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .decoding import DecodingConfig, DecodingError, decode
+from ..errors import DecodingError
+from .decoding import DecodingConfig, decode
 from .fingerprint import Fingerprint
 from .inputs import Input, ReadingError, read
 from .sources import Sources

@@ -15,12 +15,12 @@ from ..errors import FailedShardsError, OutputError, UnseeError
 from ..export.sessions import SessionInfo
 from ..terminal import counted, stderr
 from .config import Resumption, Retry, RunConfig
-from .done_marks import is_done, read_stats
+from .done_marks import done_shards, is_done, read_stats
 from .interruption import interruptible, locked, wait_for_workers
 from .jobs import ShardJob
 from .journal import drop_journal
-from .layout import PLAN_ROWS_FILE, rows_path
-from .plan import Plan, files_of
+from .layout import PLAN_ROWS_FILE, RunFiles, rows_path
+from .plan import Plan
 from .planning import Draft, PlanRequest, drafted, preview, refuse_nesting
 from .priors import prior_fingerprint
 from .progress import RunProgress
@@ -89,7 +89,7 @@ def _request(config: RunConfig, folder: Path, resumption: Resumption) -> PlanReq
         folder,
         config.sources,
         config.shards,
-        files_of(config.identity("", "", "")),
+        RunFiles(config.output_format, masks=config.segmentation.segment != "none"),
         overwrite=resumption.overwrite,
         extend=resumption.extend,
         retry=resumption.retry is not None,
@@ -113,6 +113,7 @@ def _run_draft(config: RunConfig, console: Console, resumption: Resumption, draf
     summary = summarize(plan.folder)
     if summary.shards:
         _report(console, summary, progress)
+    if summary.failed:
         _name_failures(console, plan)
     if failed:
         raise _shards_error(failed)
@@ -160,7 +161,7 @@ def _tell_other_codes(plan: Plan, retry: Retry | None, console: Console) -> None
     """Say which error codes there are where none of those that are to be tried again is: it may be misspelt."""
     if retry is None or retry == "all":
         return
-    done = (shard for shard in range(plan.shards) if is_done(plan.folder, shard))
+    done = done_shards(plan.folder, plan.shards)
     codes = {code for shard in done for code in read_stats(plan.folder, shard)["status_dict"]} - {SUCCESS}
     if codes and not codes & retry:
         console.print(f"no image failed with {', '.join(sorted(retry))}; there are {', '.join(sorted(codes))}")
@@ -208,11 +209,10 @@ def _tell_left_out(console: Console, left_out: dict[str, int]) -> None:
 
 def _name_failures(console: Console, plan: Plan) -> None:
     """Name the first images that failed and where the rows of all of them are."""
-    done = (shard for shard in range(plan.shards) if is_done(plan.folder, shard))
+    done = done_shards(plan.folder, plan.shards)
     failed = (shard for shard in done if read_stats(plan.folder, shard)["failed"])
     rows = list(islice((row for shard in failed for row in _failures(plan.folder, shard)), SHOWN_FAILURES + 1))
     for row in rows[:SHOWN_FAILURES]:
         console.print(f"  {row.path}: {row.error_code or row.status}: {row.error_message}")
-    if rows:
-        more = "; there are more" if len(rows) > SHOWN_FAILURES else ""
-        console.print(f"failed images have rows with status and error_code in {plan.folder}/[0-9]*.parquet{more}")
+    more = "; there are more" if len(rows) > SHOWN_FAILURES else ""
+    console.print(f"failed images have rows with status and error_code in {plan.folder}/[0-9]*.parquet{more}")

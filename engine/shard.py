@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import BadImageError, OutputError
+from ..errors import BadImageError, DecodingError, OutputError
 from ..export.sessions import SessionInfo
 from ..files import write_json
 from ..threads import usable_threads
 from .config import RunConfig, runs_image_by_image
-from .decoding import DecodedImage, DecodingConfig, DecodingError, decode
+from .decoding import DecodedImage, DecodingConfig, decode
 from .detection import DIVERGED, Detection, Failure
 from .done_marks import is_done, shard_stats
 from .earlier_shard import Carried, Earlier, unfinished_shard

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..errors import FailedImageError
 from ..files import flush_and_rename, fsync, temporary_of
 from .config import OutputFormat
 from .detection import Detection
@@ -20,12 +21,8 @@ UNUSABLE_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.ENOTDIR, 
 """What a file system says of a name that it cannot hold: the failure of one image, not of the run."""
 
 
-class UnstorableError(Exception):
-    """A map that cannot be stored under its name; `code` is the row's error code."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
+class UnstorableError(FailedImageError):
+    """A map that cannot be stored under its name."""
 
 
 class Sink:

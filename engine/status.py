@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .done_marks import is_done, read_stats
+from .done_marks import done_shards, read_stats
 from .plan import read_plan
 
 
@@ -45,13 +45,12 @@ def summarize(folder: Path) -> Summary:
     """Add up the done-marks of a run directory."""
     plan = read_plan(folder)
     summary = Summary(planned_shards=plan.shards, planned=plan.count, left_out=plan.left_out)
-    for shard in range(plan.shards):
-        if is_done(folder, shard):
-            stats = read_stats(folder, shard)
-            summary.shards += 1
-            summary.count += stats["count"]
-            summary.failed += stats["failed"]
-            summary.seconds += stats["duration"]
-            summary.statuses.update(stats["status_dict"])
-            summary.stage_seconds.update(stats["stage_seconds"])
+    for shard in done_shards(folder, plan.shards):
+        stats = read_stats(folder, shard)
+        summary.shards += 1
+        summary.count += stats["count"]
+        summary.failed += stats["failed"]
+        summary.seconds += stats["duration"]
+        summary.statuses.update(stats["status_dict"])
+        summary.stage_seconds.update(stats["stage_seconds"])
     return summary

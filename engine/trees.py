@@ -131,8 +131,51 @@ class RemoteTree(Tree):
 
 
 @dataclass(frozen=True)
+class PathPattern:
+    """A pattern of names, one a folder deep, and of `**`. A path is followed by its states: places at which it continues."""
+
+    parts: tuple[str, ...]
+
+    @property
+    def end(self) -> int:
+        """The state of a path that the whole pattern matches."""
+        return len(self.parts)
+
+    def start(self) -> frozenset[int]:
+        """Return the states before the first name."""
+        return self._closed({0})
+
+    def after(self, states: frozenset[int], name: str, dots_count: bool) -> frozenset[int]:
+        """Return the states after a name; dots_count: a hidden name must be named as such."""
+        following: set[int] = set()
+        hidden = dots_count and name.startswith(".")
+        for state in states - {self.end}:
+            part = self.parts[state]
+            if part == "**":
+                following |= set() if hidden else {state}
+            elif fnmatch.fnmatchcase(name, part) and not (hidden and not part.startswith(".")):
+                following.add(state + 1)
+        return self._closed(following)
+
+    def reaches(self, path: str) -> bool:
+        """Tell whether the pattern matches a path, hidden names as all others."""
+        states = self.start()
+        for name in path.split("/"):
+            states = self.after(states, name, dots_count=False)
+        return self.end in states
+
+    def _closed(self, states: set[int]) -> frozenset[int]:
+        """Add the places behind `**`, which also stands for no folder at all."""
+        closed = set(states)
+        for state, part in enumerate(self.parts):
+            if state in closed and part == "**":
+                closed.add(state + 1)
+        return frozenset(closed)
+
+
+@dataclass(frozen=True)
 class _Folder:
-    """A folder that a search still has to look into. states: the places in the pattern at which its entries continue."""
+    """A folder that a search still has to look into. states: see `PathPattern`."""
 
     path: str
     relative: str
@@ -149,13 +192,13 @@ class Search:
 
     def __init__(self, tree: Tree, pattern: tuple[str, ...], left_out: Counter[str]) -> None:
         self.tree = tree
-        self.pattern = pattern
+        self.pattern = PathPattern(pattern)
         self.left_out = left_out
 
     def below(self, root: str) -> Iterator[Found]:
         """Yield what matches below a folder; folders that cannot be listed too, as such."""
         identity = self.tree.identity(root)
-        start = _Folder(root, "", self._closed({0}), frozenset({identity} if identity else ()))
+        start = _Folder(root, "", self.pattern.start(), frozenset({identity} if identity else ()))
         waiting = [start]
         while waiting:
             folder = waiting.pop()
@@ -173,8 +216,8 @@ class Search:
                 continue
             if entry.problem:
                 yield Found(entry.path, _joined(folder.relative, entry.name), unreadable_folder=True)
-            elif len(self.pattern) in self._after(folder.states, entry.name, False):
-                if len(self.pattern) in self._after(folder.states, entry.name, True):
+            elif self.pattern.end in self.pattern.after(folder.states, entry.name, False):
+                if self.pattern.end in self.pattern.after(folder.states, entry.name, True):
                     yield Found(entry.path, _joined(folder.relative, entry.name))
                 else:
                     leave_out(self.left_out, "hidden files")
@@ -185,10 +228,10 @@ class Search:
 
     def _entered(self, folder: _Folder, entry: Entry) -> _Folder | None:
         """Return a sub-folder as one to look into, None where the pattern or a rule says otherwise."""
-        states = self._after(folder.states, entry.name, True)
-        ended = {len(self.pattern)}
+        states = self.pattern.after(folder.states, entry.name, True)
+        ended = {self.pattern.end}
         if not states:
-            if self._after(folder.states, entry.name, False) - ended:
+            if self.pattern.after(folder.states, entry.name, False) - ended:
                 leave_out(self.left_out, "hidden folders")
             return None
         if states == ended:
@@ -199,26 +242,6 @@ class Search:
             return None
         identities = {entry.identity} if entry.identity else set[FolderIdentity]()
         return _Folder(entry.path, _joined(folder.relative, entry.name), states, folder.ancestors | identities)
-
-    def _after(self, states: frozenset[int], name: str, dots_count: bool) -> frozenset[int]:
-        """Return the places in the pattern after a name; dots_count: a hidden name must be named as such."""
-        following: set[int] = set()
-        hidden = dots_count and name.startswith(".")
-        for state in states - {len(self.pattern)}:
-            part = self.pattern[state]
-            if part == "**":
-                following |= set() if hidden else {state}
-            elif fnmatch.fnmatchcase(name, part) and not (hidden and not part.startswith(".")):
-                following.add(state + 1)
-        return self._closed(following)
-
-    def _closed(self, states: set[int]) -> frozenset[int]:
-        """Add the places behind `**`, which also stands for no folder at all."""
-        closed = set(states)
-        for state, part in enumerate(self.pattern):
-            if state in closed and part == "**":
-                closed.add(state + 1)
-        return frozenset(closed)
 
 
 def split_pattern(pattern: str) -> tuple[str, tuple[str, ...]]:

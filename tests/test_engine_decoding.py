@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from unsee.engine import decoding
-from unsee.engine.decoding import ORIENTATION_TAG, DecodingConfig, DecodingError, decode, on_grid, to_rgb
+from unsee.engine.decoding import ORIENTATION_TAG, DecodingConfig, decode, on_grid, to_rgb
+from unsee.errors import DecodingError
 
 GRID = DecodingConfig(8)
 

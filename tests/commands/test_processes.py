@@ -128,22 +128,18 @@ def test_a_worker_that_dies_is_replaced(photographs, tiny_bundle, tmp_path):
     assert len(statuses(out)) == 12
 
 
+def run_of_list(folder, bundle):
+    """The arguments of a run over list.txt of a folder."""
+    return ("run", folder / "list.txt", "--output-folder", folder / "out", "--model", bundle, "--iterations", 1)
+
+
 def test_an_error_does_not_wait_for_a_read_that_hangs(photographs, tiny_bundle, tmp_path, hanging):
     env, opened = hanging
     (tmp_path / "bad.jpg").touch()
     good = [photographs / f"{number:02d}.{'png' if number % 2 else 'jpg'}" for number in range(7)]
     names = [tmp_path / "bad.jpg", *good, "hanging:///somewhere/b.jpg"]
     (tmp_path / "list.txt").write_text("\n".join(map(str, names)))
-    base = (
-        "run",
-        tmp_path / "list.txt",
-        "--output-folder",
-        tmp_path / "out",
-        "--model",
-        tiny_bundle,
-        "--iterations",
-        1,
-    )
+    base = run_of_list(tmp_path, tiny_bundle)
     message = unsee(
         *base, "--on-error", "raise", "--batch-size", 3, "--timeout", 20, env=env, expect=3, timeout=150
     ).err
@@ -155,16 +151,7 @@ def test_an_error_does_not_wait_for_a_read_that_hangs(photographs, tiny_bundle, 
 def test_an_interruption_does_not_wait_for_a_read_that_hangs(tiny_bundle, tmp_path, hanging, number):
     env, opened = hanging
     (tmp_path / "list.txt").write_text("hanging:///somewhere/a.jpg\n")
-    base = (
-        "run",
-        tmp_path / "list.txt",
-        "--output-folder",
-        tmp_path / "out",
-        "--model",
-        tiny_bundle,
-        "--iterations",
-        1,
-    )
+    base = run_of_list(tmp_path, tiny_bundle)
     driver = started(*base, "--timeout", 600, env=env)
     waited(opened.exists)
     began = time.monotonic()
