@@ -115,6 +115,8 @@ def _run_draft(config: RunConfig, console: Console, resumption: Resumption, draf
         _report(console, summary, progress)
     if summary.failed:
         _name_failures(console, plan)
+    if summary.shards:
+        _tell_left_out(console, summary.left_out)
     if failed:
         raise _shards_error(failed)
     return summary
@@ -198,7 +200,6 @@ def _report(console: Console, summary: Summary, progress: RunProgress) -> None:
     for status, count in summary.statuses.most_common():
         if status != SUCCESS:
             console.print(f"  {status}: {count}")
-    _tell_left_out(console, summary.left_out)
 
 
 def _tell_left_out(console: Console, left_out: dict[str, int]) -> None:
