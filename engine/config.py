@@ -141,8 +141,6 @@ class RunConfig:
         check_device(self.device)
         check_backend(self.backend)
         self._check_models()
-        if not self.output_folder:
-            raise UnseeError("the output folder has no name: name one, . for this folder")
         if is_url(self.output_folder):
             raise UnseeError(
                 f"{self.output_folder}: results are written to local folders only; copy them there after the run"

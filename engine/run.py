@@ -43,8 +43,7 @@ def run(config: RunConfig, console: Console | None = None, resumption: Resumptio
     images become rows.
     """
     console = console or stderr()
-    folder = Path(config.output_folder)
-    _refuse_what_is_no_folder(folder)
+    folder = _output_folder(config)
     in_main_thread = threading.current_thread() is threading.main_thread()
     try:
         with interruptible() if in_main_thread else nullcontext(), locked(folder):
@@ -53,17 +52,20 @@ def run(config: RunConfig, console: Console | None = None, resumption: Resumptio
         raise OutputError(f"{error.filename or folder}: {error.strerror or error}") from error
 
 
-def _refuse_what_is_no_folder(folder: Path) -> None:
-    """Raise `UnseeError` where a file, or a link to nothing, stands where the output folder is to be made."""
+def _output_folder(config: RunConfig) -> Path:
+    """Return where results go; raises `UnseeError` without a name, or where a file or a link to nothing stands there."""
+    if not config.output_folder:
+        raise UnseeError("the output folder has no name: name one, . for this folder")
+    folder = Path(config.output_folder)
     there = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), folder)
     if os.path.lexists(there) and not there.is_dir():
         raise UnseeError(f"{there} is there and is no folder: choose another output folder")
+    return folder
 
 
 def dry_run(config: RunConfig, console: Console, resumption: Resumption | None = None) -> None:
     """Print what a run would do, after all its checks but that of the model, without writing anything."""
-    folder = Path(config.output_folder)
-    _refuse_what_is_no_folder(folder)
+    folder = _output_folder(config)
     plan, first = preview(_request(config, folder, resumption or Resumption()))
     console.print(
         f"{counted(plan.count, 'input')} in {counted(plan.shards, 'shard')} of up to {config.shards.samples}, "

@@ -11,7 +11,7 @@ import pytest
 
 from unsee.tests.commands.running import FAST, command, statuses, unsee
 
-ENDLESS = ("--iterations", "100000000", "--number-sample-per-shard", "4", "--batch-size", "3")
+ENDLESS = ("--iterations", "10000", "--number-sample-per-shard", "4", "--batch-size", "3")
 
 HANGING = """
 import threading, fsspec
