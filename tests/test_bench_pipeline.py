@@ -34,7 +34,7 @@ def test_pipeline_is_held_against_the_descent_and_the_plain_script(photographs, 
     assert {"read", "decode", "descent", "post", "encode", "write"} <= report["stage_milliseconds_per_image"].keys()
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.skipif(cores() < 2, reason="two actors of a core each need two cores")
 def test_two_are_held_against_one_and_against_none(photographs, tiny_model, console, monkeypatch):
     """With processes in the place of actors, whose equal results other tests show: starting Ray takes long."""

@@ -8,7 +8,7 @@ from rich.console import Console
 from unsee.bench.scenes import World, compare_on_scenes
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_tables_of_a_tiny_world(tiny_model, tmp_path, capsys):
     world = World(8, 4, 1, 48, str(tiny_model), 0.01, 3)
     figures = compare_on_scenes(tmp_path, world, Console(quiet=True))

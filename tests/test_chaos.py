@@ -9,7 +9,7 @@ from unsee.tests.chaos import Killing, Scenario
 pytestmark = pytest.mark.ray
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("output_format", "way"), [("webdataset", "anew"), ("files", "retried")])
 def test_kills_change_nothing(tmp_path, output_format, way):

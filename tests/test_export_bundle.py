@@ -254,7 +254,7 @@ def test_measures() -> None:
     assert maps[0].max() == 1 and maps[0].min() == 0 and not maps[1].any()
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.parametrize("name", ["squeezenet1_1", "tiny_darknet"])
 def test_real_models_agree_on_photographs(name: str, tmp_path: Path) -> None:
     if not SHARED.is_dir():

@@ -38,7 +38,7 @@ print(json.dumps({**parity.to_json(), "used": session.info.backend}))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.timeout(600)
 def test_bundle_runs_without_torch_as_the_checkpoint_does_with_it(bare_venv: Path, tmp_path: Path) -> None:
     if not SHARED.is_dir():

@@ -174,7 +174,7 @@ def test_batch_norm_that_follows_no_convolution_is_kept() -> None:
     assert isinstance(fold_batch_norms(network).get_submodule("0"), torch.nn.BatchNorm2d)
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("name", "size"), [("vgg16", 64), ("vgg_s", 224)])
 def test_large_networks_equal_eager(name: str, size: int, tmp_path: Path) -> None:

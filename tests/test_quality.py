@@ -41,7 +41,7 @@ def a_lane_for_each_core():
     torch.set_num_threads(before)
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("a_lane_for_each_core")
 def test_default_preset_reaches_0_60_and_beats_gradient_and_no_clamp(shared, squeezenet):
