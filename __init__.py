@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from .engine.detector import Detector, FailedItemError, Saliency
     from .engine.run import run
     from .errors import UnseeError
-    from .train.models import load_classifier
+    from .train.networks.model_names import load_classifier
 
 __version__ = "0.1.0"
 __all__ = ["Detector", "FailedItemError", "Saliency", "UnseeError", "load_classifier", "run", "saliency"]

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from ..engine.presets import Preset
+from ..engine.methods.presets import Preset
 from ..errors import UnseeError
-from ..export.config import Precision
-from ..export.devices import BACKENDS
+from ..export.bundles.descent_config import Precision
+from ..export.runtime.backends import BACKENDS
 
 RECORDS = ("descent", "post")
 """The parts of a preset whose constants can be changed."""

@@ -1,4 +1,4 @@
-"""What the quality benchmark compares: methods and their ablations on a session, and peers; each maps batches of images."""
+"""What the quality benchmark compares: methods, their ablations, and peers; each maps batches of images."""
 
 import tempfile
 from collections.abc import Callable
@@ -8,14 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ..engine.methods import BASELINE_SIZE
-from ..engine.postprocess import finish
-from ..engine.presets import PRESETS
+from ..engine.methods.image_methods import BASELINE_SIZE
+from ..engine.methods.models import open_descender
+from ..engine.methods.postprocess import finish
+from ..engine.methods.presets import PRESETS
 from ..errors import UnseeError
-from ..export.bundle_files import is_bundle
-from ..export.config import DescentConfig
-from ..export.devices import BUNDLE_BACKENDS
-from ..export.sessions import Session, open_bundle, open_session
+from ..export.bundles.bundle import is_bundle
+from ..export.bundles.descent_config import DescentConfig
+from ..export.runtime.backends import BUNDLE_BACKENDS
+from ..export.runtime.descender import Descender
 from ..extras import require
 from .ablations import Variant
 from .peers.catalogue import find_peer
@@ -61,42 +62,44 @@ def method_contender(model: str, method: str, variant: Variant, device: str, bac
 
 
 def _open_method(model: str, variant: Variant, device: str, workspace: Path, batch_size: int) -> Opened:
-    session = _open_session(model, variant, device, workspace)
-    _method_maps(session, variant, _noise(batch_size, session.info.input_size), iterations=1)
-    return Opened(session.info.input_size, partial(_method_maps, session, variant))
+    descender = _open_descender(model, variant, device, workspace)
+    _method_maps(descender, variant, _noise(batch_size, descender.info.input_size), iterations=1)
+    return Opened(descender.info.input_size, partial(_method_maps, descender, variant))
 
 
 def _method_maps(
-    session: Session, variant: Variant, images: np.ndarray, iterations: int | None = None
+    descender: Descender, variant: Variant, images: np.ndarray, iterations: int | None = None
 ) -> dict[str, np.ndarray]:
-    delta = session.descend(images, iterations).delta
+    delta = descender.descend(images, iterations).delta
     if variant.preset.name == GRADIENT.name:
         delta = np.abs(delta).max(1, keepdims=True).repeat(3, 1)
     maps = finish(delta, images, variant.preset.post)
     return {stage: getattr(maps, stage) for stage in STAGES}
 
 
-def _open_session(model: str, variant: Variant, device: str, workspace: Path) -> Session:
-    """Open a session; a checkpoint in another precision is exported anew where the backend needs a bundle."""
+def _open_descender(model: str, variant: Variant, device: str, workspace: Path) -> Descender:
+    """Open it; a checkpoint in another precision is exported anew where the backend needs a bundle."""
     backend, descent = variant.backend or "auto", variant.preset.descent
     if variant.precision != "fp32" and is_bundle(model):
         raise UnseeError(f"{model} is a bundle, which has a precision already: ablate precision on a checkpoint")
     if backend == "tensorrt":
         require("tensorrt", "tensorrt", "backend tensorrt")  # before anything is exported for it
     if variant.precision == "fp32":
-        return open_session(model, descent, device, backend)
+        return open_descender(model, descent, device, backend)
+    from ..train.networks.model_names import load_classifier
+
+    classifier = load_classifier(model)
     if backend in BUNDLE_BACKENDS:
-        from ..export.exporting import write_network
-        from ..train.models import load_classifier
+        from ..export.graph.exporter import write_network
+        from ..export.graph.step_export import ClassifierStep
 
         folder = Path(tempfile.mkdtemp(dir=workspace))
-        bundle = write_network(load_classifier(model), folder, descent, precision=variant.precision)
-        return open_bundle(bundle, descent, device, backend)
-    from ..export.torch_session import CompiledTorchSession, TorchSession
-    from ..train.models import load_classifier
+        bundle = write_network(ClassifierStep(classifier, descent, precision=variant.precision), folder)
+        return Descender.of_bundle(bundle, descent, device, backend)
+    from ..export.graph.eager import eager_descender
 
-    kind = CompiledTorchSession if backend == "torch-compile" else TorchSession
-    return kind(load_classifier(model), descent, device, precision=variant.precision)
+    compiled = backend == "torch-compile"
+    return eager_descender(classifier, descent, device, precision=variant.precision, compiled=compiled)
 
 
 def peer_contender(name: str, model: str, descent: DescentConfig, device: str) -> Contender:
@@ -119,8 +122,8 @@ def _open_peer(
     peer = find_peer(name)
     classifier, size = None, BASELINE_SIZE
     if peer.needs_model:
-        from ..export.torch_session import torch_device
-        from ..train.models import load_classifier
+        from ..export.runtime.torch_runner import torch_device
+        from ..train.networks.model_names import load_classifier
 
         classifier, device = load_classifier(model), str(torch_device(device))
         size = classifier.metadata.input.size

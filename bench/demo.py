@@ -8,15 +8,15 @@ import pyarrow.parquet as pq
 from PIL import Image
 from rich.console import Console
 
-from ..engine.config import Resumption, RunConfig
+from ..engine.inputs.sources import Sources
 from ..engine.run import run
-from ..engine.sources import Sources
+from ..engine.run_config import Resumption, RunConfig
 from ..errors import UnseeError
 from ..extras import require
 from ..files import write_bytes
 from ..terminal import stderr
-from ..train.pretrained import DEFAULT_NAME
-from .sheet import SheetRow, contact_sheet
+from ..train.networks.model_names import DEFAULT_NAME
+from .pages.sheet import SheetRow, contact_sheet
 
 PHOTOGRAPHS = {
     "astronaut": "astronaut.png",
@@ -34,7 +34,7 @@ def demo(folder: Path, model: str = DEFAULT_NAME, console: Console | None = None
     """Run `unsee run` on the photographs in `folder`/photos into `folder`/maps; return the path of the overlay sheet."""
     console = console or stderr()
     photographs = save_photographs(folder / "photos")
-    run(RunConfig(Sources((str(photographs),)), str(folder / "maps"), model), console, Resumption(overwrite=True))
+    run(RunConfig(Sources((str(photographs),)), str(folder / "maps"), model=model), console, Resumption(overwrite=True))
     sheet = folder / SHEET
     contact_sheet(_rows(photographs, folder / "maps")).save(sheet)
     console.print(f"maps in {folder / 'maps'}, overlay sheet: {sheet}")

@@ -16,7 +16,7 @@ from ..errors import UnseeError
 from ..files import write_bytes, write_json
 from ..terminal import stderr
 from .demo import save_photographs
-from .machine import machine
+from .speed.machine import machine
 
 SECTIONS = ("quality", "descent", "pipeline", "distribution", "kernels")
 """Order of the benchmarks in the results and in the page."""
@@ -56,7 +56,7 @@ def small_settings(
 
 def save_scenes(folder: Path, count: int) -> tuple[Path, Path]:
     """Write generated scenes and the masks of their objects as PNG files; return their two folders."""
-    from ..train.scenes import BACKGROUND, scenes
+    from ..train.data.scenes import BACKGROUND, scenes
 
     images, masks = folder / "images", folder / "masks"
     for path in (images, masks):

@@ -14,19 +14,20 @@ from typing import Any, cast
 import typer
 from rich.console import Console
 
-from ..engine.config import PromotionConfig, RunConfig
-from ..engine.presets import PRESETS
+from ..engine.inputs.sources import Sources
+from ..engine.methods.method_config import PromotionConfig
+from ..engine.methods.presets import PRESETS
 from ..engine.run import run
-from ..engine.sources import Sources
+from ..engine.run_config import RunConfig
 from ..files import write_bytes
-from ..train.catalogue import open_dataset
+from ..train.batches.map_training_config import MapTrainingConfig
 from ..train.curves import as_markdown
-from ..train.folders import MaskedItem, masked_images
-from ..train.map_metadata import Kind
-from ..train.map_training_config import MapTrainingConfig
-from .evaluate import evaluate
-from .machine import machine
-from .scored_files import EvaluationConfig
+from ..train.data.catalogue import open_dataset
+from ..train.data.folders import MaskedItem, masked_images
+from ..train.networks.mapper_metadata import Kind
+from .scoring.evaluate import evaluate
+from .scoring.scored_files import EvaluationConfig
+from .speed.machine import machine
 
 KINDS: tuple[Kind, ...] = ("promoter", "attentional")
 PASSES = (1, 3)
@@ -70,7 +71,7 @@ def compare_on_halves(folder: Path, halves: Halves, console: Console) -> dict[st
     from ..train.map_training import train_map_network
 
     images = cast(MaskedItem, masked_images(halves.data).items[0]).image.parent
-    run(RunConfig(Sources((str(images),)), str(folder / "descent"), halves.start), console)
+    run(RunConfig(Sources((str(images),)), str(folder / "descent"), model=halves.start), console)
     for kind in KINDS:
         train_map_network(halves.training(kind, folder), console)
     _lay_out_test(folder / "test", halves)

@@ -18,22 +18,22 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from ..engine.decoding import DecodingConfig, decode
-from ..engine.pipeline import batched
-from ..engine.presets import PRESETS, Preset
+from ..engine.inputs.decoding import DecodingConfig, decode
+from ..engine.methods.presets import PRESETS, Preset
+from ..engine.workers.pipeline import batched
 from ..errors import DeviceUnavailableError, MissingExtraError, UnseeError
-from ..export.parity import to_levels
+from ..export.parity.levels import to_levels
 from ..files import atomic_path, write_bytes, write_json
 from ..terminal import stdout
 from .ablations import Variant, variants
 from .contenders import GRADIENT, Contender, Opened, method_contender, peer_contender
-from .greys import read_map, read_mask
-from .machine import machine
-from .metrics import MetricSums, PairScores
-from .pairs import FilePair, pair_folders
 from .peers.catalogue import PEERS, find_peer
-from .resize import resize_to
-from .scored_files import RESIZE_OF_PROTOCOL
+from .scoring.greys import read_map, read_mask
+from .scoring.metrics import MetricSums, PairScores
+from .scoring.pairs import FilePair, pair_folders
+from .scoring.resize import resize_to
+from .scoring.scored_files import RESIZE_OF_PROTOCOL
+from .speed.machine import machine
 
 METRICS = ("fmeasure", "mae")
 GIVEN = "given"

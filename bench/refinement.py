@@ -11,10 +11,10 @@ import typer
 from PIL import Image
 from rich.console import Console
 
-from ..engine.baselines import robust_background
-from ..engine.config import Refine, SegmentConfig
-from ..engine.segmentation import refined, superpixels
-from .machine import machine
+from ..engine.methods.baselines import robust_background
+from ..engine.segmentation.segment_config import Refine, SegmentConfig
+from ..engine.segmentation.segmenter import refined, superpixels
+from .speed.machine import machine
 
 GOAL = 50.0
 """Milliseconds of one core for a map of 224 x 224 pixels and 100 runs."""

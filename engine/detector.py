@@ -3,26 +3,25 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Literal, TypeAlias, get_args, overload
 
 import numpy as np
 from PIL import Image
 
 from ..errors import DecodingError, UnseeError
-from ..export.map_bundle import is_map_bundle
-from ..export.map_sessions import open_map_session
-from ..export.sessions import open_session
-from ..train.map_metadata import is_map_checkpoint
-from ..train.models import model_name
-from ..train.pretrained import DEFAULT_NAME
-from .bundles import bundle_preset
-from .decoding import DecodedImage, DecodingConfig, decode, on_grid
-from .detection import DIVERGED, Detection
-from .map_methods import AttentionalMethod, Promoter
-from .method import Method
-from .methods import DescentMethod
-from .objectness import judged
-from .presets import Preset, preset
+from ..train.networks.model_names import DEFAULT_NAME, model_name
+from .inputs.decoding import DecodedImage, DecodingConfig, decode, on_grid
+from .methods.detection import DIVERGED, Detection, Failure
+from .methods.method_config import MethodConfig, MethodName, PromotionConfig
+from .methods.methods import open_method
+from .methods.models import makes_maps, open_descender
+from .methods.networks import Promoter
+from .methods.presets import METHOD_PRESETS, Preset, preset
+from .model_exports import bundle_preset
+from .segmentation.objectness import judged
+from .segmentation.segment_config import SegmentConfig
+from .segmentation.segmenter import Segmenter
 
 ImageLike: TypeAlias = np.ndarray | Image.Image | str | Path
 OnItemError: TypeAlias = Literal["raise", "return"]
@@ -49,21 +48,23 @@ class Saliency:
 
     map: uint8 [H,W] at the image's size. label: name of the class that was unseen, None where there is no classifier.
     score: its probability in the original image. raw: float32 [S,S] in 0..1, the map on the last network's grid before
-    any clean-up.
+    any clean-up. mask: uint8 [H,W], 0 and 255, where the detector segments.
     """
 
     map: np.ndarray
     label: str | None
     score: float | None
     raw: np.ndarray
+    mask: np.ndarray | None = None
 
 
 class Detector:
-    """A model with a preset, loaded once.
+    """A method with its models, loaded once.
 
-    model: see `load_classifier`; or an attentional network, which has no preset. preset: a name or a `Preset`; None is a
-    bundle's own, or `reference`. device: auto, cpu, cuda or cuda:N. promote: checkpoint or bundle of a promoter, which
-    lifts the maps.
+    model: see `load_classifier`; an attentional network is used by method attentional without being asked. preset: a name
+    or a `Preset`; None is a bundle's own, or the method's. device: auto, cpu, cuda or cuda:N. promote: checkpoint or bundle
+    of a promoter, which lifts the maps. method, weights, cnn2, cnn3: see `MethodConfig`. segment: how masks are made, and
+    maps refined; None for neither. Also a context manager, which closes it.
     """
 
     def __init__(
@@ -74,22 +75,47 @@ class Detector:
         backend: str = "auto",
         batch_size: int = 16,
         promote: str | Path | None = None,
+        *,
+        method: MethodName = "b",
+        weights: str | Path | None = None,
+        cnn2: str | Path | None = None,
+        cnn3: str | Path | None = None,
+        segment: SegmentConfig | None = None,
     ) -> None:
-        if batch_size < 1:
-            raise UnseeError(f"batch size must be at least 1, got {batch_size}")
         name = model_name(model)
-        self.preset = _preset(preset) if preset else bundle_preset(name) or _preset("reference")
-        self.method = self._opened(name, device, backend, batch_size)
-        self.promoter = Promoter(open_map_session(promote, device, backend), batch_size) if promote else None
+        method = "attentional" if method == "b" and makes_maps(name) else method
+        config = MethodConfig(
+            model=name,
+            weights=_named(weights),
+            method=method,
+            cnn2=_named(cnn2),
+            cnn3=_named(cnn3),
+            promotion=PromotionConfig(model_name(promote)) if promote else None,
+            preset=_preset(preset or bundle_preset(name) or METHOD_PRESETS.get(method, "reference")),
+            device=device,
+            backend=backend,
+            batch_size=batch_size,
+        )
+        self.preset, self.batch_size = config.preset, batch_size
+        self.promoter = Promoter.opened(config)
+        self.method = open_method(config, open_descender, self.promoter)
+        self.segmenter = Segmenter(segment or SegmentConfig())
         promoter_size = self.promoter.info.input_size if self.promoter else None
         self.decoding = DecodingConfig(self.method.info.input_size, promoter_size=promoter_size)
-        self.batch_size = batch_size
 
-    def _opened(self, model: str, device: str, backend: str, batch_size: int) -> Method[Any]:
-        if is_map_bundle(model) or is_map_checkpoint(model):
-            return AttentionalMethod(open_map_session(model, device, backend), batch_size)
-        session = open_session(model, self.preset.descent, device, backend)
-        return DescentMethod(session, self.preset.post, batch_size)
+    def close(self) -> None:
+        """Give back threads and memory."""
+        self.method.close()
+        if self.promoter:
+            self.promoter.close()
+
+    def __enter__(self) -> "Detector":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     @overload
     def __call__(self, images: ImageLike, on_error: Literal["raise"] = ...) -> Saliency: ...
@@ -163,25 +189,28 @@ class Detector:
     def _batch(self, batch: "list[Item | FailedItemError]") -> Iterator[Saliency | FailedItemError]:
         """Yield what becomes of each item; those that are decoded go through the models together."""
         items = [item for item in batch if isinstance(item, Item)]
-        found = iter(self._found([item.image for item in items]) if items else [])
+        found = iter(self._found(items) if items else [])
         for item in batch:
             if isinstance(item, FailedItemError):
                 yield item
                 continue
             detection, image = next(found), item.image
-            if detection is None:
-                yield FailedItemError(item.index, item.path, DIVERGED)
+            if not isinstance(detection, Detection):
+                yield FailedItemError(item.index, item.path, DIVERGED if detection is None else detection.message)
                 continue
             full = detection.resized(image.width, image.height)
-            yield Saliency(full, detection.label, detection.score, detection.raw)
+            mask = detection.resized_mask(image.width, image.height)
+            yield Saliency(full, detection.label, detection.score, detection.raw, mask)
 
-    def _found(self, images: list[DecodedImage]) -> list[Detection | None]:
+    def _found(self, items: "list[Item]") -> list[Detection | Failure | None]:
+        images = [item.image for item in items]
         pixels = np.stack([image.pixels for image in images])
         found = self.method.detections(self.method.compute(pixels), pixels)
         if self.promoter:
             pixels = np.stack([image.promoter_pixels for image in images])  # pyright: ignore
             found = self.promoter.promoted(found, pixels)
-        return judged(found, pixels)
+        names = [Path(item.path or "").stem for item in items]
+        return self.segmenter.segmented(judged(found, pixels), pixels, names)
 
     def _decoded(self, image: ImageLike) -> DecodedImage:
         if isinstance(image, (str, Path)):
@@ -227,6 +256,10 @@ def _batches(
         if len(batch) == size or (until_error and isinstance(item, FailedItemError)):
             yield batch, None
             batch = []
+
+
+def _named(path: str | Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def _preset(choice: str | Preset) -> Preset:

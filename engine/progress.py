@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from .rows import SUCCESS, Row
+from .outputs.rows import SUCCESS, Row
 
 SECONDS_BETWEEN_LINES = 30.0
 SHORTEST_SECONDS = 1.0

@@ -12,25 +12,24 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 from ..errors import FailedShardsError, OutputError, UnseeError
-from ..export.sessions import SessionInfo
+from ..export.runtime.model_info import ModelInfo
 from ..terminal import counted, stderr
-from .config import Resumption, Retry, RunConfig
-from .done_marks import done_shards, is_done, read_stats
-from .interruption import interruptible, locked, wait_for_workers
-from .jobs import ShardJob
-from .journal import drop_journal
-from .layout import PLAN_ROWS_FILE, RunFiles, rows_path
-from .plan import Plan
-from .planning import Draft, PlanRequest, drafted, preview, refuse_nesting
-from .priors import prior_fingerprint
+from .inputs.sources import Sources
+from .outputs.done_marks import done_shards, is_done, read_stats
+from .outputs.journal import drop_journal
+from .outputs.layout import PLAN_ROWS_FILE, RunFiles, rows_path
+from .outputs.plan import Plan, ShardJob
+from .outputs.rows import SUCCESS, Retry, Row, read_rows
+from .plans.planning import Draft, PlanRequest, drafted, preview, refuse_nesting
+from .plans.priors import prior_fingerprint
 from .progress import RunProgress
-from .rows import SUCCESS, Row, read_rows
-from .sources import Sources
+from .run_config import Resumption, RunConfig
 from .status import Summary, summarize
 from .verify import shard_faults
+from .workers.interruption import interruptible, locked, wait_for_workers
 
 if TYPE_CHECKING:
-    from .executors import Slot
+    from .slots import Slot
 
 SHOWN_FAILURES = 5
 """Failed images that are named at the end; the rows name all."""
@@ -100,7 +99,7 @@ def _request(config: RunConfig, folder: Path, resumption: Resumption) -> PlanReq
 
 def _run_draft(config: RunConfig, console: Console, resumption: Resumption, draft: Draft) -> Summary:
     """Open the model, put the plan in force, and finish it."""
-    from .executors import open_slots  # it loads what computes, which no refusal has to wait for
+    from .slots import open_slots  # it loads what computes, which no refusal has to wait for
 
     progress = RunProgress(console)
     slots = open_slots(config, progress.count_row)
@@ -128,7 +127,7 @@ def _finish(
     plan: Plan, slots: "list[Slot]", max_retry: int, progress: RunProgress, resumption: Resumption, console: Console
 ) -> dict[int, Exception]:
     """Run what is not done; return the shards that failed for good."""
-    from .executors import schedule
+    from .slots import schedule
 
     jobs = list(_jobs(plan, resumption))
     if not resumption.repair:  # which done-marks may be in need of
@@ -141,7 +140,7 @@ def _finish(
         return schedule(slots, jobs, max_retry, progress.count_shard)
 
 
-def _identity(config: RunConfig, info: SessionInfo) -> dict[str, Any]:
+def _identity(config: RunConfig, info: ModelInfo) -> dict[str, Any]:
     """Return what decides the bytes of the output; given maps are part of it."""
     identity = config.identity(info.model_id, info.backend, info.device)
     return identity if config.prior is None else {**identity, "prior": prior_fingerprint(config.prior)}

@@ -11,28 +11,28 @@ from typing import Any
 import numpy as np
 
 from ..errors import BadImageError, DecodingError, OutputError
-from ..export.sessions import SessionInfo
+from ..export.runtime.model_info import ModelInfo
 from ..files import write_json
 from ..threads import usable_threads
-from .config import RunConfig, runs_image_by_image
-from .decoding import DecodedImage, DecodingConfig, decode
-from .detection import DIVERGED, Detection, Failure
-from .done_marks import is_done, shard_stats
-from .earlier_shard import Carried, Earlier, unfinished_shard
-from .inputs import ReadingError, read
-from .journal import Journal
-from .layout import done_mark
-from .map_methods import Promoter
-from .method import Method
-from .objectness import judged
-from .opening import TIMEOUT
-from .pipeline import StageClock, batched, ordered_map, ordered_map_within
-from .plan import Plan, PlannedInput
-from .priors import Priors
-from .rows import SUCCESS, Row, Stored
-from .segmentation import Segmenter
-from .sinks import SINKS, Sink, UnstorableError
-from .workers import Workers
+from .inputs.decoding import DecodedImage, DecodingConfig, decode
+from .inputs.input import ReadingError, read
+from .methods.detection import DIVERGED, Detection, Failure
+from .methods.method import Method
+from .methods.networks import Promoter
+from .outputs.done_marks import is_done, shard_stats
+from .outputs.journal import Journal
+from .outputs.layout import done_mark
+from .outputs.plan import Plan, PlannedInput
+from .outputs.rows import SUCCESS, Row, Stored
+from .outputs.sinks import SINKS, Sink, UnstorableError
+from .plans.earlier_shard import Carried, Earlier, unfinished_shard
+from .plans.priors import Priors
+from .remote.opening import TIMEOUT
+from .run_config import RunConfig, runs_image_by_image
+from .segmentation.objectness import judged
+from .segmentation.segmenter import Segmenter
+from .workers.daemon_threads import Workers
+from .workers.pipeline import StageClock, batched, ordered_map, ordered_map_within
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class ShardRunner:
         self.clock = StageClock()
 
     @property
-    def info(self) -> SessionInfo:
+    def info(self) -> ModelInfo:
         """What runs where; the model's identity names the promoter too."""
         info = self.method.info
         if self.promoter is None:
@@ -87,6 +87,12 @@ class ShardRunner:
         promoter = self.promoter.info
         runs = f"{promoter.backend} on {promoter.device.split(':')[0]}"
         return replace(info, model_id=f"{info.model_id}, promoted by {promoter.model_id} ({runs})")
+
+    def close(self) -> None:
+        """Give back what the models hold."""
+        self.method.close()
+        if self.promoter is not None:
+            self.promoter.close()
 
     def run(
         self, plan: Plan, shard: int, earlier: Earlier | None = None, on_row: Callable[[Row], None] | None = None

@@ -4,8 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .done_marks import done_shards, read_stats
-from .plan import read_plan
+from .outputs.done_marks import done_shards, read_stats
+from .outputs.plan import read_plan
 
 
 @dataclass

@@ -10,11 +10,11 @@ from PIL import Image
 
 from ..errors import UnseeError
 from ..names import printable
-from .config import OutputFormat
-from .done_marks import is_done, read_stats
-from .plan import Plan, PlannedInput, read_plan
-from .rows import SUCCESS, Row, Stored
-from .stored import map_reader, stored_rows
+from .outputs.done_marks import is_done, read_stats
+from .outputs.layout import OutputFormat
+from .outputs.plan import Plan, PlannedInput, read_plan
+from .outputs.rows import SUCCESS, Row, Stored
+from .outputs.stored import map_reader, stored_rows
 
 
 def faults(folder: Path) -> Iterator[str]:

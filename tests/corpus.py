@@ -1,4 +1,4 @@
-"""Made on the fly: a large corpus, a tiny model, and a session that costs nothing."""
+"""Made on the fly: a large corpus, a tiny model, and a descender that costs nothing."""
 
 import io
 import resource
@@ -8,15 +8,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from unsee.engine import executors
-from unsee.engine.config import RunConfig
+from unsee.engine import slots
+from unsee.engine.inputs.sources import Sources
+from unsee.engine.outputs.layout import Sharding
 from unsee.engine.run import run
-from unsee.engine.sharding import Sharding
-from unsee.engine.sources import Sources
+from unsee.engine.run_config import RunConfig
 from unsee.engine.verify import faults
-from unsee.export.config import DescentConfig
-from unsee.export.sessions import Descent, Session, SessionInfo
-from unsee.train.metadata import numbered_labels
+from unsee.export.bundles.descent_config import DescentConfig
+from unsee.export.runtime.descender import Descender, Descent
+from unsee.export.runtime.model_info import ModelInfo
+from unsee.tests.runners import FunctionRunner
+from unsee.train.networks.metadata import numbered_labels
 
 SIZE = 16
 IN_A_TAR = 1000
@@ -45,9 +47,9 @@ def write_tiny_model(folder: Path) -> Path:
     """Write a checkpoint of SqueezeNet's shape with random weights, 7 classes and 48x48 input; return its folder."""
     import torch
 
-    from unsee.train.checkpoints import Classifier, save_checkpoint
-    from unsee.train.metadata import InputSpec, Metadata
-    from unsee.train.networks import build_network
+    from unsee.train.networks.checkpoints import Classifier, save_checkpoint
+    from unsee.train.networks.metadata import InputSpec, Metadata
+    from unsee.train.networks.zoo import build_network
 
     torch.manual_seed(0)
     metadata = Metadata("squeezenet1_1", InputSpec(size=48), 7)
@@ -63,11 +65,12 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-class IdleSession(Session):
+class IdleDescender(Descender):
     """The difference is the image itself."""
 
     def __init__(self) -> None:
-        super().__init__(SessionInfo("idle", numbered_labels(3), SIZE, "idle", "cpu"), DescentConfig(iterations=1))
+        info = ModelInfo("idle", numbered_labels(3), SIZE, "idle", "cpu")
+        super().__init__(FunctionRunner(), info, DescentConfig(iterations=1))
 
     def _descend(self, images: np.ndarray, iterations: int, targets: np.ndarray) -> Descent:
         delta = np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32)
@@ -77,7 +80,7 @@ class IdleSession(Session):
 def run_idle(folder: Path, count: int) -> None:
     """Run a corpus of `count` images through the engine, verify it, and print the peak memory in KiB."""
     write_corpus(folder / "in", count)
-    executors.open_session = lambda *_: IdleSession()
+    slots.open_descender = lambda *_: IdleDescender()
     config = RunConfig(
         Sources((str(folder / "in"),)),
         str(folder / "out"),

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from unsee.train.checkpoints import Classifier, save_checkpoint
-from unsee.train.metadata import InputSpec, Metadata, numbered_labels
-from unsee.train.networks import build_network
+from unsee.train.networks.checkpoints import Classifier, save_checkpoint
+from unsee.train.networks.metadata import InputSpec, Metadata, numbered_labels
+from unsee.train.networks.zoo import build_network
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 

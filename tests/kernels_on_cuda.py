@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numba import cuda
 
-from unsee.bench.cuda_kernels import cuda_speeds
+from unsee.bench.speed.cuda_kernels import cuda_speeds
 from unsee.kernels import device
 from unsee.kernels.color import rgb_to_lab
 from unsee.kernels.connectivity import enforce_connectivity

@@ -1,15 +1,16 @@
-"""Small promoters and attentional networks as checkpoints, and sessions that need none, for the tests."""
+"""Small promoters and attentional networks as checkpoints, and mappers that need none, for the tests."""
 
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from unsee.export.map_sessions import MapSession
-from unsee.train.map_metadata import AttentionalOptions, Kind, MapMetadata, PromoterOptions
-from unsee.train.map_networks import PixelMapper, build_map_network, save_map_network
-from unsee.train.metadata import InputSpec
-from unsee.train.promoter import AnchorNetwork
+from unsee.export.runtime.mapper import Mapper
+from unsee.tests.runners import FunctionRunner
+from unsee.train.networks.mapper_metadata import AttentionalOptions, Kind, MapMetadata, PromoterOptions
+from unsee.train.networks.mappers import PixelMapper, build_map_network, save_map_network
+from unsee.train.networks.metadata import InputSpec
+from unsee.train.networks.promoter import AnchorNetwork
 
 SIZE = 32
 SPEC = InputSpec(size=SIZE, channel_order="BGR", range=255.0, mean=(104, 117, 123), std=(60, 60, 60))
@@ -48,12 +49,12 @@ def random_priors(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, SIZE, SIZE)).astype(np.float32) / 255
 
 
-class MixingSession(MapSession):
+class MixingMapper(Mapper):
     """Promotes to the mean of the prior and the image's red: a promoter without a network."""
 
     def __init__(self, size: int = SIZE) -> None:
         metadata = MapMetadata("promoter", "release", "unsee_small", InputSpec(size=size), PromoterOptions())
-        super().__init__("mixing", metadata, "test", "cpu")
+        super().__init__(FunctionRunner(), "mixing", metadata)
 
     def _maps(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         return (inputs["image"][:, :1] / 255 + inputs["prior"]) / 2

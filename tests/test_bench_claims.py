@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from unsee.__main__ import app
+from unsee.cli.app import app
 from unsee.tests.commands.running import bytes_below
 
 

@@ -9,10 +9,10 @@ import pytest
 from rich.console import Console
 from torch import nn
 
-from unsee.bench.descenders import PLAIN
-from unsee.bench.descent import DescentBench, bench_descent
-from unsee.bench.graph_costs import Ceilings, Cost, step_costs
-from unsee.bench.roofline import iteration_flops, roofline
+from unsee.bench.speed.descent_speed import DescentBench, bench_descent
+from unsee.bench.speed.graph_costs import Ceilings, Cost, step_costs
+from unsee.bench.speed.rivals import PLAIN
+from unsee.bench.speed.roofline import iteration_flops, roofline
 from unsee.tests.export_models import checkpoint
 
 

@@ -9,14 +9,14 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from unsee.bench import reports
-from unsee.bench.claims import ResultFiles
-from unsee.bench.evaluate import evaluate, evaluate_toolkit
-from unsee.bench.greys import read_map, read_mask
-from unsee.bench.metrics import MetricSums
-from unsee.bench.reports import results_table
-from unsee.bench.resize import resize_to
-from unsee.bench.scored_files import EvaluationConfig
+from unsee.bench.scoring import score_tables as reports
+from unsee.bench.scoring.claims import ResultFiles
+from unsee.bench.scoring.evaluate import evaluate, evaluate_toolkit
+from unsee.bench.scoring.greys import read_map, read_mask
+from unsee.bench.scoring.metrics import MetricSums
+from unsee.bench.scoring.resize import resize_to
+from unsee.bench.scoring.score_tables import results_table
+from unsee.bench.scoring.scored_files import EvaluationConfig
 from unsee.errors import UnseeError
 
 RNG = np.random.default_rng(10)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unsee.bench.descent import Speed
 from unsee.bench.everything import benchmarks_page, machine_name, run_benchmarks, small_settings
-from unsee.bench.graph_costs import Ceilings, Cost
-from unsee.bench.machine import machine
-from unsee.bench.roofline import roofline
+from unsee.bench.speed.descent_speed import Speed
+from unsee.bench.speed.graph_costs import Ceilings, Cost
+from unsee.bench.speed.machine import machine
+from unsee.bench.speed.roofline import roofline
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from unsee.bench import kernels
-from unsee.bench.kernels import bench_kernels
-from unsee.bench.machine import machine
 from unsee.bench.peers.scikit_image import finished_map, low_level_values
+from unsee.bench.speed import kernel_speed as kernels
+from unsee.bench.speed.kernel_speed import bench_kernels
+from unsee.bench.speed.machine import machine
 from unsee.kernels.contrast import low_level_map
 from unsee.kernels.pooling import SuperpixelStatistics
 

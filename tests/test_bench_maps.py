@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image
 from typer.testing import CliRunner
 
-from unsee.bench.commands import app
 from unsee.bench.maps import Halves
+from unsee.cli.benchmarks import app
 
 
 def data_set(folder: Path, count: int) -> Path:
@@ -52,7 +52,7 @@ def test_the_halves_share_no_image_and_all_maps_are_scored(tiny_model, tmp_path)
 
 
 def _training_items(data: Path):
-    from unsee.train.catalogue import open_dataset
+    from unsee.train.data.catalogue import open_dataset
 
     config = Halves(data, (), "", 0, (1, 1), None).training("attentional", Path())
     return open_dataset(config.training[0]).items

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unsee.bench.metrics import METRICS, MetricSums
-from unsee.bench.protocols import PROTOCOLS
+from unsee.bench.scoring.metrics import METRICS, MetricSums
+from unsee.bench.scoring.protocols import PROTOCOLS
 from unsee.errors import UnseeError
 from unsee.tests import naive
 

@@ -9,11 +9,11 @@ import torch
 from unsee.bench.peers.catalogue import PEERS, find_peer
 from unsee.bench.peers.plain import plain_network, plain_saliency
 from unsee.bench.peers.scoring import scored_by_peer
-from unsee.engine.postprocess import finish
-from unsee.engine.presets import PRESETS
+from unsee.engine.methods.postprocess import finish
+from unsee.engine.methods.presets import PRESETS
 from unsee.errors import MissingExtraError, UnseeError
-from unsee.export.config import DescentConfig
-from unsee.export.torch_session import TorchSession
+from unsee.export.bundles.descent_config import DescentConfig
+from unsee.export.graph.eager import eager_descender
 from unsee.tests.export_models import classifier, images
 
 DESCENT = DescentConfig(iterations=3)
@@ -86,7 +86,7 @@ def test_plain_script_makes_the_maps_of_the_reference_preset(network):
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (1, 4, 5, 3), np.uint8).repeat(17, 1)[:, :67].repeat(14, 2)[:, :, :67]
     plain = plain_saliency(plain_network(network), pixels[0], DescentConfig(iterations=1))
-    delta = TorchSession(network, DescentConfig(iterations=1)).descend(pixels).delta
+    delta = eager_descender(network, DescentConfig(iterations=1)).descend(pixels).delta
     ours = finish(delta, pixels, PRESETS["reference"].post).final[0]
     assert plain.shape == (67, 67)
     assert np.abs(plain - ours).mean() < 0.1

@@ -5,9 +5,9 @@ import json
 import pytest
 from rich.console import Console
 
-from unsee.bench import distribution
-from unsee.bench.distribution import WAYS, Way, bench_distribution
-from unsee.bench.pipeline import bench_pipeline
+from unsee.bench.speed import distribution
+from unsee.bench.speed.distribution import WAYS, Way, bench_distribution
+from unsee.bench.speed.pipeline_speed import bench_pipeline
 from unsee.errors import UnseeError
 from unsee.threads import cores
 

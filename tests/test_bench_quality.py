@@ -9,11 +9,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from unsee.bench import quality
-from unsee.bench.commands import app
 from unsee.bench.quality import QualityConfig, bench_quality
-from unsee.engine.presets import Preset
+from unsee.cli.benchmarks import app
+from unsee.engine.methods.presets import Preset
 from unsee.errors import UnseeError
-from unsee.export.config import DescentConfig
+from unsee.export.bundles.descent_config import DescentConfig
 
 
 @pytest.fixture(scope="module")

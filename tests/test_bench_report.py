@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unsee.bench.comparison import compare
-from unsee.bench.page import common_folder
-from unsee.bench.report import report
-from unsee.engine.config import RunConfig
-from unsee.engine.presets import PRESETS, Preset
+from unsee.bench.pages.comparison import compare
+from unsee.bench.pages.html import common_folder
+from unsee.bench.pages.run_page import report
+from unsee.engine.inputs.sources import Sources
+from unsee.engine.methods.presets import PRESETS, Preset
+from unsee.engine.outputs.layout import Sharding
 from unsee.engine.run import run
-from unsee.engine.sharding import Sharding
-from unsee.engine.sources import Sources
+from unsee.engine.run_config import RunConfig
 from unsee.errors import UnseeError
-from unsee.export.config import DescentConfig
+from unsee.export.bundles.descent_config import DescentConfig
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -31,7 +31,7 @@ def finished_run(folder, photographs, model, iterations=2, output_format="files"
         RunConfig(
             sources,
             str(folder),
-            str(model),
+            model=str(model),
             preset=preset,
             device="cpu",
             output_format=output_format,

@@ -5,7 +5,7 @@ import json
 import pytest
 from rich.console import Console
 
-from unsee.bench.scenes import World, compare_on_scenes
+from unsee.bench.scene_tables import World, compare_on_scenes
 
 
 @pytest.mark.proof

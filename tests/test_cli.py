@@ -5,11 +5,11 @@ from dataclasses import fields
 import pytest
 from typer.testing import CliRunner
 
-from unsee.__main__ import app
-from unsee.engine.presets import PRESETS, PostConfig
+from unsee.cli.app import app
+from unsee.cli.arguments import overridden
+from unsee.engine.methods.presets import PRESETS, PostConfig
 from unsee.errors import UnseeError
-from unsee.export.config import DescentConfig
-from unsee.options import overridden
+from unsee.export.bundles.descent_config import DescentConfig
 
 RUNNER = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
 

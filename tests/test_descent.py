@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch.nn import functional
 
+from unsee.engine.methods.models import open_descender
 from unsee.errors import DeviceUnavailableError, ExitCode, UnseeError
-from unsee.export.config import DescentConfig
-from unsee.export.descent import FROM_LOGITS, PixelClassifier, build_step, error_signal, min_max
-from unsee.export.sessions import open_session
-from unsee.train.checkpoints import load_checkpoint
-from unsee.train.metadata import InputSpec
+from unsee.export.bundles.descent_config import DescentConfig
+from unsee.export.graph.step import FROM_LOGITS, PixelClassifier, build_step, error_signal, min_max
+from unsee.train.networks.checkpoints import load_checkpoint
+from unsee.train.networks.metadata import InputSpec
 
 REFERENCE = DescentConfig()
 LOG_PROB = DescentConfig(cost="log-prob", gradient="raw", step=10.0, step_decay=1.0, iterations=2)
@@ -168,7 +168,7 @@ def images():
 
 
 def test_cc_34k_a_batch_equals_single_runs_in_any_order(tiny_model, images):
-    session = open_session(str(tiny_model), replace(REFERENCE, iterations=4), "cpu", "torch")
+    session = open_descender(str(tiny_model), replace(REFERENCE, iterations=4), "cpu", "torch")
     batch = session.descend(images)
     for place in (3, 0, 4):
         single = session.descend(images[place : place + 1])
@@ -178,7 +178,7 @@ def test_cc_34k_a_batch_equals_single_runs_in_any_order(tiny_model, images):
 
 
 def test_logits_are_those_of_the_original_image(tiny_model, images):
-    descent = open_session(str(tiny_model), replace(REFERENCE, iterations=3), "cpu", "torch").descend(images)
+    descent = open_descender(str(tiny_model), replace(REFERENCE, iterations=3), "cpu", "torch").descend(images)
     classifier = load_checkpoint(tiny_model)
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float()
     expected = PixelClassifier(classifier.module, classifier.metadata.input)(pixels)
@@ -187,7 +187,7 @@ def test_logits_are_those_of_the_original_image(tiny_model, images):
 
 
 def test_given_targets_are_unseen_and_minus_one_is_the_top_1(tiny_model, images):
-    session = open_session(str(tiny_model), replace(REFERENCE, iterations=1), "cpu", "torch")
+    session = open_descender(str(tiny_model), replace(REFERENCE, iterations=1), "cpu", "torch")
     top = session.descend(images)
     given = session.descend(images, targets=np.array([2, -1, 3, -1, -1]))
     np.testing.assert_array_equal(given.targets, [2, top.targets[1], 3, top.targets[3], top.targets[4]])
@@ -195,7 +195,7 @@ def test_given_targets_are_unseen_and_minus_one_is_the_top_1(tiny_model, images)
 
 
 def test_bad_arguments_are_user_errors(tiny_model, images):
-    session = open_session(str(tiny_model), REFERENCE, "cpu", "torch")
+    session = open_descender(str(tiny_model), REFERENCE, "cpu", "torch")
     with pytest.raises(UnseeError, match=r"images must be uint8 \[B,48,48,3\], got float32"):
         session.descend(images.astype(np.float32))
     with pytest.raises(UnseeError, match="targets must be 5 classes below 7"):
@@ -207,13 +207,13 @@ def test_bad_arguments_are_user_errors(tiny_model, images):
 
 def test_a_device_that_is_not_there_is_an_error(tiny_model):
     with pytest.raises(DeviceUnavailableError, match="PyTorch sees"):
-        open_session(str(tiny_model), REFERENCE, "cuda:99", "torch")
+        open_descender(str(tiny_model), REFERENCE, "cuda:99", "torch")
 
 
 @pytest.mark.parametrize("device", ["tpu", "meta", "cuda:-1", "cuda:²"])
 def test_a_word_that_names_no_device_is_wrong_usage(tiny_model, device):
     with pytest.raises(UnseeError, match="unknown device") as raised:
-        open_session(str(tiny_model), REFERENCE, device, "torch")
+        open_descender(str(tiny_model), REFERENCE, device, "torch")
     assert raised.value.exit_code == ExitCode.USAGE
 
 

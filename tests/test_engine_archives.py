@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from unsee.engine.inputs import ReadingConfig, ReadingError, read
-from unsee.engine.sources import Sources
+from unsee.engine.inputs.input import ReadingConfig, ReadingError, read
+from unsee.engine.inputs.sources import Sources
 from unsee.errors import UnseeError
 from unsee.tests.hostile_tars import LINKED, MEMBER, UNLINKED, attributes, header, hostile_tars, linked_tar, member
 

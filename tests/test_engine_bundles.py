@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from unsee.__main__ import app
-from unsee.engine.bundles import bundle_preset, preset_of
-from unsee.engine.presets import PRESETS
+from unsee.cli.app import app
+from unsee.engine.methods.presets import PRESETS
+from unsee.engine.model_exports import bundle_preset, preset_of
 from unsee.errors import ExitCode, UnseeError
-from unsee.export.bundle import read_bundle
+from unsee.export.bundles.bundle import read_bundle
 from unsee.tests.test_engine_run import unsee
 
 RUNNER = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})

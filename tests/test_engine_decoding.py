@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unsee.engine import decoding
-from unsee.engine.decoding import ORIENTATION_TAG, DecodingConfig, decode, on_grid, to_rgb
+from unsee.engine.inputs import decoding
+from unsee.engine.inputs.decoding import ORIENTATION_TAG, DecodingConfig, decode, on_grid, to_rgb
 from unsee.errors import DecodingError
 
 GRID = DecodingConfig(8)

@@ -8,8 +8,8 @@ from PIL import Image
 
 import unsee
 from unsee.engine.detector import FailedItemError, Saliency
-from unsee.engine.presets import PRESETS
-from unsee.export.map_sessions import open_map_session
+from unsee.engine.methods.models import open_mapper
+from unsee.engine.methods.presets import PRESETS
 from unsee.tests.map_models import SIZE, map_checkpoint
 
 QUICK = replace(PRESETS["reference"], descent=replace(PRESETS["reference"].descent, iterations=2))
@@ -145,14 +145,14 @@ def test_attentional_network_and_promoter(detector, tiny_model, photographs, tmp
     picture = Image.open(photographs / "03.png").convert("RGB")
     pixels = np.asarray(picture.resize((SIZE, SIZE), Image.Resampling.BILINEAR))[None]
     found = unsee.Detector(model, device="cpu")(picture)
-    np.testing.assert_array_equal(found.raw, open_map_session(str(model)).maps(pixels)[0])
+    np.testing.assert_array_equal(found.raw, open_mapper(str(model)).maps(pixels)[0])
     assert found.map.shape == (picture.height, picture.width) and found.label is None
 
     lifted = unsee.Detector(tiny_model, preset=QUICK, device="cpu", promote=promoter)(picture)
     plain = detector(picture)
     assert lifted.label == plain.label and lifted.map.shape == plain.map.shape
     on_its_grid = np.asarray(_finished(detector, picture), np.float32)[None] / 255
-    np.testing.assert_array_equal(lifted.raw, open_map_session(str(promoter)).maps(pixels, on_its_grid)[0])
+    np.testing.assert_array_equal(lifted.raw, open_mapper(str(promoter)).maps(pixels, on_its_grid)[0])
 
 
 def _finished(detector, picture):

@@ -12,22 +12,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from unsee.engine import executors, visible_gpus
-from unsee.engine.batching import Batcher
-from unsee.engine.config import RunConfig
-from unsee.engine.executors import ShardJob, Slot, open_slots, schedule, shared_out
-from unsee.engine.interruption import locked, working
-from unsee.engine.presets import PRESETS, Preset
-from unsee.engine.processes import HeldProcess
+from unsee.engine import slots as executors
+from unsee.engine.inputs.sources import Sources
+from unsee.engine.methods.batching import Batcher
+from unsee.engine.methods.presets import PRESETS, Preset
+from unsee.engine.outputs.layout import Sharding
 from unsee.engine.run import run
-from unsee.engine.sharding import Sharding
-from unsee.engine.sources import Sources
+from unsee.engine.run_config import RunConfig
+from unsee.engine.slots import ShardJob, Slot, open_slots, schedule, shared_out
 from unsee.engine.status import summarize
 from unsee.engine.verify import faults
-from unsee.engine.visible_gpus import gpu_of_each
+from unsee.engine.workers import visible_gpus
+from unsee.engine.workers.interruption import locked, working
+from unsee.engine.workers.processes import HeldProcess
+from unsee.engine.workers.visible_gpus import gpu_of_each
 from unsee.errors import BadImageError, ExitCode, OutputError, UnseeError
-from unsee.export.config import DescentConfig
-from unsee.export.sessions import Descent, SessionInfo
+from unsee.export.bundles.descent_config import DescentConfig
+from unsee.export.runtime.descender import Descent
+from unsee.export.runtime.model_info import ModelInfo
 from unsee.tests.corpus import contents
 from unsee.tests.test_engine_run import command, unsee
 
@@ -38,7 +40,7 @@ QUICK = Preset("reference", DescentConfig(iterations=2), PRESETS["reference"].po
 
 def configured(photographs, folder, model, **options):
     return RunConfig(
-        Sources((str(photographs),)), str(folder), str(model), preset=QUICK, device="cpu", batch_size=2,
+        Sources((str(photographs),)), str(folder), model=str(model), preset=QUICK, device="cpu", batch_size=2,
         shards=Sharding(3), **options,
     )  # fmt: skip
 
@@ -267,7 +269,7 @@ def test_a_new_run_waits_for_workers_that_a_killed_one_left(photographs, tiny_mo
 class SmallMemory:
     """A session in whose memory only a few images fit."""
 
-    info = SessionInfo("m", (), 4, "fake", "cpu")
+    info = ModelInfo("m", (), 4, "fake", "cpu")
 
     def __init__(self, room, error):
         self.room, self.error, self.seen = room, error, []

@@ -11,15 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from unsee.engine.config import Resumption, RunConfig
-from unsee.engine.plan import read_plan
-from unsee.engine.presets import PRESETS, Preset
+from unsee.engine.inputs.sources import Sources
+from unsee.engine.methods.presets import PRESETS, Preset
+from unsee.engine.outputs.layout import Sharding
+from unsee.engine.outputs.plan import read_plan
+from unsee.engine.outputs.stored import map_reader, stored_rows
 from unsee.engine.run import run
-from unsee.engine.sharding import Sharding
-from unsee.engine.sources import Sources
-from unsee.engine.stored import map_reader, stored_rows
+from unsee.engine.run_config import Resumption, RunConfig
 from unsee.engine.verify import faults
-from unsee.export.config import DescentConfig
+from unsee.export.bundles.descent_config import DescentConfig
 
 
 def png_of(image):
@@ -49,7 +49,7 @@ def all_rows(folder):
 
 def configured(mixed, folder, model, output_format, **options):
     return RunConfig(
-        Sources((str(mixed),)), str(folder), str(model), preset=QUICK, device="cpu", batch_size=3,
+        Sources((str(mixed),)), str(folder), model=str(model), preset=QUICK, device="cpu", batch_size=3,
         shards=Sharding(5), output_format=output_format, **options,
     )  # fmt: skip
 

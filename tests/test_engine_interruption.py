@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from unsee.engine.interruption import interruptible, locked, wait_for_workers, working
+from unsee.engine.workers.interruption import interruptible, locked, wait_for_workers, working
 from unsee.errors import UnseeError
 
 

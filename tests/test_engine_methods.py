@@ -8,13 +8,14 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from unsee.__main__ import app
-from unsee.engine.baselines import robust_background, saliency_filters
-from unsee.engine.config import RunConfig
-from unsee.engine.methods import GRADIENT_STEP, GradientMethod, MaskedMethod, open_method
-from unsee.engine.plan import read_plan
-from unsee.engine.presets import PRESETS
-from unsee.engine.region_contrast import (
+from unsee.cli.app import app
+from unsee.engine.inputs.sources import Sources
+from unsee.engine.methods.baselines import robust_background, saliency_filters
+from unsee.engine.methods.descents import GRADIENT_STEP, GradientMethod, MaskedMethod
+from unsee.engine.methods.methods import open_method
+from unsee.engine.methods.models import open_descender
+from unsee.engine.methods.presets import PRESETS
+from unsee.engine.methods.region_contrast import (
     Palette,
     Regions,
     contrast_of_regions,
@@ -23,30 +24,34 @@ from unsee.engine.region_contrast import (
     region_contrast,
     smoothed_by_color,
 )
-from unsee.engine.sources import Sources
+from unsee.engine.outputs.plan import read_plan
+from unsee.engine.run_config import RunConfig
 from unsee.engine.verify import faults
 from unsee.errors import UnseeError
-from unsee.export.config import DescentConfig
-from unsee.export.descent import build_step
-from unsee.export.exporting import export_bundle
-from unsee.export.sessions import Descent, Session, SessionInfo, open_session
+from unsee.export.bundles.descent_config import DescentConfig
+from unsee.export.graph.step import build_step
+from unsee.export.graph.step_export import export_classifier
+from unsee.export.runtime.descender import Descender, Descent
+from unsee.export.runtime.model_info import ModelInfo
 from unsee.kernels.color import rgb_to_lab
 from unsee.kernels.pooling import superpixel_statistics
 from unsee.kernels.slic import slic_lab
 from unsee.tests import naive
 from unsee.tests.export_models import checkpoint
 from unsee.tests.export_models import images as random_images
-from unsee.train.metadata import numbered_labels
+from unsee.tests.runners import FunctionRunner
+from unsee.train.networks.metadata import numbered_labels
 
 RNG = np.random.default_rng(8)
 SOURCES = Sources(("photographs",))
 
 
-class StepSession(Session):
+class StepDescender(Descender):
     """A session on a function from images to logits."""
 
     def __init__(self, network, classes, size, config):
-        super().__init__(SessionInfo(f"step-{classes}", numbered_labels(classes), size, "test", "cpu"), config)
+        info = ModelInfo(f"step-{classes}", numbered_labels(classes), size, "test", "cpu")
+        super().__init__(FunctionRunner(), info, config)
         self.step = build_step(network, config)
         self.seen = []
 
@@ -82,7 +87,7 @@ def test_worked_case_cc_06_gradient_of_a_linear_model():
     opened = {}
 
     def opener(model, descent, *rest):
-        return opened.setdefault("session", StepSession(network, 2, 2, descent))
+        return opened.setdefault("session", StepDescender(network, 2, 2, descent))
 
     method = open_method(config_of("gradient"), opener)
     assert isinstance(method, GradientMethod)
@@ -98,7 +103,7 @@ def test_worked_case_cc_06_gradient_of_a_linear_model():
 def test_gradient_is_autograds():
     network = random_network(5, 3)
     images = RNG.integers(0, 256, (3, 20, 20, 3), np.uint8)
-    method = open_method(config_of("gradient"), lambda model, descent, *rest: StepSession(network, 5, 20, descent))
+    method = open_method(config_of("gradient"), lambda model, descent, *rest: StepDescender(network, 5, 20, descent))
     found = method.detections(method.compute(images), images)
     pixels = torch.from_numpy(images.transpose(0, 3, 1, 2).astype(np.float32)).requires_grad_()
     network(pixels).max(1).values.sum().backward()
@@ -112,7 +117,7 @@ def masked_method(**changes):
     networks = {"1": (random_network(4, 1), 4), "2": (random_network(4, 2), 4), "3": (random_network(8, 3), 8)}
 
     def opener(model, descent, *rest):
-        return StepSession(*networks.get(model, networks["1"]), 24, descent)
+        return StepDescender(*networks.get(model, networks["1"]), 24, descent)
 
     return open_method(config, opener), config
 
@@ -138,7 +143,7 @@ def test_method_a_takes_the_class_from_cnn1_and_averages_the_others():
 def test_method_a_without_masked_networks_is_cnn1s_own_map():
     config = config_of("a", preset=PRESETS["a-reference"])
     network = random_network(4, 1)
-    method = open_method(config, lambda model, descent, *rest: StepSession(network, 4, 24, descent))
+    method = open_method(config, lambda model, descent, *rest: StepDescender(network, 4, 24, descent))
     images = RNG.integers(0, 256, (2, 24, 24, 3), np.uint8)
     computed = method.compute(images)
     assert computed.descents == [computed.recognition]
@@ -148,7 +153,7 @@ def test_method_a_without_masked_networks_is_cnn1s_own_map():
 
 def test_method_a_refuses_networks_that_do_not_fit():
     def opener(model, descent, *rest):
-        return StepSession(random_network(4, 1), 4, 24, descent)
+        return StepDescender(random_network(4, 1), 4, 24, descent)
 
     with pytest.raises(UnseeError, match="cnn3 has 4 classes and input size 24; .* it must have 8 and 24"):
         open_method(config_of("a", cnn3="x"), opener)
@@ -159,7 +164,7 @@ def test_method_a_refuses_networks_that_do_not_fit():
 def test_method_a_by_given_checkpoints_and_diverged_images(tiny_model):
     preset = PRESETS["a-paper"]
     config = config_of("a", preset=preset, model=str(tiny_model), cnn2=str(tiny_model), device="cpu")
-    method = open_method(config, open_session)
+    method = open_method(config, open_descender)
     images = RNG.integers(0, 256, (2, 48, 48, 3), np.uint8)
     computed = method.compute(images)
     assert "cnn2 squeezenet1_1" in method.info.model_id
@@ -230,7 +235,7 @@ def test_methods_without_a_network_refuse_a_gpu():
 
 
 def test_gradient_configuration_is_one_raw_signed_pass(tiny_model):
-    method = open_method(config_of("gradient", model=str(tiny_model), device="cpu"), open_session)
+    method = open_method(config_of("gradient", model=str(tiny_model), device="cpu"), open_descender)
     once = method.batcher.session.config
     assert once == DescentConfig(
         gradient="raw", gradient_floor=-np.inf, step=GRADIENT_STEP, step_decay=1.0, iterations=1
@@ -240,7 +245,7 @@ def test_gradient_configuration_is_one_raw_signed_pass(tiny_model):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_region_contrast_is_close_to_its_authors_maps(shared):
-    from unsee.bench.metrics import MetricSums
+    from unsee.bench.scoring.metrics import MetricSums
 
     root = shared / "data/ecssd-dev"
     ours, theirs, correlations = MetricSums("cheng"), MetricSums("cheng"), []
@@ -292,12 +297,12 @@ def test_method_a_and_segmentation_on_the_command_line(networks, photographs, tm
 def test_method_a_through_a_bundle_gives_the_maps_of_the_checkpoint(networks, tmp_path):
     pytest.importorskip("onnxruntime")
     preset = replace(PRESETS["a-reference"], descent=replace(PRESETS["a-reference"].descent, iterations=3))
-    export_bundle(str(networks["cnn2"]), tmp_path / "bundle", replace(preset.descent, cost="masked"))
+    export_classifier(str(networks["cnn2"]), tmp_path / "bundle", replace(preset.descent, cost="masked"))
     images, cnn1 = random_images(4, 48), str(networks["cnn1"])
 
     def found(cnn2):
-        config = RunConfig(SOURCES, "out", cnn1, method="a", cnn2=str(cnn2), preset=preset, device="cpu")
-        method = open_method(config, open_session)
+        config = RunConfig(SOURCES, "out", model=cnn1, method="a", cnn2=str(cnn2), preset=preset, device="cpu")
+        method = open_method(config, open_descender)
         return method.detections(method.compute(images), images)
 
     for one, other in zip(found(networks["cnn2"]), found(tmp_path / "bundle"), strict=True):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from unsee.engine.detection import OBJECT_FROM, Detection
-from unsee.engine.objectness import judged, objectness
+from unsee.engine.methods.detection import OBJECT_FROM, Detection
+from unsee.engine.segmentation.objectness import judged, objectness
 
 HALF = np.zeros((6, 10), np.uint8)
 HALF[:, :5] = 255

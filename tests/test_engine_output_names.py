@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from unsee.engine.layout import LONGEST_NAME, MASK_SUFFIX
-from unsee.engine.output_names import MOST_BYTES, MOST_PATH_BYTES, fitted
+from unsee.engine.outputs.layout import LONGEST_NAME, MASK_SUFFIX
+from unsee.engine.outputs.output_names import MOST_BYTES, MOST_PATH_BYTES, fitted
 from unsee.files import temporary_of
 
 

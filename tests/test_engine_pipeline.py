@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from unsee.engine.pipeline import StageClock, batched, ordered_map, ordered_map_within
-from unsee.engine.workers import Workers
+from unsee.engine.workers.daemon_threads import Workers
+from unsee.engine.workers.pipeline import StageClock, batched, ordered_map, ordered_map_within
 
 
 def test_results_keep_their_order_while_calls_overlap():

@@ -6,11 +6,11 @@ import tracemalloc
 
 import pytest
 
-from unsee.engine.inputs import Input
-from unsee.engine.plan import read_plan
-from unsee.engine.planning import PlanRequest, make_plan, preview
-from unsee.engine.sharding import Sharding
-from unsee.engine.sources import Sources
+from unsee.engine.inputs.input import Input
+from unsee.engine.inputs.sources import Sources
+from unsee.engine.outputs.layout import Sharding
+from unsee.engine.outputs.plan import read_plan
+from unsee.engine.plans.planning import PlanRequest, make_plan, preview
 from unsee.errors import UnseeError
 
 IDENTITY = {"model": "m", "descent": {"step": 20.0}}

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from unsee.engine.processes import CrashedProcessError, HeldProcess
+from unsee.engine.workers.processes import CrashedProcessError, HeldProcess
 from unsee.errors import UnseeError
 
 

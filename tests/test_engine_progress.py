@@ -5,8 +5,8 @@ import time
 
 from rich.console import Console
 
+from unsee.engine.outputs.rows import Row
 from unsee.engine.progress import Progress, RunProgress
-from unsee.engine.rows import Row
 
 
 def log(interval=30.0, kind=Progress):

@@ -12,24 +12,27 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from unsee.__main__ import app
-from unsee.engine import map_methods
-from unsee.engine.batching import MapBatcher
-from unsee.engine.config import PromotionConfig, RunConfig, SegmentConfig
-from unsee.engine.decoding import DecodingConfig, on_grid
-from unsee.engine.detection import Detection
-from unsee.engine.map_methods import AttentionalMethod, Promoter
-from unsee.engine.methods import BASELINE_SIZE, open_method
-from unsee.engine.priors import Priors
-from unsee.engine.region_contrast import region_contrast
+from unsee.cli.app import app
+from unsee.engine.inputs.decoding import DecodingConfig, on_grid
+from unsee.engine.inputs.sources import Sources
+from unsee.engine.methods import networks as map_methods
+from unsee.engine.methods.batching import MapBatcher
+from unsee.engine.methods.detection import Detection
+from unsee.engine.methods.image_methods import BASELINE_SIZE
+from unsee.engine.methods.method_config import PromotionConfig
+from unsee.engine.methods.methods import open_method
+from unsee.engine.methods.models import open_mapper
+from unsee.engine.methods.networks import AttentionalMethod, Promoter
+from unsee.engine.methods.region_contrast import region_contrast
+from unsee.engine.outputs.layout import Sharding
+from unsee.engine.plans.priors import Priors
 from unsee.engine.run import run
-from unsee.engine.sharding import Sharding
-from unsee.engine.sources import Sources
+from unsee.engine.run_config import RunConfig
+from unsee.engine.segmentation.segment_config import SegmentConfig
 from unsee.engine.verify import faults
 from unsee.errors import BadImageError, ExitCode, UnseeError
-from unsee.export.map_sessions import open_map_session
 from unsee.tests.corpus import contents
-from unsee.tests.map_models import SIZE, MixingSession, map_checkpoint, random_priors
+from unsee.tests.map_models import SIZE, MixingMapper, map_checkpoint, random_priors
 from unsee.tests.test_engine_run import rows_of
 
 pytestmark = pytest.mark.ray
@@ -55,7 +58,7 @@ def priors(photographs, tmp_path_factory):
 @pytest.fixture
 def mixing(monkeypatch):
     """The promoter that averages prior and red, for every model's name."""
-    monkeypatch.setattr(map_methods, "open_map_session", lambda *_: MixingSession())
+    monkeypatch.setattr(map_methods, "open_mapper", lambda *_: MixingMapper())
 
 
 @pytest.fixture(scope="module")
@@ -153,9 +156,9 @@ def test_other_priors_or_promoter_are_not_mixed_into_a_run(mixing, photographs, 
     (folder / "00.png").unlink()
     if not (folder / "00.png").exists() and list(folder.glob("00.*")):
         run(config)
-    other = MixingSession()
+    other = MixingMapper()
     other.info = replace(other.info, model_id="another")
-    monkeypatch.setattr(map_methods, "open_map_session", lambda *_: other)
+    monkeypatch.setattr(map_methods, "open_mapper", lambda *_: other)
     with pytest.raises(UnseeError, match="promoted by mixing .* then, given maps, promoted by another"):
         run(config)
 
@@ -194,7 +197,7 @@ def test_what_a_method_could_not_map_is_not_promoted():
     saliency = np.full((8, 8), 100, np.uint8)
     found = [None, Detection(saliency, saliency / np.float32(255), target=3, label="cat", score=0.5, magnitude=2.0)]
     pixels = np.zeros((2, SIZE, SIZE, 3), np.uint8)
-    none, promoted = Promoter(MixingSession()).promoted(found, pixels)
+    none, promoted = Promoter(MixingMapper()).promoted(found, pixels)
     assert none is None and (promoted.target, promoted.label, promoted.score, promoted.magnitude) == (
         3,
         "cat",
@@ -203,24 +206,24 @@ def test_what_a_method_could_not_map_is_not_promoted():
     )
     assert promoted.saliency.shape == (SIZE, SIZE) and (promoted.saliency == 50).all()
     np.testing.assert_allclose(promoted.raw, 50 / 255, rtol=1e-6)
-    assert Promoter(MixingSession()).promoted([None], pixels[:1]) == [None]
+    assert Promoter(MixingMapper()).promoted([None], pixels[:1]) == [None]
 
 
 def test_map_that_is_not_a_number_is_a_failed_row(monkeypatch, photographs, priors, tmp_path):
-    class Broken(MixingSession):
+    class Broken(MixingMapper):
         def _maps(self, inputs):
             maps = super()._maps(inputs)
             maps[0, 0, 0, 0] = np.nan
             return maps
 
-    monkeypatch.setattr(map_methods, "open_map_session", lambda *_: Broken())
+    monkeypatch.setattr(map_methods, "open_mapper", lambda *_: Broken())
     summary = run(configured(photographs, tmp_path, priors, batch_size=1))
     assert (summary.count, summary.failed) == (12, 12)
     assert {row["error_code"] for row in rows_of(tmp_path)} == {"diverged"}
 
 
 def test_memory_that_runs_out_halves_the_batch():
-    class Small(MixingSession):
+    class Small(MixingMapper):
         def _maps(self, inputs):
             if len(inputs["image"]) > 3:
                 raise MemoryError
@@ -249,9 +252,9 @@ def test_refusals(mixing, photographs, priors, models, tmp_path):
     with pytest.raises(UnseeError, match="lies in the input folder"):
         run(configured(photographs, priors / "out", priors))
     with pytest.raises(UnseeError, match="promotes maps and makes none"):
-        AttentionalMethod(MixingSession(), None)
+        AttentionalMethod(MixingMapper(), None)
     with pytest.raises(UnseeError, match="makes maps and promotes none"):
-        Promoter(open_map_session(str(models["attentional"])))
+        Promoter(open_mapper(str(models["attentional"])))
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6])
@@ -277,10 +280,12 @@ def test_priors_are_scaled_by_nothing(tmp_path):
 
 
 def test_attentional_maps_are_the_networks(models, photographs, tmp_path):
-    config = RunConfig(Sources((str(photographs),)), str(tmp_path), str(models["attentional"]), method="attentional")
+    config = RunConfig(
+        Sources((str(photographs),)), str(tmp_path), model=str(models["attentional"]), method="attentional"
+    )
     assert isinstance(open_method(config, None), AttentionalMethod)
     run(config)
-    session = open_map_session(str(models["attentional"]))
+    session = open_mapper(str(models["attentional"]))
     for row in rows_of(tmp_path):
         picture = Image.open(row["path"]).convert("RGB").resize((SIZE, SIZE), Image.Resampling.BILINEAR)
         levels = np.rint(session.maps(np.asarray(picture)[None])[0] * 255).astype(np.uint8)
@@ -338,7 +343,7 @@ def _promote_without_torch(bundle, photographs, priors, folder):
     arguments = ["promote", "--prior", priors, "--images", photographs, "--output-folder", folder, "--model", bundle]
     code = f"""
 import sys
-from unsee.__main__ import app
+from unsee.cli.app import app
 app({[str(argument) for argument in arguments]!r}, standalone_mode=False)
 assert not {{"torch", "onnx", "ray"}} & set(sys.modules), sorted(sys.modules)
 """

@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from unsee.engine.hosts import ForbiddenHostError, is_public, refuse_private, refuse_private_host
-from unsee.engine.inputs import Input, ReadingConfig, ReadingError, read
-from unsee.engine.remote import protocols_of
-from unsee.engine.sources import Sources
+from unsee.engine.inputs.input import Input, ReadingConfig, ReadingError, read
+from unsee.engine.inputs.sources import Sources
+from unsee.engine.remote.filesystems import protocols_of
+from unsee.engine.remote.hosts import ForbiddenHostError, is_public, refuse_private, refuse_private_host
 from unsee.errors import MissingExtraError, UnseeError
 from unsee.tests.servers import serving
 

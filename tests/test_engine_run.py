@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from unsee.engine.config import RunConfig
-from unsee.engine.sources import Sources
+from unsee.engine.inputs.sources import Sources
+from unsee.engine.run_config import RunConfig
 from unsee.errors import ExitCode
 from unsee.tests.corpus import contents
 
@@ -93,7 +93,7 @@ def test_a_run_goes_on_with_another_batch_size(finished, tiny_model, photographs
     [("torch", "cpu", False), ("onnxruntime", "cpu", False), ("torch-compile", "cpu", True), ("torch", "cuda:0", True)],
 )
 def test_batch_size_decides_only_where_a_batch_runs_as_one(backend, device, decides):
-    two, three = (RunConfig(Sources(("images",)), "out", "m", batch_size=size) for size in (2, 3))
+    two, three = (RunConfig(Sources(("images",)), "out", model="m", batch_size=size) for size in (2, 3))
     assert (two.identity("m", backend, device) != three.identity("m", backend, device)) == decides
 
 
@@ -220,7 +220,7 @@ def test_hostile_files_one_row_each_in_bounded_memory(shared, squeezenet, tmp_pa
     files = [path for path in (shared / "data/hostile").iterdir() if path.is_file()]
     measured = f"""
 import resource, sys
-from unsee.__main__ import app
+from unsee.cli.app import app
 code = app(["run", {str(shared / "data/hostile")!r}, "--output-folder", {str(tmp_path)!r},
     "--model", {str(squeezenet)!r}, "--iterations", "1"], standalone_mode=False)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

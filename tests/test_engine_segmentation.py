@@ -7,14 +7,15 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from unsee.engine.config import Resumption, RunConfig, SegmentConfig
-from unsee.engine.detection import Detection
-from unsee.engine.proposals import best_proposal, jaccard, own_proposals, read_proposals
+from unsee.engine.inputs.sources import Sources
+from unsee.engine.methods.detection import Detection
+from unsee.engine.outputs.layout import Sharding
 from unsee.engine.run import run
-from unsee.engine.saliency_cut import saliency_cut
-from unsee.engine.segmentation import Segmenter, refined, superpixels
-from unsee.engine.sharding import Sharding
-from unsee.engine.sources import Sources
+from unsee.engine.run_config import Resumption, RunConfig
+from unsee.engine.segmentation.proposals import best_proposal, jaccard, own_proposals, read_proposals
+from unsee.engine.segmentation.saliency_cut import saliency_cut
+from unsee.engine.segmentation.segment_config import SegmentConfig
+from unsee.engine.segmentation.segmenter import Segmenter, refined, superpixels
 from unsee.engine.verify import faults
 from unsee.errors import UnseeError
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from unsee.engine.config import RunConfig
-from unsee.engine.methods import open_method
-from unsee.engine.planning import make_plan
+from unsee.engine.inputs.sources import Sources
+from unsee.engine.methods.methods import open_method
+from unsee.engine.methods.models import open_descender
+from unsee.engine.outputs.layout import Sharding
+from unsee.engine.plans.planning import make_plan
+from unsee.engine.run_config import RunConfig
 from unsee.engine.shard import ShardRunner
-from unsee.engine.sharding import Sharding
-from unsee.engine.sources import Sources
-from unsee.export.sessions import open_session
 
 NAMES = ["01.png", "02.jpg", "03.png"]
 
@@ -32,7 +32,7 @@ def run(images, output, change):
     config = RunConfig(Sources((str(images),)), str(output), method="saliency-filters", shards=Sharding(10))
     plan = make_plan(output, config.sources, {}, config.shards)
     change()
-    stats = ShardRunner(open_method(config, open_session), config).run(plan, 0)
+    stats = ShardRunner(open_method(config, open_descender), config).run(plan, 0)
     rows = pq.read_table(output / "00000.parquet").to_pylist()
     assert stats["count"] == len(rows) == 3
     return {Path(row["path"]).name: row for row in rows}

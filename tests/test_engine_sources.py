@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from unsee.engine.inputs import ReadingError, read
-from unsee.engine.sources import Sources
+from unsee.engine.inputs.input import ReadingError, read
+from unsee.engine.inputs.sources import Sources
 from unsee.errors import UnseeError
 
 

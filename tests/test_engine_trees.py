@@ -8,10 +8,10 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from unsee.engine.braces import expanded
-from unsee.engine.inputs import Input, ReadingError, read
-from unsee.engine.sources import Sources
-from unsee.engine.trees import MOST_REASONS
+from unsee.engine.inputs.braces import expanded
+from unsee.engine.inputs.input import Input, ReadingError, read
+from unsee.engine.inputs.sources import Sources
+from unsee.engine.inputs.trees import MOST_REASONS
 from unsee.errors import UnseeError
 
 

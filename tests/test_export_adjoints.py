@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unsee.errors import UnseeError
-from unsee.export.adjoints import adaptive_matrix
-from unsee.export.graph import check_operators, trace
-from unsee.train.networks import CrossChannelNormalization
+from unsee.export.graph.adjoints import adaptive_matrix
+from unsee.export.graph.tracing import check_operators, trace
+from unsee.train.networks.zoo import CrossChannelNormalization
 
 HEIGHT, WIDTH, CHANNELS = 11, 14, 6
 

@@ -12,16 +12,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from unsee.engine.methods.models import open_descender
 from unsee.errors import DeviceUnavailableError, UnseeError, VerificationError
-from unsee.export.bundle import descent_from_json, descent_to_json, read_bundle
-from unsee.export.bundle_files import BUNDLE_FILE, bundle_kind, is_bundle
-from unsee.export.config import DescentConfig
-from unsee.export.exporting import check_bundle, export_bundle
-from unsee.export.parity import Probe, raw_map, relative_error, synthetic_images, to_levels, within_one_level
-from unsee.export.sessions import open_session
+from unsee.export.bundles.bundle import bundle_kind, is_bundle, read_bundle
+from unsee.export.bundles.bundle_files import BUNDLE_FILE
+from unsee.export.bundles.descent_config import DescentConfig
+from unsee.export.bundles.descent_contents import DescentContents, descent_from_json, descent_to_json
+from unsee.export.graph.step_export import export_classifier
+from unsee.export.parity.checking import check_bundle
+from unsee.export.parity.descent_parity import GRADIENT, PIXELS, Probe, raw_map
+from unsee.export.parity.levels import relative_error, to_levels, within_one_level
+from unsee.export.parity.report import Parity
+from unsee.export.parity.synthetic import synthetic_images
 from unsee.files import sha256_of
 from unsee.tests.export_models import SHARED, checkpoint, classifier, images
-from unsee.train.checkpoints import save_checkpoint
+from unsee.train.networks.checkpoints import save_checkpoint
 
 CONFIG = DescentConfig(iterations=4)
 
@@ -34,7 +39,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def exported(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("bundle") / "squeezenet"
-    export_bundle(str(model), directory, CONFIG, {"name": "reference", "descent": {}})
+    export_classifier(str(model), directory, CONFIG, {"name": "reference", "descent": {}})
     return directory
 
 
@@ -49,21 +54,22 @@ def edit(bundle: Path, **changes: object) -> None:
 
 
 def test_description_holds_what_a_box_needs(exported: Path) -> None:
-    bundle = read_bundle(exported)
+    bundle = read_bundle(exported, DescentContents)
+    contents = bundle.contents
     assert sorted(path.name for path in exported.iterdir()) == ["bundle.json", "labels.json", "probe.npz", "step.onnx"]
-    assert (bundle.network, bundle.descent, bundle.preset["name"]) == ("squeezenet1_1", CONFIG, "reference")
-    assert bundle.input.channel_order == "BGR" and bundle.input.size == 67
-    assert len(bundle.labels) == 10
-    assert bundle.parity["within_one_level"] >= 0.995
+    assert (contents.network, contents.descent, contents.preset["name"]) == ("squeezenet1_1", CONFIG, "reference")
+    assert contents.input.channel_order == "BGR" and contents.input.size == 67
+    assert len(contents.labels) == 10
+    assert Parity.from_json(bundle.parity).value(PIXELS) <= 0.005
     assert set(bundle.versions) >= {"unsee", "torch", "onnx", "onnxruntime"}
-    assert bundle.tensors["inputs"][0] == {"name": "image", "type": "float32", "shape": ["batch", 3, 67, 67]}
+    assert bundle.graph.to_json()["inputs"][0] == {"name": "image", "type": "float32", "shape": ["batch", 3, 67, 67]}
 
 
 def test_check_repeats_the_parity(exported: Path) -> None:
     parity = check_bundle(exported)
     assert parity.holds
-    assert parity.backend == "onnxruntime"
-    assert parity.gradient_error < 1e-3
+    assert parity.speed.backend == "onnxruntime"
+    assert parity.value(GRADIENT) < 1e-3
     assert len(parity.lines()) == 5
 
 
@@ -78,8 +84,8 @@ def test_check_fails_where_results_differ(bundle: Path) -> None:
 
 
 def test_session_equals_eager(model: Path, exported: Path) -> None:
-    eager = open_session(str(model), CONFIG)
-    session = open_session(str(exported), CONFIG)
+    eager = open_descender(str(model), CONFIG)
+    session = open_descender(str(exported), CONFIG)
     assert session.info.backend == "onnxruntime" and session.info.device == "cpu"
     assert session.info.model_id == eager.info.model_id and session.info.labels == eager.info.labels
     for batch, seed in [(1, 0), (3, 1), (2, 2)]:
@@ -91,7 +97,7 @@ def test_session_equals_eager(model: Path, exported: Path) -> None:
 
 
 def test_images_do_not_depend_on_their_batch(exported: Path) -> None:
-    session = open_session(str(exported), CONFIG)
+    session = open_descender(str(exported), CONFIG)
     pixels = images(5)
     together = session.descend(pixels)
     for index in range(5):
@@ -100,7 +106,7 @@ def test_images_do_not_depend_on_their_batch(exported: Path) -> None:
 
 
 def test_buffers_keep_nothing_of_the_batch_before(exported: Path) -> None:
-    session = open_session(str(exported), CONFIG)
+    session = open_descender(str(exported), CONFIG)
     first = session.descend(images(2, seed=1))
     session.descend(images(2, seed=2), 3)
     again = session.descend(images(2, seed=1))
@@ -108,21 +114,21 @@ def test_buffers_keep_nothing_of_the_batch_before(exported: Path) -> None:
 
 
 def test_empty_batch(exported: Path) -> None:
-    descent = open_session(str(exported), CONFIG).descend(images(0))
+    descent = open_descender(str(exported), CONFIG).descend(images(0))
     assert descent.delta.shape == (0, 3, 67, 67) and descent.logits.shape == (0, 10)
 
 
 def test_loop_inputs_may_differ_from_the_bundle(exported: Path) -> None:
     slower = replace(CONFIG, step=CONFIG.step / 2, iterations=1, step_decay=1.0)
     pixels = images(2)
-    half = open_session(str(exported), slower).descend(pixels).delta
-    whole = open_session(str(exported), CONFIG).descend(pixels, 1).delta
+    half = open_descender(str(exported), slower).descend(pixels).delta
+    whole = open_descender(str(exported), CONFIG).descend(pixels, 1).delta
     np.testing.assert_allclose(half, whole / 2, atol=2e-4)
 
 
 def test_other_graph_constants_are_refused_by_name(exported: Path) -> None:
     with pytest.raises(UnseeError, match=r"gamma is 100\.0, not 1\.0.*clip is False, not True"):
-        open_session(str(exported), replace(CONFIG, gamma=1.0, clip=True))
+        open_descender(str(exported), replace(CONFIG, gamma=1.0, clip=True))
 
 
 @pytest.mark.parametrize(
@@ -191,9 +197,9 @@ def test_infinite_floor_survives_json() -> None:
 
 def test_unknown_and_unfit_backends(exported: Path) -> None:
     with pytest.raises(UnseeError, match="unknown backend"):
-        open_session(str(exported), CONFIG, backend="magic")
+        open_descender(str(exported), CONFIG, backend="magic")
     with pytest.raises(UnseeError, match="holds no PyTorch"):
-        open_session(str(exported), CONFIG, backend="torch")
+        open_descender(str(exported), CONFIG, backend="torch")
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "ort-tensorrt"])
@@ -203,19 +209,19 @@ def test_cuda_that_is_not_there_is_an_error(exported: Path, backend: str) -> Non
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this onnxruntime has CUDA")
     with pytest.raises(DeviceUnavailableError, match="onnxruntime has no"):
-        open_session(str(exported), CONFIG, device="cuda", backend=backend)
+        open_descender(str(exported), CONFIG, device="cuda", backend=backend)
 
 
 def test_unknown_device(exported: Path) -> None:
     with pytest.raises(UnseeError, match="unknown device"):
-        open_session(str(exported), CONFIG, device="tpu")
+        open_descender(str(exported), CONFIG, device="tpu")
 
 
 def test_export_does_not_replace_other_things(model: Path, tmp_path: Path) -> None:
     (tmp_path / "photographs").mkdir()
     (tmp_path / "photographs" / "a.jpg").touch()
     with pytest.raises(UnseeError, match="not a bundle"):
-        export_bundle(str(model), tmp_path / "photographs", CONFIG)
+        export_classifier(str(model), tmp_path / "photographs", CONFIG)
     assert not is_bundle(tmp_path / "photographs")
 
 
@@ -223,8 +229,8 @@ def test_bundle_runs_without_importing_torch(exported: Path) -> None:
     code = f"""
 import sys
 from pathlib import Path
-from unsee.export.config import DescentConfig
-from unsee.export.exporting import check_bundle
+from unsee.export.bundles.descent_config import DescentConfig
+from unsee.export.parity.checking import check_bundle
 assert check_bundle(Path({str(exported)!r})).holds
 assert not {{"torch", "onnx", "onnxscript", "tensorrt"}} & set(sys.modules), sorted(sys.modules)
 """
@@ -261,8 +267,8 @@ def test_real_models_agree_on_photographs(name: str, tmp_path: Path) -> None:
         pytest.skip("the folder of real models and data (../shared) is not here")
     from PIL import Image
 
-    from unsee.engine.postprocess import finish
-    from unsee.engine.presets import PRESETS
+    from unsee.engine.methods.postprocess import finish
+    from unsee.engine.methods.presets import PRESETS
 
     preset = PRESETS["reference"]
     size = 227 if name == "squeezenet1_1" else 224
@@ -273,9 +279,8 @@ def test_real_models_agree_on_photographs(name: str, tmp_path: Path) -> None:
         return finish(delta, images, preset.post).final
 
     config = replace(preset.descent, iterations=2)
-    bundle = export_bundle(str(SHARED / "models" / name), tmp_path / name, config, probes=pixels, finish=finished)
-    assert bundle.parity["within_one_level"] >= 0.995
-    assert bundle.parity["gradient_error"] <= max(1e-3, 2 * bundle.parity["eager_gradient_error"])
+    bundle = export_classifier(str(SHARED / "models" / name), tmp_path / name, config, probes=pixels, finish=finished)
+    assert Parity.from_json(bundle.parity).holds
 
 
 def test_kind_of_a_bundle(model: Path, bundle: Path) -> None:
@@ -284,10 +289,10 @@ def test_kind_of_a_bundle(model: Path, bundle: Path) -> None:
     older = {name: value for name, value in json.loads(path.read_text()).items() if name != "kind"}
     path.write_text(json.dumps(older))
     assert bundle_kind(bundle) == "descent"
-    assert read_bundle(bundle).network == "squeezenet1_1"
+    assert read_bundle(bundle).contents.network == "squeezenet1_1"
     edit(bundle, kind="promoter")
     with pytest.raises(UnseeError, match="of kind 'promoter', expected one of kind descent"):
-        read_bundle(bundle)
+        read_bundle(bundle, DescentContents)
 
 
 def test_loop_of_the_manual_gives_the_sessions_result(
@@ -300,7 +305,7 @@ def test_loop_of_the_manual_gives_the_sessions_result(
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     exec(code, names)
-    expected = open_session(str(exported), CONFIG).descend(names["pixels"]).delta
+    expected = open_descender(str(exported), CONFIG).descend(names["pixels"]).delta
     np.testing.assert_allclose(names["difference"], expected, atol=1e-3)
 
 
@@ -309,5 +314,5 @@ def test_a_network_without_gradient_is_not_verified(tmp_path: Path) -> None:
     closed.module.get_submodule("attention").bias.fill_(-1)  # pyright: ignore[reportCallIssue]
     save_checkpoint(tmp_path / "model", closed)
     with pytest.raises(UnseeError, match="gradient of most probe images is zero"):
-        export_bundle(str(tmp_path / "model"), tmp_path / "bundle", CONFIG)
+        export_classifier(str(tmp_path / "model"), tmp_path / "bundle", CONFIG)
     assert not (tmp_path / "bundle").exists()

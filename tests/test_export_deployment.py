@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unsee.engine.postprocess import finish
-from unsee.engine.presets import PRESETS
-from unsee.export.exporting import export_bundle
-from unsee.export.parity import to_levels, within_one_level
-from unsee.export.sessions import open_session
+from unsee.engine.methods.models import open_descender
+from unsee.engine.methods.postprocess import finish
+from unsee.engine.methods.presets import PRESETS
+from unsee.export.graph.step_export import export_classifier
+from unsee.export.parity.levels import to_levels, within_one_level
 from unsee.tests.export_models import SHARED
 
 PRESET = PRESETS["reference"]
@@ -22,17 +22,17 @@ import importlib.util, json, sys
 from dataclasses import replace
 from pathlib import Path
 import numpy as np
-from unsee.engine.postprocess import finish
-from unsee.engine.presets import PRESETS
-from unsee.export.exporting import check_bundle
-from unsee.export.sessions import open_session
+from unsee.engine.methods.postprocess import finish
+from unsee.engine.methods.presets import PRESETS
+from unsee.export.parity.checking import check_bundle
+from unsee.engine.methods.models import open_descender
 
 bundle, images, maps = sys.argv[1:]
 assert not any(importlib.util.find_spec(name) for name in ("torch", "onnx", "onnxscript"))
 preset = PRESETS["reference"]
 parity = check_bundle(Path(bundle))
 pixels = np.load(images)
-session = open_session(bundle, replace(preset.descent, iterations=1))
+session = open_descender(bundle, replace(preset.descent, iterations=1))
 np.save(maps, finish(session.descend(pixels).delta, pixels, preset.post).final)
 print(json.dumps({**parity.to_json(), "used": session.info.backend}))
 """
@@ -44,15 +44,15 @@ def test_bundle_runs_without_torch_as_the_checkpoint_does_with_it(bare_venv: Pat
     if not SHARED.is_dir():
         pytest.skip("the folder of real models and data (../shared) is not here")
     model = str(SHARED / "models/squeezenet1_1")
-    export_bundle(model, tmp_path / "bundle", replace(PRESET.descent, iterations=2))
+    export_classifier(model, tmp_path / "bundle", replace(PRESET.descent, iterations=2))
     paths = sorted((SHARED / "data/ecssd-dev").rglob("*.jpg"))[:20]
     pixels = np.stack([np.asarray(Image.open(path).convert("RGB").resize((227, 227))) for path in paths])
     np.save(tmp_path / "images.npy", pixels)
     arguments = [bare_venv, "-c", ON_THE_BOX, tmp_path / "bundle", tmp_path / "images.npy", tmp_path / "maps.npy"]
     result = subprocess.run(arguments, check=True, capture_output=True, text=True, cwd=tmp_path)
     report = json.loads(result.stdout.splitlines()[-1])
-    assert report["used"] == report["backend"] == "onnxruntime"
+    assert report["used"] == report["speed"]["backend"] == "onnxruntime"
     # One iteration: after several, two memory formats of PyTorch differ as much (docs/deploying.md).
-    eager = open_session(model, replace(PRESET.descent, iterations=1)).descend(pixels)
+    eager = open_descender(model, replace(PRESET.descent, iterations=1)).descend(pixels)
     expected = finish(eager.delta, pixels, PRESET.post).final
     assert within_one_level(to_levels(np.load(tmp_path / "maps.npy")), to_levels(expected)) >= 0.995

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from unsee.errors import ExitCode, OutputError, UnseeError
-from unsee.export import drafts
-from unsee.export.drafts import drafted
+from unsee.export.bundles import drafts
+from unsee.export.bundles.drafts import drafted
 
 REPLACE = """
 import os, signal, sys

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from unsee.export.folding import fold_batch_norms
+from unsee.export.graph.folding import fold_batch_norms
 
 
 class Shared(nn.Module):

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from unsee.engine.batching import Batcher
+from unsee.engine.methods.batching import Batcher
+from unsee.engine.methods.models import open_descender
 from unsee.errors import DeviceUnavailableError, UnseeError
-from unsee.export import onnxruntime_lanes
-from unsee.export.bundle import read_bundle
-from unsee.export.memory import OutOfMemoryError, is_out_of_memory
-from unsee.export.onnxruntime_session import OnnxRuntimeSession
-from unsee.export.sessions import open_session
+from unsee.export.bundles.bundle import read_bundle
+from unsee.export.bundles.descent_contents import DescentContents
+from unsee.export.runtime import onnxruntime_lanes
+from unsee.export.runtime.descender import Descender
+from unsee.export.runtime.memory import OutOfMemoryError, is_out_of_memory
 from unsee.tests.export_models import images
 from unsee.tests.fake_onnxruntime import CudaRuntime
 
@@ -67,15 +68,15 @@ def on_cuda(monkeypatch, tiny_bundle):
     def opened(room):
         runtime = CudaRuntime(room)
         monkeypatch.setattr(onnxruntime_lanes, "require", lambda *_: runtime)
-        bundle = read_bundle(tiny_bundle)
-        return OnnxRuntimeSession(bundle, bundle.descent, "cuda"), runtime
+        bundle = read_bundle(tiny_bundle, DescentContents)
+        return Descender.of_bundle(bundle, bundle.contents.descent, "cuda"), runtime
 
     return opened
 
 
 def test_a_halved_batch_is_not_padded_back_to_the_size_that_failed(on_cuda, tiny_bundle, monkeypatch):
-    session, runtime = on_cuda(3)
-    batcher = Batcher(session, 8)
+    descender, runtime = on_cuda(3)
+    batcher = Batcher(descender, 8)
     pixels = images(11, 48)
     found = batcher.descend(pixels)
     assert batcher.size == 2
@@ -83,14 +84,14 @@ def test_a_halved_batch_is_not_padded_back_to_the_size_that_failed(on_cuda, tiny
     batcher.descend(pixels[:1])
     assert runtime.ran[-1] == 2  # padded to what is known to fit
     monkeypatch.undo()
-    expected = open_session(str(tiny_bundle), session.config, "cpu").descend(pixels)
+    expected = open_descender(str(tiny_bundle), descender.config, "cpu").descend(pixels)
     np.testing.assert_array_equal(found.targets, expected.targets)
     np.testing.assert_allclose(found.delta, expected.delta, atol=1e-3)
 
 
 def test_memory_that_runs_out_later_shrinks_what_ran_before(on_cuda):
-    session, runtime = on_cuda(8)
-    batcher = Batcher(session, 8)
+    descender, runtime = on_cuda(8)
+    batcher = Batcher(descender, 8)
     batcher.descend(images(8, 48))
     runtime.room = 4
     batcher.descend(images(8, 48))
@@ -98,26 +99,27 @@ def test_memory_that_runs_out_later_shrinks_what_ran_before(on_cuda):
 
 
 def test_the_batch_that_really_ran_is_halved(on_cuda):
-    session, runtime = on_cuda(2)
-    batcher = Batcher(session, 128)
+    descender, runtime = on_cuda(2)
+    batcher = Batcher(descender, 128)
     batcher.descend(images(5, 48))
     assert runtime.ran == [5, 2, 2, 2]
 
 
 def test_a_single_image_that_does_not_fit_is_one_clear_error(on_cuda):
-    session, _ = on_cuda(0)
+    descender, _ = on_cuda(0)
     with pytest.raises(UnseeError, match=r"out of memory with a single image.*Failed to allocate memory"):
-        Batcher(session, 4).descend(images(3, 48))
+        Batcher(descender, 4).descend(images(3, 48))
 
 
 def test_on_the_cpu_a_first_batch_of_one_does_not_keep_later_ones_from_all_lanes(tiny_bundle):
-    bundle = read_bundle(tiny_bundle)
-    session = OnnxRuntimeSession(bundle, bundle.descent, "cpu", threads=4)
+    bundle = read_bundle(tiny_bundle, DescentContents)
+    descender = Descender.of_bundle(bundle, bundle.contents.descent, "cpu", threads=4)
+    lanes = descender.runner.lanes
     pixels = images(6, 48)
-    alone = session.descend(pixels[:1])
-    assert (session.lanes.count, session.lanes.lane_threads) == (1, 4)
-    together = session.descend(pixels)
-    assert (session.lanes.count, session.lanes.lane_threads) == (4, 1)
+    alone = descender.descend(pixels[:1])
+    assert (lanes.count, lanes.lane_threads) == (1, 4)
+    together = descender.descend(pixels)
+    assert (lanes.count, lanes.lane_threads) == (4, 1)
     np.testing.assert_array_equal(alone.delta[0], together.delta[0])
-    np.testing.assert_array_equal(session.descend(pixels[:1]).delta, alone.delta)
-    assert session.lanes.count == 4
+    np.testing.assert_array_equal(descender.descend(pixels[:1]).delta, alone.delta)
+    assert lanes.count == 4

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from unsee.errors import UnseeError
-from unsee.export.config import DescentConfig
-from unsee.export.descent import PixelClassifier, build_step
-from unsee.export.folding import fold_batch_norms
-from unsee.export.graph import (
+from unsee.export.bundles.descent_config import DescentConfig
+from unsee.export.graph.folding import fold_batch_norms
+from unsee.export.graph.onnx_writer import OPSET, TENSORRT_OPERATORS, check, tensors, write_graph
+from unsee.export.graph.step import PixelClassifier, build_step
+from unsee.export.graph.tracing import (
     INPUTS,
     OUTPUTS,
     TRACED_BATCH,
@@ -23,8 +24,7 @@ from unsee.export.graph import (
     trace,
     trace_step,
 )
-from unsee.export.onnx import OPSET, TENSORRT_OPERATORS, check, tensors, write_graph
-from unsee.export.parity import relative_error
+from unsee.export.parity.levels import relative_error
 from unsee.tests.export_models import classifier
 
 RAW = DescentConfig(gradient="raw", gradient_floor=float("-inf"), step=1.0)

@@ -7,28 +7,22 @@ from pathlib import Path
 import pytest
 
 from unsee.errors import MissingExtraError, UnseeError
-from unsee.export.bundle import Bundle, step_tensors, write_bundle
-from unsee.export.config import DescentConfig
-from unsee.export.devices import RuntimeDevice, has_nvidia_driver
-from unsee.export.exporting import build_plan
-from unsee.export.onnxruntime_lanes import cuda_options, tensorrt_options
-from unsee.export.plans import plan_key, read_plan, write_plan
-from unsee.export.tensorrt_session import TensorRtSession
-from unsee.train.metadata import InputSpec, numbered_labels
+from unsee.export.bundles.bundle import Bundle
+from unsee.export.bundles.descent_config import DescentConfig
+from unsee.export.bundles.descent_contents import DescentContents
+from unsee.export.runtime.backends import RuntimeDevice, has_nvidia_driver
+from unsee.export.runtime.onnxruntime_lanes import cuda_options, tensorrt_options
+from unsee.export.runtime.tensorrt_engine import prepare_plan
+from unsee.export.runtime.tensorrt_plans import plan_key, read_plan, write_plan
+from unsee.export.runtime.tensorrt_runner import TensorRtRunner
+from unsee.train.networks.metadata import InputSpec, numbered_labels
 
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Bundle:
     (tmp_path / "step.onnx").write_bytes(b"\x08\x08")  # an empty ONNX file
-    return Bundle(
-        directory=tmp_path,
-        model_id="net-0",
-        network="net",
-        input=InputSpec(),
-        labels=numbered_labels(3),
-        tensors=step_tensors(224, 3),
-        descent=DescentConfig(),
-    )
+    contents = DescentContents("net", InputSpec(), numbered_labels(3), DescentConfig())
+    return Bundle(directory=tmp_path, model_id="net-0", contents=contents)
 
 
 def test_plan_is_found_again_by_its_key_only(bundle: Bundle) -> None:
@@ -80,7 +74,7 @@ def test_tensorrt_that_is_not_installed_names_its_extra(bundle: Bundle) -> None:
     if importlib.util.find_spec("tensorrt"):
         pytest.skip("tensorrt is installed")
     with pytest.raises(MissingExtraError, match=r"unsee\[tensorrt\]"):
-        TensorRtSession(bundle, bundle.descent, "cuda")
+        TensorRtRunner(bundle, "cuda")
 
 
 def test_engines_of_two_batch_sizes_do_not_share_a_cache_entry(tmp_path: Path) -> None:
@@ -100,16 +94,16 @@ def test_gpu_sessions_equal_the_cpu(backend: str, tmp_path: Path) -> None:
         pytest.skip("no NVIDIA driver on this machine")
     if backend == "tensorrt":
         pytest.importorskip("tensorrt")
-    from unsee.export.exporting import export_bundle
-    from unsee.export.parity import relative_error
-    from unsee.export.sessions import open_session
+    from unsee.engine.methods.models import open_descender
+    from unsee.export.graph.step_export import export_classifier
+    from unsee.export.parity.levels import relative_error
     from unsee.tests.export_models import checkpoint, images
 
     config = DescentConfig(iterations=3)
     model = checkpoint(tmp_path / "model", "unsee_small", size=64)
-    export_bundle(str(model), tmp_path / "bundle", config)
-    expected = open_session(str(tmp_path / "bundle"), config, "cpu")
-    session = open_session(str(tmp_path / "bundle"), config, "cuda", backend)
+    export_classifier(str(model), tmp_path / "bundle", config)
+    expected = open_descender(str(tmp_path / "bundle"), config, "cpu")
+    session = open_descender(str(tmp_path / "bundle"), config, "cuda", backend)
     for batch in (4, 3, 4):  # the second is padded, the third replays the captured graph
         pixels = images(batch, 64, seed=batch)
         actual = session.descend(pixels, 1).delta
@@ -119,8 +113,5 @@ def test_gpu_sessions_equal_the_cpu(backend: str, tmp_path: Path) -> None:
 def test_a_plan_cannot_be_built_without_tensorrt(bundle: Bundle) -> None:
     if importlib.util.find_spec("tensorrt"):
         pytest.skip("tensorrt is installed")
-    (bundle.directory / "labels.json").write_text('["a", "b", "c"]')
-    (bundle.directory / "probe.npz").touch()
-    write_bundle(bundle)
     with pytest.raises(MissingExtraError, match="backend tensorrt needs tensorrt"):
-        build_plan(bundle.directory, 4)
+        prepare_plan(bundle, 4)

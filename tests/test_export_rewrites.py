@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from unsee.export.graph import trace
+from unsee.export.graph.tracing import trace
 
 
 class Concatenated(nn.Module):

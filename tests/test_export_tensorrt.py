@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unsee.engine.batching import MapBatcher
+from unsee.engine.methods.batching import MapBatcher
+from unsee.engine.methods.models import open_descender, open_mapper
 from unsee.errors import DeviceUnavailableError
-from unsee.export.config import DescentConfig
-from unsee.export.exporting import build_plan, export_bundle
-from unsee.export.map_exporting import export_map_bundle
-from unsee.export.map_sessions import open_map_session
-from unsee.export.sessions import open_session
+from unsee.export.bundles.bundle import read_bundle
+from unsee.export.bundles.descent_config import DescentConfig
+from unsee.export.graph.map_export import export_map_network
+from unsee.export.graph.step_export import export_classifier
+from unsee.export.runtime.tensorrt_engine import prepare_plan
 from unsee.tests.export_models import checkpoint, images
 from unsee.tests.fake_tensorrt import Runtime
 from unsee.tests.map_models import SIZE, map_checkpoint, random_priors
@@ -22,8 +23,8 @@ CONFIG = DescentConfig(iterations=3)
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("bundles")
-    export_map_bundle(str(map_checkpoint(folder / "model", "promoter")), folder / "promoter")
-    export_bundle(str(checkpoint(folder / "classifier", "unsee_small", size=64)), folder / "descent", CONFIG)
+    export_map_network(str(map_checkpoint(folder / "model", "promoter")), folder / "promoter")
+    export_classifier(str(checkpoint(folder / "classifier", "unsee_small", size=64)), folder / "descent", CONFIG)
     return {kind: folder / kind for kind in ("promoter", "descent")}
 
 
@@ -36,7 +37,7 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Runtime:
 
 def test_maps_of_padded_batches_equal_the_cpus(bundles: dict[str, Path], device: Runtime) -> None:
     name = str(bundles["promoter"])
-    session, expected = open_map_session(name, "cuda", "tensorrt"), open_map_session(name, "cpu")
+    session, expected = open_mapper(name, "cuda", "tensorrt"), open_mapper(name, "cpu")
     assert (session.info.backend, session.info.device) == ("tensorrt", "cuda:0")
     for count in (
         3,
@@ -53,7 +54,7 @@ def test_maps_of_padded_batches_equal_the_cpus(bundles: dict[str, Path], device:
 
 def test_descents_of_padded_batches_equal_the_cpus(bundles: dict[str, Path], device: Runtime) -> None:
     name = str(bundles["descent"])
-    session, expected = open_session(name, CONFIG, "cuda", "tensorrt"), open_session(name, CONFIG, "cpu")
+    session, expected = open_descender(name, CONFIG, "cuda", "tensorrt"), open_descender(name, CONFIG, "cpu")
     for count in (3, 2, 3):
         pixels = images(count, 64, seed=count)
         for iterations in (1, 2):
@@ -65,8 +66,8 @@ def test_descents_of_padded_batches_equal_the_cpus(bundles: dict[str, Path], dev
 
 @pytest.mark.parametrize("kind", ["promoter", "descent"])
 def test_plan_is_built_once_and_found_again(kind: str, bundles: dict[str, Path], device: Runtime) -> None:
-    build_plan(bundles[kind], 4, "cuda", "tf32")
-    build_plan(bundles[kind], 4, "cuda", "tf32")
+    prepare_plan(read_bundle(bundles[kind]), 4, "cuda", "tf32")
+    prepare_plan(read_bundle(bundles[kind]), 4, "cuda", "tf32")
     stem = "map" if kind == "promoter" else "step"
     assert len(device.built) == 1
     assert (bundles[kind] / f"{stem}.fake-gpu-3000-tf32-batch4.plan").is_file()
@@ -75,7 +76,7 @@ def test_plan_is_built_once_and_found_again(kind: str, bundles: dict[str, Path],
 
 def test_no_gpu_is_an_error(bundles: dict[str, Path], device: Runtime) -> None:
     with pytest.raises(DeviceUnavailableError, match="needs an NVIDIA GPU"):
-        open_map_session(str(bundles["promoter"]), "cpu", "tensorrt")
+        open_mapper(str(bundles["promoter"]), "cpu", "tensorrt")
 
 
 def test_memory_is_given_back_before_more_is_taken_and_batches_shrink(
@@ -83,9 +84,9 @@ def test_memory_is_given_back_before_more_is_taken_and_batches_shrink(
 ) -> None:
     name, image = str(bundles["promoter"]), SIZE * SIZE * 4 * 5  # three channels, the prior and the map
     device.room = 5 * image
-    batcher = MapBatcher(open_map_session(name, "cuda", "tensorrt"), 8)
+    batcher = MapBatcher(open_mapper(name, "cuda", "tensorrt"), 8)
     pixels, priors = images(8, SIZE), random_priors(8)
     found = batcher.maps(pixels, priors)
     held = sum(len(block) for block in device.memory.values())
     assert batcher.size == 4 and held == 4 * image  # nothing of the batch of 8, which did not fit
-    np.testing.assert_allclose(found, open_map_session(name, "cpu").maps(pixels, priors), atol=1e-5)
+    np.testing.assert_allclose(found, open_mapper(name, "cpu").maps(pixels, priors), atol=1e-5)

@@ -143,10 +143,10 @@ def test_everything_on_the_path_of_a_bundle_imports_without_torch():
     names += [f"unsee.export.{path.stem}" for path in (ROOT / "export").glob("*.py") if path.stem not in GRAPH_MODULES]
     names += [
         "unsee.__main__",
-        "unsee.train.models",
-        "unsee.train.metadata",
-        "unsee.bench.evaluate",
-        "unsee.bench.report",
+        "unsee.train.networks.model_names",
+        "unsee.train.networks.metadata",
+        "unsee.bench.scoring.evaluate",
+        "unsee.bench.pages.run_page",
     ]
     command = [sys.executable, "-c", IMPORT_WITHOUT_TORCH, *(name.removesuffix(".__init__") for name in names)]
     result = subprocess.run(command, capture_output=True, text=True)

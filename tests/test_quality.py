@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from unsee.engine.decoding import DecodingConfig, decode
-from unsee.engine.postprocess import finish
-from unsee.engine.presets import PRESETS
-from unsee.export.sessions import open_session
+from unsee.engine.inputs.decoding import DecodingConfig, decode
+from unsee.engine.methods.models import open_descender
+from unsee.engine.methods.postprocess import finish
+from unsee.engine.methods.presets import PRESETS
 from unsee.threads import cores
 
 REFERENCE = PRESETS["reference"]
@@ -52,7 +52,7 @@ def test_default_preset_reaches_0_60_and_beats_gradient_and_no_clamp(shared, squ
     images = np.stack([decode(path.read_bytes(), DecodingConfig(227)).pixels for path in paths])
 
     def descended(**changes):
-        session = open_session(str(squeezenet), replace(REFERENCE.descent, **changes), "cpu", "torch")
+        session = open_descender(str(squeezenet), replace(REFERENCE.descent, **changes), "cpu", "torch")
         return np.concatenate([session.descend(images[i : i + 10]).delta for i in range(0, COUNT, 10)])
 
     gradient = np.abs(descended(iterations=1, gradient="raw", gradient_floor=-np.inf)).max(1)

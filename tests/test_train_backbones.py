@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from unsee.train.backbones import PLANS, Backbone
-from unsee.train.checkpoints import Classifier
-from unsee.train.metadata import InputSpec, Metadata
-from unsee.train.networks import build_network
+from unsee.train.networks.backbones import PLANS, Backbone
+from unsee.train.networks.checkpoints import Classifier
+from unsee.train.networks.metadata import InputSpec, Metadata
+from unsee.train.networks.zoo import build_network
 
 NAMES = tuple(PLANS)
 

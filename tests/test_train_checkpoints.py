@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import save_file
 
 from unsee.errors import UnseeError
-from unsee.train.checkpoints import load_checkpoint, load_weights, read_weights, save_checkpoint
-from unsee.train.models import fingerprint
-from unsee.train.networks import build_network
+from unsee.train.networks.checkpoints import load_checkpoint, load_weights, read_weights, save_checkpoint
+from unsee.train.networks.model_names import fingerprint
+from unsee.train.networks.zoo import build_network
 
 
 @pytest.fixture

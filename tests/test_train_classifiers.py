@@ -11,22 +11,22 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from unsee.engine.config import RunConfig
-from unsee.engine.methods import open_method
-from unsee.engine.presets import PRESETS
-from unsee.engine.sources import Sources
+from unsee.cli.trainings import app
+from unsee.engine.inputs.sources import Sources
+from unsee.engine.methods.methods import open_method
+from unsee.engine.methods.models import open_descender
+from unsee.engine.methods.presets import PRESETS
+from unsee.engine.run_config import RunConfig
 from unsee.errors import UnseeError
-from unsee.export.sessions import open_session
 from unsee.tests.killing import at_save, killed_after_saving
-from unsee.train.checkpoints import load_checkpoint
-from unsee.train.classifier_config import ClassifierConfig
+from unsee.train.batches.classifier_config import ClassifierConfig
+from unsee.train.batches.samples import SampleReader, examination_batches, load, resized, training_batches
 from unsee.train.classifiers import examine, optimizer_of, start_of, train_classifier
-from unsee.train.commands import app
 from unsee.train.curves import as_markdown, error_table
+from unsee.train.data.scenes import scenes
 from unsee.train.loop import rate_at
-from unsee.train.metadata import InputSpec
-from unsee.train.samples import SampleReader, examination_batches, load, resized, training_batches
-from unsee.train.scenes import scenes
+from unsee.train.networks.checkpoints import load_checkpoint
+from unsee.train.networks.metadata import InputSpec
 
 CLASSES = ("a", "b", "c")
 
@@ -191,7 +191,7 @@ def test_command_leaves_checkpoint_figures_and_curves(config, tiny_model, tmp_pa
     assert shown.output.startswith("| data | error | CNN1 all |")
     run = RunConfig(Sources(("x",)), "out", str(tmp_path / "cnn1"), method="a", cnn2=str(tmp_path / "cnn2"),
                     cnn3=str(tmp_path / "cnn3"), preset=PRESETS["a-reference"], device="cpu")  # fmt: skip
-    method = open_method(run, open_session)
+    method = open_method(run, open_descender)
     images = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 3), np.uint8)
     found = method.detections(method.compute(images), images)
     assert all(detection.label in dict.fromkeys(scenes(1).classes) for detection in found)
@@ -216,7 +216,7 @@ TOGETHER = """
 import sys, torch
 from pathlib import Path
 from unsee.train import classifiers
-from unsee.train.classifier_config import ClassifierConfig
+from unsee.train.batches.classifier_config import ClassifierConfig
 
 def without_dropout(*arguments, build=classifiers.build_network):
     network = build(*arguments)

@@ -7,14 +7,14 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from unsee.cli.trainings import app
 from unsee.errors import UnseeError
-from unsee.train.catalogue import open_dataset
-from unsee.train.coco import coco, mask_of, unpacked
-from unsee.train.commands import app
-from unsee.train.datasets import BACKGROUND, VOID, check, label_of, main_class, rotated
-from unsee.train.folders import masked_images
-from unsee.train.scenes import SHAPES, GeneratedItem, scenes
-from unsee.train.voc import CLASSES, voc
+from unsee.train.data.catalogue import open_dataset
+from unsee.train.data.coco import coco, mask_of, unpacked
+from unsee.train.data.datasets import BACKGROUND, VOID, check, label_of, main_class, rotated
+from unsee.train.data.folders import masked_images
+from unsee.train.data.scenes import SHAPES, GeneratedItem, scenes
+from unsee.train.data.voc import CLASSES, voc
 
 RNG = np.random.default_rng(9)
 

@@ -11,28 +11,21 @@ from scipy.sparse.csgraph import shortest_path
 from skimage.color import rgb2lab
 from typer.testing import CliRunner
 
+from unsee.cli.trainings import app
 from unsee.errors import UnseeError
-from unsee.export.config import DescentConfig
-from unsee.export.descent import PixelClassifier, build_step
+from unsee.export.bundles.descent_config import DescentConfig
+from unsee.export.graph.step import PixelClassifier, build_step
 from unsee.train import distill as distill_module
 from unsee.train import distillation_data
-from unsee.train.background import geodesic, lab, object_map
-from unsee.train.checkpoints import Classifier, load_checkpoint, save_checkpoint
-from unsee.train.commands import app
+from unsee.train.batches.distillation_config import CELL, DistillConfig
+from unsee.train.data.random_backgrounds import geodesic, lab, object_map
 from unsee.train.distill import distill, divergence, schedule
-from unsee.train.distillation_config import CELL, DistillConfig
-from unsee.train.distillation_data import (
-    Lessons,
-    class_order,
-    draw_batch,
-    is_held_out,
-    list_photographs,
-    random_boxes,
-)
+from unsee.train.distillation_data import Lessons, class_order, draw_batch, is_held_out, list_photographs, random_boxes
 from unsee.train.input_gradient import change_map, descend, on_pixels, preprocess
-from unsee.train.metadata import InputSpec, Label, Metadata
-from unsee.train.networks import build_network
-from unsee.train.small import UnseeSmall, folded
+from unsee.train.networks.checkpoints import Classifier, load_checkpoint, save_checkpoint
+from unsee.train.networks.metadata import InputSpec, Label, Metadata
+from unsee.train.networks.unsee_small import UnseeSmall, folded
+from unsee.train.networks.zoo import build_network
 from unsee.train.training_state import load_state
 
 LABELS = tuple(Label(f"thing {index}", f"n{index:08d}") for index in range(5))

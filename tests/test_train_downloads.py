@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from unsee.errors import UnseeError
-from unsee.train import downloads
-from unsee.train.downloads import BLOCK, cache_directory, official_weights
-from unsee.train.pretrained import pretrained_directory, pretrained_names
+from unsee.train.networks import downloads
+from unsee.train.networks.downloads import BLOCK, cache_directory, official_weights
+from unsee.train.networks.model_names import pretrained_directory, pretrained_names
 
 CONTENT = bytes(range(256)) * (BLOCK // 128) + b"end"
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from unsee.engine.presets import PRESETS, PostConfig
+from unsee.engine.methods.presets import PRESETS, PostConfig
 from unsee.errors import UnseeError
-from unsee.export.config import DescentConfig
-from unsee.train.map_metadata import AttentionalOptions, PromoterOptions
-from unsee.train.metadata import InputSpec
+from unsee.export.bundles.descent_config import DescentConfig
+from unsee.train.networks.mapper_metadata import AttentionalOptions, PromoterOptions
+from unsee.train.networks.metadata import InputSpec
 
 
 @pytest.mark.parametrize(

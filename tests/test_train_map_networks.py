@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from unsee.errors import UnseeError
-from unsee.train.map_metadata import (
+from unsee.train.networks.mapper_metadata import (
     AttentionalOptions,
     MapMetadata,
     PromoterOptions,
     is_map_checkpoint,
     read_map_metadata,
 )
-from unsee.train.map_networks import build_map_network, fingerprint, load_map_network, save_map_network
-from unsee.train.metadata import InputSpec
+from unsee.train.networks.mappers import build_map_network, fingerprint, load_map_network, save_map_network
+from unsee.train.networks.metadata import InputSpec
 
 PROMOTER = MapMetadata(
     "promoter", "paper", "unsee_small", InputSpec(size=48), PromoterOptions(channels=4, embedding=6, grid=4)
@@ -119,7 +119,7 @@ def test_descriptions_are_read_without_torch(tmp_path):
     code = f"""
 import sys
 from pathlib import Path
-from unsee.train.map_metadata import is_map_checkpoint, read_map_metadata
+from unsee.train.networks.mapper_metadata import is_map_checkpoint, read_map_metadata
 assert is_map_checkpoint(Path({str(tmp_path)!r}))
 assert read_map_metadata(Path({str(tmp_path)!r})).options.embedding == 6
 assert "torch" not in sys.modules

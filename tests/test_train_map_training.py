@@ -10,18 +10,18 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from unsee.bench.metrics import score_pair
-from unsee.bench.protocols import find_protocol
+from unsee.bench.scoring.metrics import score_pair
+from unsee.bench.scoring.protocols import find_protocol
+from unsee.cli.trainings import app
 from unsee.errors import UnseeError
 from unsee.tests.killing import at_save, killed_after_saving
-from unsee.train.backbones import Backbone
-from unsee.train.catalogue import open_dataset
-from unsee.train.commands import app
+from unsee.train.batches.image_mask_pairs import Pair, open_pairs, resized
+from unsee.train.batches.map_training_config import MapTrainingConfig, default_options
+from unsee.train.data.catalogue import open_dataset
 from unsee.train.first_stage import FirstStage
 from unsee.train.map_scores import adaptive_f_measure, mean_absolute_error
 from unsee.train.map_training import losses_of, optimizer_of, start_of, train_map_network
-from unsee.train.map_training_config import MapTrainingConfig, default_options
-from unsee.train.pairs import Pair, open_pairs, resized
+from unsee.train.networks.backbones import Backbone
 
 TINY = {
     "promoter": {"channels": 4, "embedding": 6, "grid": 4},

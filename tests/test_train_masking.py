@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from unsee.errors import UnseeError
-from unsee.train.datasets import Scene
-from unsee.train.masking import masked_pixels
-from unsee.train.metadata import InputSpec
+from unsee.train.data.datasets import Scene
+from unsee.train.data.masking import masked_pixels
+from unsee.train.networks.metadata import InputSpec
 
 OBJECTS = np.array([[-1, -1, 3], [-2, 0, 3]], np.int16)
 SCENE = Scene(np.arange(18, dtype=np.uint8).reshape(2, 3, 3), OBJECTS)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from unsee.errors import UnseeError
-from unsee.train.networks import CLASSIFIER_WEIGHTS, NETWORKS, CrossChannelNormalization, VggS, build_network
+from unsee.train.networks.zoo import CLASSIFIER_WEIGHTS, NETWORKS, CrossChannelNormalization, VggS, build_network
 
 PARAMETERS = {
     "vgg16": 138_357_544,

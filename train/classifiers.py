@@ -9,18 +9,18 @@ from torch import Tensor, nn
 
 from ..errors import UnseeError
 from ..files import write_json
-from .catalogue import open_dataset
-from .checkpoints import Classifier, load_checkpoint, save_checkpoint
-from .classifier_config import ClassifierConfig
+from .batches.classifier_config import ClassifierConfig
+from .batches.samples import SampleReader, examination_batches, load, seed_of, training_batches
 from .curves import CURVES_CSV, CURVES_PNG, FIGURES_FILE, draw_curves, write_curves
-from .datasets import Dataset
+from .data.catalogue import open_dataset
+from .data.datasets import Dataset
 from .input_gradient import preprocess
 from .loop import Course, Training, autocast, rate_at, run_course, training_device
-from .metadata import InputSpec, Label, Metadata
-from .models import load_classifier
-from .networks import CLASSIFIER_WEIGHTS, build_network
+from .networks.checkpoints import Classifier, load_checkpoint, save_checkpoint
+from .networks.metadata import InputSpec, Label, Metadata
+from .networks.model_names import load_classifier
+from .networks.zoo import CLASSIFIER_WEIGHTS, build_network
 from .ranks import joined
-from .samples import SampleReader, examination_batches, load, seed_of, training_batches
 
 RANDOM = "random:"
 """Before the name of a network that starts from random weights."""

@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Generator, Tensor
 
-from .checkpoints import Classifier, load_checkpoint, save_checkpoint
-from .distillation_config import CELL, DistillConfig
+from .batches.distillation_config import CELL, DistillConfig
 from .distillation_data import Batch, Lessons, draw_batch, is_held_out, list_photographs, read_lessons
 from .input_gradient import preprocess
-from .metadata import InputSpec, Label, Metadata
-from .small import UnseeSmall, folded
+from .networks.checkpoints import Classifier, load_checkpoint, save_checkpoint
+from .networks.metadata import InputSpec, Label, Metadata
+from .networks.unsee_small import UnseeSmall, folded
 from .training_state import digest_of, load_state, save_state
 
 STATE_FILE = "training.pt"

@@ -12,11 +12,12 @@ from torch import Generator, Tensor
 
 from ..errors import DecodingError, UnseeError
 from ..images import open_image
-from .background import object_map
-from .checkpoints import Classifier
-from .distillation_config import CELL
+from .batches.augmentation import vary_colors
+from .batches.distillation_config import CELL
+from .data.random_backgrounds import object_map
 from .input_gradient import change_map, descend, on_pixels
-from .metadata import Label
+from .networks.checkpoints import Classifier
+from .networks.metadata import Label
 from .training_state import digest_of
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm"}
@@ -215,12 +216,3 @@ def draw_batch(lessons: Lessons, photographs: Tensor, side: int, generator: Gene
     map_Bhw = torch.where(mirrored, map_Bhw.flip(2), map_Bhw)
     predictions = torch.from_numpy(lessons.predictions[photographs.numpy(), choice.numpy()]).float()
     return Batch(vary_colors(image_BCHW, generator), predictions, map_Bhw)
-
-
-def vary_colors(pixels: Tensor, generator: Generator) -> Tensor:
-    """Change brightness, contrast and saturation of pixels [B,3,H,W] by up to 40 per cent each; stays in 0..255."""
-    factors = 0.6 + 0.8 * torch.rand(3, len(pixels), 1, 1, 1, generator=generator)
-    gray = pixels.mean(1, keepdim=True)
-    saturated = gray + factors[0] * (pixels - gray)
-    mean = gray.mean((2, 3), keepdim=True)
-    return (factors[1] * (mean + factors[2] * (saturated - mean))).clamp(0, 255)

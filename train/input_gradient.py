@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from .metadata import InputSpec
+from .networks.metadata import InputSpec
 
 Network = Callable[[Tensor], Tensor]
 

@@ -18,9 +18,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor, nn
 
 from ..errors import DeviceUnavailableError
-from .classifier_config import Precision, Schedule
+from .batches.classifier_config import Precision, Schedule
+from .batches.samples import Batches, seed_of
 from .ranks import Ranks
-from .samples import Batches, seed_of
 from .training_state import load_state, save_state
 
 STATE_FILE = "training.pt"

@@ -10,22 +10,22 @@ from torch import Tensor, nn
 
 from ..errors import UnseeError
 from ..files import write_json
-from .attentional import AttentionalNetwork
-from .backbones import PLANS
+from .batches.image_mask_pairs import PairReader, open_pairs
+from .batches.map_training_config import MapTrainingConfig, default_options
+from .batches.samples import load, seed_of, shuffled_batches
 from .classifiers import RANDOM
 from .curves import CURVES_CSV, CURVES_PNG, FIGURES_FILE, draw_curves, write_curves
 from .first_stage import FirstStage
 from .loop import Course, Training, rate_at, run_course, training_device
-from .map_metadata import MapMetadata
-from .map_networks import LoadedMapNetwork, PixelMapper, build_map_network, load_map_network, save_map_network
 from .map_scores import adaptive_f_measure, mean_absolute_error
-from .map_training_config import MapTrainingConfig, default_options
-from .metadata import InputSpec
-from .models import load_classifier
-from .pairs import PairReader, open_pairs
-from .promoter import AnchorNetwork
+from .networks.attentional import AttentionalNetwork
+from .networks.backbones import PLANS
+from .networks.mapper_metadata import MapMetadata
+from .networks.mappers import LoadedMapNetwork, PixelMapper, build_map_network, load_map_network, save_map_network
+from .networks.metadata import InputSpec
+from .networks.model_names import load_classifier
+from .networks.promoter import AnchorNetwork
 from .ranks import joined
-from .samples import load, seed_of, shuffled_batches
 
 
 def train_map_network(config: MapTrainingConfig, console: Console | None = None) -> LoadedMapNetwork:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import UnseeError
-from ...export.config import DescentConfig
+from ...export.bundles.descent_config import DescentConfig
 from ...extras import require
 
 if TYPE_CHECKING:
-    from ...train.checkpoints import Classifier
+    from ...train.networks.checkpoints import Classifier
 
 PeerMaps = Callable[[np.ndarray], np.ndarray]
 """From images, uint8 [B,S,S,3] RGB, to finished maps, float [B,S,S] in 0..1."""

@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from ...export.config import DescentConfig
-from ...export.descent import PixelClassifier, min_max
+from ...export.bundles.descent_config import DescentConfig
+from ...export.graph.step import PixelClassifier, min_max
 from ...extras import require
-from ...train.checkpoints import Classifier
+from ...train.networks.checkpoints import Classifier
 from .scikit_image import finished_map
 
 

@@ -16,8 +16,8 @@ import pytest
 import typer
 from typer.core import TyperGroup
 
-from unsee.__main__ import app
-from unsee.engine.layout import journal_path
+from unsee.cli.app import app
+from unsee.engine.outputs.layout import journal_path
 from unsee.errors import ExitCode
 from unsee.tests.commands.running import UNSEE, unsee
 from unsee.tests.conftest import ROOT

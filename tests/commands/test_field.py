@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from unsee.engine.earlier_run import forget
+from unsee.engine.plans.earlier_run import forget
 from unsee.engine.verify import faults
 from unsee.tests.commands.running import statuses, unsee
 

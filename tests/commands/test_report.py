@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from unsee.__main__ import app
+from unsee.cli.app import app
 from unsee.tests.commands.running import FAST, bytes_below, unsee
 
 NAMES = [b"a b.jpg", b"caf\xe9.jpg", b"100%#1?&c.png", b"x\x1b[31m.png", b"<script>alert(1)<!--.png", b"z:y.png"]

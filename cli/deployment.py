@@ -1,0 +1,76 @@
+"""`unsee export`, `check` and `doctor`: bundles, and what this machine can run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..engine.methods.presets import Preset
+from ..errors import UnseeError
+from ..export.bundles.descent_config import Precision
+from ..terminal import stdout
+from .arguments import MODEL_HELP, with_preset
+
+DOCTOR_COLUMN = 20
+
+
+@with_preset
+def export(
+    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    bundle: Annotated[Path, typer.Argument(help="directory of the bundle")],
+    preset: Preset,
+    weights: Annotated[str | None, typer.Option(help="weight file of the network that the model names")] = None,
+    precision: Annotated[Precision, typer.Option(help="of the network's layers; half precision is for GPUs")] = "fp32",
+    probes: Annotated[str | None, typer.Option(help="photographs to verify on [default: synthetic images]")] = None,
+    tensorrt: Annotated[bool, typer.Option("--tensorrt", help="also build this machine's TensorRT plan")] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="of the TensorRT plan")] = 32,
+    promote_iterations: Annotated[int | None, typer.Option(help="passes of a promoter [default: its own]")] = None,
+) -> None:
+    """Write a bundle that runs without PyTorch: ONNX graph, probe and parity report.
+
+    The graph is the descent step of a classifier, or the whole of a promoter or an attentional network.
+    """
+    from ..engine.model_exports import export_map_model, export_model
+    from ..export.parity.report import Parity
+    from ..train.networks.mapper_metadata import is_map_checkpoint
+
+    if is_map_checkpoint(model):
+        if weights or precision != "fp32":
+            raise UnseeError(
+                f"{model}: promoters and attentional networks are exported in fp32, with their own weights"
+            )
+        made = export_map_model(model, bundle, promote_iterations, probes)
+    elif promote_iterations is not None:
+        raise UnseeError(f"{model} is no promoter, which --promote-iterations is for")
+    else:
+        made = export_model(model, bundle, preset, weights, precision, probes)
+    if tensorrt:
+        from ..export.runtime.tensorrt_engine import prepare_plan
+
+        prepare_plan(made, batch_size)
+    for line in Parity.from_json(made.parity).lines():
+        stdout().print(line)
+    stdout().print(f"{bundle}: {made.contents.title}, opset {made.opset}")
+
+
+def check(
+    bundle: Annotated[Path, typer.Argument(help="directory of a bundle")],
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")] = "auto",
+    backend: Annotated[str, typer.Option(help="auto, onnxruntime, tensorrt or ort-tensorrt")] = "auto",
+) -> None:
+    """Run a bundle on its probe and compare with what PyTorch made of it; exit code 4 where they differ."""
+    from ..engine.model_exports import check_model
+
+    for line in check_model(bundle, device, backend).lines():
+        stdout().print(line)
+
+
+def doctor() -> None:
+    """Show versions, devices, installed extras, and what a run would use."""
+    from ..engine.doctor import findings
+
+    for subject, finding in findings():
+        stdout().print(f"{subject:<{DOCTOR_COLUMN}} {finding}")
+
+
+COMMANDS = (export, check, doctor)

@@ -1,0 +1,136 @@
+"""`unsee run`, `promote`, `status`, `verify` and `demo`: a run directory from its plan to its report."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from ..engine.methods.method_config import MethodName, PromotionConfig
+from ..engine.methods.presets import Preset
+from ..engine.run_config import RunConfig
+from ..errors import ExitCode, UnseeError, VerificationError
+from ..terminal import counted, stderr, stdout
+from ..train.networks.model_names import DEFAULT_NAME
+from .arguments import MODEL_HELP, with_preset
+from .run_options import RunOptions, with_run_options
+
+
+@with_run_options
+@with_preset
+def run(
+    inputs: Annotated[list[str], typer.Argument(help="files, folders, patterns, lists, archives; paths or URLs")],
+    output_folder: Annotated[str, typer.Option(help="run directory: maps, rows and stats")],
+    preset: Preset,
+    model: Annotated[str, typer.Option("--model", "-m", help=MODEL_HELP)] = DEFAULT_NAME,
+    weights: Annotated[str | None, typer.Option(help="weight file of the network that --model names")] = None,
+    method: Annotated[MethodName, typer.Option(help="b and a are the papers'; the others are what they compare")] = "b",
+    cnn1: Annotated[str | None, typer.Option(help="method a: classifier of whole images [default: --model]")] = None,
+    cnn2: Annotated[str | None, typer.Option(help="method a: classifier of masked images")] = None,
+    cnn3: Annotated[str | None, typer.Option(help="method a: classifier of both, with 2N classes")] = None,
+    promote: Annotated[
+        str | None, typer.Option(help="promoter (checkpoint or bundle) that lifts finished maps")
+    ] = None,
+    promote_iterations: Annotated[int | None, typer.Option(help="passes of --promote [default: its own]")] = None,
+    *,
+    options: RunOptions,
+) -> None:
+    """Make saliency maps of images, in bulk; the same command again goes on where it stopped."""
+    config = RunConfig(
+        sources=options.sources(inputs),
+        output_folder=output_folder,
+        model=_recognizer(method, model, cnn1),
+        weights=weights,
+        method=method,
+        cnn2=cnn2,
+        cnn3=cnn3,
+        promotion=PromotionConfig(promote, promote_iterations) if promote else None,
+        preset=preset,
+    )
+    execute(options.configured(config), options)
+
+
+def _recognizer(method: MethodName, model: str, cnn1: str | None) -> str:
+    """Return the classifier of whole images."""
+    if cnn1 is not None and method != "a":
+        raise UnseeError("--cnn1 belongs to method a: add --method a, or name the classifier with --model")
+    return cnn1 or model
+
+
+@with_run_options
+def promote(
+    prior: Annotated[str, typer.Option(help="folder of maps by any method, called as their images are")],
+    images: Annotated[
+        list[str], typer.Option(help="what the maps are of, as the inputs of unsee run; may be repeated")
+    ],
+    output_folder: Annotated[str, typer.Option(help="run directory: maps, rows and stats")],
+    model: Annotated[str, typer.Option("--model", "-m", help="promoter: checkpoint or bundle")],
+    iterations: Annotated[int | None, typer.Option(help="passes of the promoter [default: its own]")] = None,
+    *,
+    options: RunOptions,
+) -> None:
+    """Promote the maps of any method, in bulk; the same command again goes on where it stopped."""
+    config = RunConfig(
+        sources=options.sources(images),
+        output_folder=output_folder,
+        method="given",
+        promotion=PromotionConfig(model, iterations, prior),
+    )
+    execute(options.configured(config), options)
+
+
+def execute(config: RunConfig, options: RunOptions) -> None:
+    """Run a configuration, or show its plan, and end with the exit code of its failures."""
+    from ..engine import run as engine
+
+    if options.dry_run:
+        engine.dry_run(config, stdout(), options.resumption())
+        return
+    summary = engine.run(config, resumption=options.resumption())
+    if summary.error_rate > config.max_error_rate:
+        raise typer.Exit(ExitCode.FAILED_ROWS)
+
+
+def status(folder: Annotated[Path, typer.Argument(help="run directory")]) -> None:
+    """Show how far a run has come: shards and images done, rate, failures, time left."""
+    from ..engine.status import summarize
+
+    summary = summarize(folder)
+    table = Table(show_header=False, box=None)
+    table.add_row("shards", f"{summary.shards} of {summary.planned_shards} done")
+    table.add_row("images", f"{summary.count} of {summary.planned} done, {summary.failed} failed")
+    table.add_row("rate", f"{summary.rate:.1f} images/s")
+    if summary.seconds_left is not None:
+        table.add_row("time left", f"{summary.seconds_left:.0f} s at that rate, one shard after the other")
+    for reason, count in summary.statuses.most_common():
+        table.add_row(f"  {reason}", str(count))
+    for reason, count in summary.left_out.items():
+        table.add_row("left out", f"{count} {reason}")
+    stdout().print(table)
+
+
+def verify(folder: Annotated[Path, typer.Argument(help="run directory")]) -> None:
+    """Check that rows in = rows out and that every map is there and whole; exit code 4 where not."""
+    from ..engine.verify import faults
+
+    count = 0
+    for count, fault in enumerate(faults(folder), 1):
+        stderr().print(fault)
+    if count:
+        raise VerificationError(
+            f"{folder}: {counted(count, 'fault')}; the command of the run with --repair makes good what it can"
+        )
+    stdout().print(f"{folder}: every row and map is there")
+
+
+def demo(
+    folder: Annotated[Path, typer.Argument(help="where photographs, maps and the overlay sheet go")] = Path("demo"),
+    model: Annotated[str, typer.Option("--model", "-m", help=MODEL_HELP)] = DEFAULT_NAME,
+) -> None:
+    """Run on scikit-image's photographs and leave an overlay sheet to look at."""
+    from ..bench.demo import demo
+
+    demo(folder, model)
+
+
+COMMANDS = (run, promote, status, verify, demo)

@@ -1,0 +1,275 @@
+"""Which images a user's words stand for: files, folders, patterns, lists and archives, as a stream in a fixed order."""
+
+import glob
+import os
+import posixpath
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from ...errors import UnseeError
+from ...formats import EXTENSIONS
+from ..remote.filesystems import UNKNOWN_PROTOCOL, file_system, is_http, require_protocols
+from ..remote.hosts import ForbiddenHostError
+from ..remote.opening import ReadingConfig, is_url
+from .archives import parquet_inputs, problem_output, tar_inputs
+from .braces import expanded, has_braces
+from .input import BAD_LIST_ENTRY, UNREADABLE_FOLDER, Input, UnreadableSourceError, located
+from .listings import LIST_KINDS, LIST_SUFFIXES, Entry, listed_entries, suffix_of
+from .pipes import Spool, is_handed_over, is_pipe, pipe_name
+from .trees import EVERYTHING, LocalTree, RemoteTree, Search, Tree, leave_out, split_pattern, suffix_reason
+
+InputFormat = Literal["auto", "files", "webdataset", "parquet", "txt", "csv", "tsv", "json", "jsonl"]
+
+UNREAD_ARCHIVES = (".zip", ".7z", ".rar", ".tgz", ".tbz", ".tbz2", ".txz", ".tzst", ".bz2", ".xz", ".zst")
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file that a source stands for. output: of its image, or of what is in it. named: by the user, not found."""
+
+    path: str
+    output: str
+    suffix: str
+    named: bool
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a run reads.
+
+    inputs: files, folders, patterns, lists, archives, local or as fsspec URLs. format: what they are, `auto` going by
+    name. path_column: column of a list that holds the path, None for the usual names. image_column, allow_hosts: see
+    `ReadingConfig`.
+    """
+
+    inputs: tuple[str, ...]
+    format: InputFormat = "auto"
+    path_column: str | None = None
+    image_column: str | None = None
+    allow_hosts: tuple[str, ...] = ()
+    _spool: Spool = field(default_factory=Spool, init=False, repr=False, compare=False)
+
+    @property
+    def reading(self) -> ReadingConfig:
+        """The bounds within which lists and archives are read while planning."""
+        return ReadingConfig(timeout=float("inf"), allow_hosts=self.allow_hosts, image_column=self.image_column)
+
+    def stream(self, left_out: Counter[str] | None = None) -> Iterator[Input]:
+        """Yield every input in order.
+
+        left_out: counts, by reason, what folders, patterns and archives hold besides. Raises `UnseeError` on a source that
+        does not exist or holds no image, `MissingExtraError` on a URL that needs a package which is not installed.
+        """
+        counts: Counter[str] = Counter() if left_out is None else left_out
+        for place, source in enumerate(self.inputs, 1):
+            if is_handed_over(source) or (self.format in LIST_KINDS and is_pipe(source)):
+                members = self._piped(source, pipe_name(source, place))
+            else:
+                members = (
+                    member for file in self._files(source, None, counts) for member in self._members(file, counts)
+                )
+            yield from (_with_protocol(member) for member in members)
+
+    def _files(self, source: str, base: str | None, counts: Counter[str]) -> Iterator[_File]:
+        """Yield the files a source stands for; outputs are relative to `base`, to the source itself where None."""
+        if is_url(source):
+            return self._remote_files(source, base, counts)
+        if Path(source).is_dir():
+            return self._searched(LocalTree(), str(Path(source)), EVERYTHING, _below(source, base), counts)
+        if os.path.lexists(source):
+            return iter([_named(source, _below(posixpath.dirname(source), base))])
+        if has_braces(source):
+            return self._expanded(source, counts)
+        if not glob.has_magic(source):
+            raise UnseeError(f"{source}: no such file, folder or pattern")
+        fixed, pattern = split_pattern(source)
+        if not Path(fixed).is_dir():
+            raise UnseeError(f"{source}: nothing that unsee reads matches: there is no folder {fixed}")
+        return self._matched(LocalTree(), source, fixed, pattern, _below(fixed, base), counts)
+
+    def _expanded(self, source: str, counts: Counter[str]) -> Iterator[_File]:
+        first = min(place for place in map(source.find, "{*?[") if place >= 0)
+        base = source[:first].rpartition("/")[0]
+        for member in expanded(source):
+            yield from self._files(member, base, counts)
+
+    def _remote_files(self, source: str, base: str | None, counts: Counter[str]) -> Iterator[_File]:
+        if has_braces(source):
+            yield from self._expanded(source, counts)
+            return
+        try:
+            system, root = file_system(source, self.allow_hosts, float("inf"))
+            tree = RemoteTree(system)
+            if glob.has_magic(root) and not is_http(source):  # a web address may hold a question mark
+                fixed, pattern = split_pattern(root)
+                inside = _below(split_pattern(source)[0], base)
+                yield from self._matched(tree, source, fixed, pattern, inside, counts)
+            elif source.endswith("/") if is_http(source) else system.isdir(root):
+                yield from self._searched(tree, root, EVERYTHING, _below(source.rstrip("/"), base), counts)
+            else:
+                yield _named(source, _below(source.rpartition("/")[0], base))
+        except (OSError, ValueError, ForbiddenHostError) as error:
+            raise UnseeError(f"{source}: cannot be listed ({type(error).__name__}: {error})") from None
+
+    def _matched(
+        self, tree: Tree, source: str, fixed: str, pattern: tuple[str, ...], inside: str, counts: Counter[str]
+    ) -> Iterator[_File]:
+        """Yield the files that a pattern matches; raise `UnseeError` where there is none."""
+        empty = True
+        for file in self._searched(tree, fixed, pattern, inside, counts):
+            empty = False
+            yield file
+        if empty:
+            raise UnseeError(f"{source}: nothing that unsee reads matches")
+
+    def _searched(
+        self, tree: Tree, root: str, pattern: tuple[str, ...], inside: str, counts: Counter[str]
+    ) -> Iterator[_File]:
+        """Yield the files of a search that belong to the run; where there is none, its lists and parquet files."""
+        named = frozenset({suffix_of(pattern[-1])}) & LIST_SUFFIXES.keys()
+        left_out: Counter[str] = Counter()
+        empty = True
+        for file in self._chosen(tree, root, pattern, inside, named, left_out):
+            empty = empty and file.problem is not None
+            yield file
+        if empty and self.format == "auto":
+            lists = frozenset({".parquet"}) if pattern == EVERYTHING else frozenset(LIST_SUFFIXES)
+            left_out_then: Counter[str] = Counter()
+            for file in self._chosen(tree, root, pattern, inside, lists, left_out_then):
+                if not file.problem:
+                    left_out = left_out_then
+                    yield file
+        for reason, count in left_out.items():
+            leave_out(counts, reason, count)
+
+    def _chosen(
+        self,
+        tree: Tree,
+        root: str,
+        pattern: tuple[str, ...],
+        inside: str,
+        lists: frozenset[str],
+        left_out: Counter[str],
+    ) -> Iterator[_File]:
+        for found in Search(tree, pattern, left_out).below(root):
+            path = tree.address(found.path)
+            output, suffix = posixpath.splitext(f"{inside}/{found.relative}" if inside else found.relative)
+            if found.unreadable_folder and not found.relative:
+                raise UnseeError(f"{path}: this folder cannot be listed: no permission, or gone")
+            if found.unreadable_folder:
+                yield _File(path, problem_output(path, UNREADABLE_FOLDER), "", False, UNREADABLE_FOLDER)
+            elif self._accepts(found.relative, lists):
+                yield _File(path, output, suffix, False)
+            else:
+                leave_out(left_out, suffix_reason(suffix.lower()))
+
+    def _accepts(self, name: str, lists: frozenset[str]) -> bool:
+        """Tell whether a file found in a folder or by a pattern belongs to the run."""
+        suffix, image = suffix_of(name), posixpath.splitext(name)[1].lower() in EXTENSIONS
+        if self.format == "files":
+            return image
+        if self.format == "auto":
+            return image or suffix == ".tar" or suffix in lists
+        return suffix == ".tar" if self.format == "webdataset" else LIST_SUFFIXES.get(suffix) == self.format
+
+    def _members(self, file: _File, counts: Counter[str]) -> Iterator[Input]:
+        """Yield the images of one file: its own, those of an archive, or those that a list names."""
+        if file.problem:
+            yield Input(file.path, file.output, problem=file.problem)
+            return
+        try:
+            yield from self._content(file, counts)
+        except UnreadableSourceError as error:
+            if file.named:
+                raise
+            yield Input(file.path, problem_output(file.path, error.problem), problem=error.problem)
+
+    def _content(self, file: _File, counts: Counter[str]) -> Iterator[Input]:
+        kind = self._kind(file)
+        if kind == "webdataset":
+            return tar_inputs(file.path, file.output, self.reading, counts)
+        if kind == "parquet" and not self.path_column:
+            embedded = parquet_inputs(file.path, file.output, self.reading)
+            if embedded is not None:
+                return embedded
+        if kind == "files":
+            return iter([Input(file.path, file.output, suffix=file.suffix)])
+        return self._listed(file.path, kind, file.path)
+
+    def _kind(self, file: _File) -> str:
+        """Return what a file is: an image, or what its suffix says; raise `UnseeError` on archives of other kinds."""
+        if self.format != "auto":
+            return self.format
+        name = _file_name(file.path)
+        if file.named and file.suffix.lower() in UNREAD_ARCHIVES and suffix_of(name) != ".tar":
+            raise UnseeError(
+                f"{file.path}: {file.suffix} archives are not read: unpack it into a folder or a plain tar"
+            )
+        suffix = suffix_of(name)
+        return "webdataset" if suffix == ".tar" else LIST_SUFFIXES.get(suffix, "files")
+
+    def _piped(self, source: str, name: str) -> Iterator[Input]:
+        """Yield what a list names that comes through a pipe: lines of text unless the format says otherwise."""
+        kind = "txt" if self.format == "auto" else self.format
+        if kind not in LIST_KINDS or kind == "parquet":
+            raise UnseeError(f"{source}: a pipe can bring a list only; save what it brings into a file first")
+        return self._listed(self._spool.file(source), kind, name)
+
+    def _listed(self, path: str, kind: str, name: str) -> Iterator[Input]:
+        entries = listed_entries(path, kind, self.path_column, self.reading, name)
+        return (_listed_input(entry, name) for entry in entries)
+
+
+def _named(source: str, inside: str) -> _File:
+    output, suffix = posixpath.splitext(posixpath.join(inside, posixpath.basename(_file_name(source))))
+    return _File(source, output, suffix, True)
+
+
+def _file_name(path: str) -> str:
+    """Return a path without what a web address has behind it."""
+    return urlsplit(path).path if is_http(path) else path
+
+
+def _below(path: str, base: str | None) -> str:
+    """Return the folder of outputs for a path that is one of several below `base`, without ways up."""
+    if base is None:
+        return ""
+    inside = path if base == "." else path[len(base) :]
+    return "/".join(part for part in inside.split("/") if part not in ("", ".", ".."))
+
+
+def _listed_input(entry: Entry, holder: str) -> Input:
+    """Return what a list's entry names; one that names nothing becomes an input with a problem."""
+    output = "" if entry.path is None else _listed_output(entry.path)
+    if entry.path is not None and output:
+        stem, suffix = posixpath.splitext(output)
+        return Input(located(entry.path, holder), stem, suffix=suffix)
+    place = f"{holder}:{entry.number}"
+    return Input(place, problem_output(place, BAD_LIST_ENTRY), problem=BAD_LIST_ENTRY)
+
+
+def _listed_output(entry: str) -> str:
+    """Return the output of a listed path: mirrored, without root and without ways up, so that it stays in its folder."""
+    if is_url(entry):
+        try:
+            parts = urlsplit(entry)
+        except ValueError:  # such as half of a bracketed address
+            return ""
+        entry = f"{parts.netloc}/{parts.path}"
+    return "/".join(part for part in entry.split("/") if part not in ("", ".", ".."))
+
+
+def _with_protocol(member: Input) -> Input:
+    """Return an input as it is, or with a problem if its URL is of a kind that nothing opens."""
+    if member.problem or not is_url(member.path):
+        return member
+    try:
+        require_protocols(member.path)
+    except ValueError:
+        return replace(member, problem=UNKNOWN_PROTOCOL)
+    return member

@@ -1,0 +1,89 @@
+"""Running models on batches as large as memory allows; the size of a batch never decides a result."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+
+from ...errors import UnseeError
+from ...export.runtime.descender import Descender, Descent
+from ...export.runtime.mapper import Mapper
+from ...export.runtime.memory import is_out_of_memory
+
+AUTOMATIC_ON_CPU = 16
+AUTOMATIC_ON_GPU = 128
+
+Part = TypeVar("Part")
+
+
+class Halving:
+    """Does work on batches of at most `size` images, and on smaller ones once memory has run out."""
+
+    def __init__(self, device: str, size: int | None) -> None:
+        self.size = size or (AUTOMATIC_ON_CPU if device == "cpu" else AUTOMATIC_ON_GPU)
+
+    def parts(self, count: int, work: Callable[[slice], Part]) -> list[Part]:
+        """Return what the work made of each batch of `count` images.
+
+        Where memory runs out, the batch that ran is halved, and no later one is larger than that.
+        """
+        parts: list[Part] = []
+        start = 0
+        while start < count or not parts:
+            try:
+                parts.append(work(slice(start, start + self.size)))
+                start += self.size
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._halve(min(self.size, count - start), error)
+        return parts
+
+    def _halve(self, ran: int, error: Exception) -> None:
+        if ran <= 1:
+            reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+            raise UnseeError(
+                f"out of memory with a single image: use a smaller model or another device ({reason})"
+            ) from None
+        self.size = ran // 2
+
+
+class Batcher(Halving):
+    """Runs a descent on batches that fit into memory."""
+
+    def __init__(self, descender: Descender, size: int | None = None) -> None:
+        super().__init__(descender.info.device, size)
+        self.descender = descender
+
+    def descend(self, images: np.ndarray, iterations: int | None = None, targets: np.ndarray | None = None) -> Descent:
+        """Descend as `Descender.descend` does."""
+
+        def descended(part: slice) -> Descent:
+            return self.descender.descend(images[part], iterations, None if targets is None else targets[part])
+
+        parts = self.parts(len(images), descended)
+        return parts[0] if len(parts) == 1 else _joined(parts)
+
+
+class MapBatcher(Halving):
+    """Makes maps of batches that fit into memory."""
+
+    def __init__(self, mapper: Mapper, size: int | None = None) -> None:
+        super().__init__(mapper.info.device, size)
+        self.mapper = mapper
+
+    def maps(self, images: np.ndarray, priors: np.ndarray | None = None) -> np.ndarray:
+        """Make maps as `Mapper.maps` does."""
+
+        def made(part: slice) -> np.ndarray:
+            return self.mapper.maps(images[part], None if priors is None else priors[part])
+
+        return np.concatenate(self.parts(len(images), made))
+
+
+def _joined(parts: list[Descent]) -> Descent:
+    return Descent(
+        np.concatenate([part.delta for part in parts]),
+        np.concatenate([part.logits for part in parts]),
+        np.concatenate([part.targets for part in parts]),
+    )

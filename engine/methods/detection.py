@@ -1,0 +1,92 @@
+"""What a descended batch says of each image: the finished map, the class and the figures that become its row."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from ...export.parity.levels import to_levels
+from ...export.runtime.descender import Descent
+from ...train.networks.metadata import Label
+from .postprocess import Maps, finish
+from .presets import PostConfig
+
+OBJECT_FROM = 0.05
+"""Objectness from which a map counts as that of an object: nine in ten photographs reach it (docs/log.md)."""
+DIVERGED = "the map left the range of floating point: of a descent, lower the step or gamma"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an image is left without a result: status, error code and message of its row."""
+
+    status: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One image's result on the network's grid.
+
+    saliency: uint8 [S,S], the finished map. raw: float32 [S,S] in 0..1, the map before any clean-up. target, label,
+    score: index, name and original probability of the class that was unseen, None for a method without a classifier.
+    magnitude: largest mean change of a pixel, grey levels. mask: bool [S,S], the object, where it was segmented.
+    objectness: 0 to 1, see `objectness`.
+    """
+
+    saliency: np.ndarray
+    raw: np.ndarray
+    target: int | None = None
+    label: str | None = None
+    score: float | None = None
+    magnitude: float | None = None
+    mask: np.ndarray | None = None
+    objectness: float = 0.0
+
+    @property
+    def has_object(self) -> bool:
+        """Whether the map marks something of another colour than the rest."""
+        return self.objectness >= OBJECT_FROM
+
+    def resized(self, width: int, height: int) -> np.ndarray:
+        """Return the finished map, uint8 [height,width] (bilinear)."""
+        return np.asarray(Image.fromarray(self.saliency).resize((width, height), Image.Resampling.BILINEAR))
+
+    def resized_mask(self, width: int, height: int) -> np.ndarray | None:
+        """Return the mask as uint8 [height,width], 0 and 255 (nearest); None where there is none."""
+        if self.mask is None:
+            return None
+        return np.asarray(Image.fromarray(self.mask).convert("L").resize((width, height), Image.Resampling.NEAREST))
+
+
+def detections(
+    descent: Descent, images: np.ndarray, config: PostConfig, labels: tuple[Label, ...]
+) -> list[Detection | None]:
+    """Finish the maps of a batch, images uint8 [B,S,S,3]; None stands for an image whose descent diverged."""
+    return described(finish(descent.delta, images, config), descent, labels)
+
+
+def described(maps: Maps, descent: Descent, labels: tuple[Label, ...]) -> list[Detection | None]:
+    """Return the detections of finished maps, with the classes and probabilities that a descent found."""
+    scores = _probabilities(descent)
+    return [
+        None
+        if maps.diverged[place]
+        else Detection(
+            saliency=to_levels(maps.final[place]),
+            raw=maps.raw[place],
+            target=int(target),
+            label=labels[target].name,
+            score=float(scores[place]),
+            magnitude=float(maps.magnitude[place]),
+        )
+        for place, target in enumerate(descent.targets)
+    ]
+
+
+def _probabilities(descent: Descent) -> np.ndarray:
+    """Return softmax probabilities [B] of the targets in the original images."""
+    logits = descent.logits.astype(np.float64)
+    exponentials = np.exp(logits - logits.max(1, keepdims=True, initial=-np.inf))
+    return exponentials[np.arange(len(logits)), descent.targets] / exponentials.sum(1)

@@ -1,0 +1,81 @@
+"""Which method makes the maps, with which models, where: what the command line and a `Detector` choose alike."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from ...errors import UnseeError
+from ...export.runtime.backends import check_backend, check_device
+from ...train.networks.model_names import DEFAULT_NAME
+from .presets import PRESETS, Preset
+
+MethodName = Literal["b", "a", "gradient", "rc", "rbd", "saliency-filters", "attentional", "given"]
+CLASSIFIER_METHODS = ("b", "a", "gradient")
+MODEL_METHODS = (*CLASSIFIER_METHODS, "attentional")
+"""The methods that run a network; the others run on the CPU."""
+
+
+@dataclass(frozen=True)
+class PromotionConfig:
+    """Which promoter replaces finished maps by promoted ones (paper C).
+
+    model: checkpoint or bundle of a promoter. iterations: its passes T, its own number where None. prior: folder of the
+    maps of method `given`, each called as its image is, with the sub-folder and without the suffix.
+    """
+
+    model: str
+    iterations: int | None = None
+    prior: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.iterations is not None and self.iterations < 1:
+            raise UnseeError(f"a promoter's iterations must be at least 1, got {self.iterations}")
+        if self.prior is not None and not Path(self.prior).is_dir():
+            raise UnseeError(f"{self.prior}: no such folder of maps")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodConfig:
+    """A method and its models.
+
+    model, weights: see `load_classifier`; method a takes it for CNN1, and makes its maps with cnn2 and cnn3 where they are
+    given; method attentional takes such a network. promotion: what promotes the finished maps, None for nothing. device,
+    backend: see `open_descender`. batch_size: images descended on together, None for automatic.
+    """
+
+    model: str = DEFAULT_NAME
+    weights: str | None = None
+    method: MethodName = "b"
+    cnn2: str | None = None
+    cnn3: str | None = None
+    promotion: PromotionConfig | None = None
+    preset: Preset = PRESETS["reference"]
+    device: str = "auto"
+    backend: str = "auto"
+    batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.batch_size is not None and self.batch_size < 1:
+            raise UnseeError(f"batch size must be at least 1, got {self.batch_size}")
+        if self.method not in get_args(MethodName):
+            raise UnseeError(f"method must be one of {get_args(MethodName)}, got {self.method!r}")
+        if self.method != "a" and (self.cnn2 or self.cnn3):
+            raise UnseeError("cnn2 and cnn3 belong to method a: add --method a")
+        check_device(self.device)
+        check_backend(self.backend)
+        if self.weights and self.method not in CLASSIFIER_METHODS:
+            raise UnseeError(f"weights are a classifier's, and method {self.method} has none: leave --weights out")
+        if (self.method == "given") != bool(self.prior):
+            raise UnseeError("method given, and no other, promotes the maps of a folder: use unsee promote")
+        if not self.runs_model and (self.device.startswith("cuda") or self.backend != "auto"):
+            raise UnseeError(f"method {self.method} runs no model, on the CPU: leave --device and --backend out")
+
+    @property
+    def prior(self) -> str | None:
+        """The folder of the maps of method `given`."""
+        return self.promotion.prior if self.promotion else None
+
+    @property
+    def runs_model(self) -> bool:
+        """Whether a network runs, on the device that was asked for."""
+        return self.method in MODEL_METHODS or self.promotion is not None

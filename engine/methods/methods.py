@@ -1,0 +1,44 @@
+"""Every method by its name: the one door to maps, for the command line and for a `Detector`."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ...export.bundles.descent_config import DescentConfig
+from ...export.runtime.descender import Descender
+from .descents import GRADIENT_STEP, DescentMethod, GradientMethod, MaskedMethod
+from .image_methods import IMAGE_METHODS, ImageMethod
+from .method import Method
+from .method_config import MethodConfig
+from .models import open_mapper
+from .networks import AttentionalMethod, GivenMethod, Promoter
+
+Opener = Callable[..., Descender]
+
+
+def open_method(config: MethodConfig, open_descender: Opener, promoter: Promoter | None = None) -> Method[Any]:
+    """Open the method of a configuration, its classifiers by `open_descender` (see there).
+
+    promoter: of the configuration, on whose grid given maps are read.
+    """
+    if promoter and config.method == "given":
+        return GivenMethod(promoter)
+    if config.method == "attentional":
+        return AttentionalMethod(open_mapper(config.model, config.device, config.backend), config.batch_size)
+    if config.method in IMAGE_METHODS:
+        return ImageMethod(config.method, IMAGE_METHODS[config.method], config.batch_size)
+
+    def opened(model: str, descent: DescentConfig, weights: str | None = None) -> Descender:
+        return open_descender(model, descent, config.device, config.backend, weights)
+
+    descent, post = config.preset.descent, config.preset.post
+    if config.method == "gradient":
+        once = DescentConfig(gradient="raw", gradient_floor=-np.inf, step=GRADIENT_STEP, step_decay=1.0, iterations=1)
+        return GradientMethod(opened(config.model, once, config.weights), post, config.batch_size)
+    if config.method == "b":
+        return DescentMethod(opened(config.model, descent, config.weights), post, config.batch_size)
+    masked = replace(descent, cost="masked")
+    cnn2, cnn3 = (opened(model, masked) if model else None for model in (config.cnn2, config.cnn3))
+    return MaskedMethod(opened(config.model, descent, config.weights), cnn2, cnn3, config)

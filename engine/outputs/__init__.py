@@ -1,0 +1,1 @@
+"""The files of a run directory, each with its writer and reader."""

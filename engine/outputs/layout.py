@@ -1,0 +1,82 @@
+"""What the files of a run directory are called, how it is cut into shards, and which files a run writes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+OutputFormat = Literal["files", "webdataset", "parquet", "npy", "dummy"]
+OutputNames = Literal["mirror", "key"]
+
+PLAN_FILE = "plan.json"
+PLAN_ROWS_FILE = "plan.parquet"
+ROWS_FILE = "{shard:05d}.parquet"
+DONE_MARK = "{shard:05d}_stats.json"
+JOURNAL_FILE = ".{shard:05d}.journal"
+TAR_FILE = "{shard:05d}.tar"
+ARRAY_FILE = "{shard:05d}.npy"
+MASKS_FILE = "{shard:05d}_masks.npy"
+MAP_SUFFIX = ".png"
+MASK_SUFFIX = ".mask.png"
+
+LONGEST_NAME = 255
+"""Bytes that file systems allow a name to have."""
+
+
+def rows_path(folder: Path, shard: int) -> Path:
+    """Return the path of a shard's rows."""
+    return folder / ROWS_FILE.format(shard=shard)
+
+
+def done_mark(folder: Path, shard: int) -> Path:
+    """Return the path of a shard's done-mark."""
+    return folder / DONE_MARK.format(shard=shard)
+
+
+def journal_path(folder: Path, shard: int) -> Path:
+    """Return the path of the journal of a shard that is not done."""
+    return folder / JOURNAL_FILE.format(shard=shard)
+
+
+@dataclass(frozen=True)
+class Sharding:
+    """How a plan cuts its inputs into shards.
+
+    samples: inputs in a shard. output_names: maps mirror the inputs' paths, or are called by shard and key.
+    """
+
+    samples: int = 1000
+    output_names: OutputNames = "mirror"
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """Which files a run writes, by its output format and whether it makes masks; paths are relative to its folder."""
+
+    output_format: OutputFormat
+    masks: bool = False
+
+    def of_image(self, output: str) -> Iterator[tuple[str, str]]:
+        """Yield (what, path) of the files of one image that succeeds."""
+        if self.output_format == "files":
+            yield "map", output + MAP_SUFFIX
+            if self.masks:
+                yield "mask", output + MASK_SUFFIX
+
+    def of_shard(self, shard: int) -> Iterator[tuple[str, str]]:
+        """Yield (what, path) of the files of one shard as a whole, its done-mark first: it is the first to be removed."""
+        yield "done-mark", DONE_MARK.format(shard=shard)
+        yield "rows", ROWS_FILE.format(shard=shard)
+        yield "journal", JOURNAL_FILE.format(shard=shard)
+        if self.output_format == "webdataset":
+            yield "maps", TAR_FILE.format(shard=shard)
+        if self.output_format == "npy":
+            yield "maps", ARRAY_FILE.format(shard=shard)
+            if self.masks:
+                yield "masks", MASKS_FILE.format(shard=shard)
+
+
+def plan_files() -> Iterator[tuple[str, str]]:
+    """Yield (what, path) of the files of the plan."""
+    yield "plan", PLAN_FILE
+    yield "plan", PLAN_ROWS_FILE

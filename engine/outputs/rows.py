@@ -1,0 +1,165 @@
+"""One row per input: what became of it."""
+
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ...errors import UnseeError
+from ...files import flush_and_rename, temporary_of
+from ...names import printable
+
+SUCCESS = "success"
+MAP_COLUMN = "png"
+MASK_COLUMN = "mask_png"
+ROWS_AT_ONCE = 256
+
+Retry = frozenset[str] | Literal["all"]
+"""Error codes of failed images that are tried again."""
+
+SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("path", pa.string()),
+        ("output", pa.string()),
+        ("status", pa.string()),
+        ("error_code", pa.string()),
+        ("error_message", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("orientation", pa.int8()),
+        ("sha256", pa.string()),
+        ("label", pa.int32()),
+        ("label_name", pa.string()),
+        ("score", pa.float64()),
+        ("raw_max", pa.float64()),
+        ("map_mean", pa.float64()),
+        ("map_sha256", pa.string()),
+        ("mask_area", pa.float64()),
+        ("mask_sha256", pa.string()),
+        ("objectness", pa.float64()),
+        ("has_object", pa.bool_()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a shard's parquet file.
+
+    status: `success` or the stage that failed (`failed_to_read`, `failed_to_decode`, `failed_to_descend`). width,
+    height: pixels as displayed. sha256: of the input's bytes. label, score: the class that was unseen and its
+    probability in the original image. raw_max: largest mean change of a pixel in grey levels, 0 for a flat map.
+    map_mean: mean of the finished map, 0 to 1. map_sha256: of the map as it is stored. mask_area: share of the image
+    that the mask covers. mask_sha256: of the mask as it is stored. objectness: 0 to 1, how far the
+    mean colour of what the map marks is from that of the rest. has_object: whether that is enough to call it an object.
+    """
+
+    key: str
+    path: str
+    output: str
+    status: str = SUCCESS
+    error_code: str | None = None
+    error_message: str | None = None
+    width: int | None = None
+    height: int | None = None
+    orientation: int | None = None
+    sha256: str | None = None
+    label: int | None = None
+    label_name: str | None = None
+    score: float | None = None
+    raw_max: float | None = None
+    map_mean: float | None = None
+    map_sha256: str | None = None
+    mask_area: float | None = None
+    mask_sha256: str | None = None
+    objectness: float | None = None
+    has_object: bool | None = None
+
+    def printed(self) -> dict[str, Any]:
+        """Return the row as it leaves the program: its names are valid UTF-8."""
+        return {name: printable(value) if isinstance(value, str) else value for name, value in asdict(self).items()}
+
+    def failed(self, status: str, code: str, message: str) -> "Row":
+        """Return the row of an image that failed; what speaks of a map is taken back."""
+        return Row(
+            self.key,
+            self.path,
+            self.output,
+            status,
+            code,
+            message,
+            self.width,
+            self.height,
+            self.orientation,
+            self.sha256,
+        )
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An image's results in the form in which they are stored: its map and, where it was segmented, its mask."""
+
+    saliency: bytes
+    mask: bytes | None = None
+
+
+class RowsWriter:
+    """Streams rows into a parquet file, a few hundred in memory at a time; `close` gives it its final name."""
+
+    def __init__(self, path: Path, with_maps: bool = False) -> None:
+        self.path = path
+        columns = [pa.field(name, pa.binary()) for name in (MAP_COLUMN, MASK_COLUMN)]
+        self.schema = pa.schema([*SCHEMA, *columns]) if with_maps else SCHEMA
+        self._writer = pq.ParquetWriter(temporary_of(path), self.schema)
+        self._pending: list[dict[str, Any]] = []
+
+    def add(self, row: Row, stored: Stored | None = None) -> None:
+        """Append a row, with its map and mask where they are stored in the rows."""
+        images = {MAP_COLUMN: stored.saliency, MASK_COLUMN: stored.mask} if stored else {}
+        self._pending.append({**row.printed(), **images})
+        if len(self._pending) == ROWS_AT_ONCE:
+            self._write()
+
+    def close(self) -> None:
+        """Write what is pending, flush and rename."""
+        self._write()
+        self._writer.close()
+        flush_and_rename(self.path)
+
+    def abort(self) -> None:
+        """Drop everything, on a full disk too."""
+        with suppress(OSError):
+            self._writer.close()
+        temporary_of(self.path).unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        if self._pending:
+            self._writer.write_table(pa.Table.from_pylist(self._pending, self.schema))
+            self._pending.clear()
+
+
+def read_rows(path: Path, failures_only: bool = False) -> list[Row]:
+    """Read the rows of a shard, None in columns that its version of unsee did not write yet.
+
+    Raises `UnseeError` where the file is missing or damaged.
+    """
+    known = {field.name for field in fields(Row)}
+    try:
+        with path.open("rb") as source, pq.ParquetFile(source) as file:
+            table = file.read([name for name in file.schema_arrow.names if name in known])
+        if failures_only:
+            table = table.filter(pc.field("status") != SUCCESS)
+        return [Row(**row) for row in table.to_pylist()]
+    except (OSError, ValueError, TypeError, pa.ArrowException) as error:
+        raise unreadable_result(path, error) from None
+
+
+def unreadable_result(path: Path, error: Exception) -> UnseeError:
+    """Return what to say of a file of a finished shard that is missing or damaged."""
+    reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
+    return UnseeError(f"{path} cannot be read ({reason}): unsee run --repair makes the shard again")

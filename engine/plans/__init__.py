@@ -1,0 +1,1 @@
+"""Which inputs a run takes, and what an earlier one left."""

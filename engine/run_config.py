@@ -1,0 +1,124 @@
+"""What a run does: one checked record, built by the command line, saved with the results."""
+
+from dataclasses import KW_ONLY, asdict, dataclass, field, replace
+from typing import Any, Literal, get_args
+
+from ..errors import UnseeError
+from .inputs.sources import Sources
+from .methods.method_config import MethodConfig
+from .outputs.layout import OutputFormat, Sharding
+from .outputs.rows import Retry
+from .remote.opening import ReadingConfig, is_url
+from .segmentation.segment_config import SegmentConfig
+
+OnError = Literal["record", "raise"]
+Distributor = Literal["local", "ray"]
+LARGEST_SHARD = 10_000
+ALGORITHM = 2
+"""Raised whenever the same inputs and options give other bytes than before: a run is not resumed across it."""
+
+
+def runs_image_by_image(backend: str, device: str) -> bool:
+    """Tell whether the size of a batch decides nothing: on a CPU all sessions but compiled PyTorch run single images."""
+    return device.split(":")[0] == "cpu" and backend != "torch-compile"
+
+
+@dataclass(frozen=True)
+class RunConfig(MethodConfig):
+    """A run of `unsee run` or `unsee promote`.
+
+    sources: see `Sources`. output_folder: the run directory. segmentation: see `SegmentConfig`. shards: see `Sharding`.
+    exif, max_pixels, exact_decoding: see `DecodingConfig`. on_error: whether a failed image becomes a row or ends the run.
+    max_error_rate: share of failed images above which the run ends with `ExitCode.FAILED_ROWS`. timeout: seconds in which
+    an image must be read and decoded. max_bytes: see `ReadingConfig`. workers: decoding and encoding threads of a process.
+    distributor, processes: see `executors`. max_shard_retry: how often a shard is tried again after a crash.
+    """
+
+    sources: Sources
+    output_folder: str
+    _: KW_ONLY
+    segmentation: SegmentConfig = field(default_factory=SegmentConfig)
+    shards: Sharding = field(default_factory=Sharding)
+    output_format: OutputFormat = "files"
+    exif: bool = True
+    max_pixels: int = 100_000_000
+    exact_decoding: bool = False
+    on_error: OnError = "record"
+    max_error_rate: float = 0.0
+    timeout: float = 60.0
+    max_bytes: int = 500_000_000
+    workers: int = 2
+    distributor: Distributor = "local"
+    processes: int = 1
+    max_shard_retry: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.sources.inputs:
+            raise UnseeError("no inputs: name files, folders, patterns, lists or archives")
+        if not 1 <= self.shards.samples <= LARGEST_SHARD:
+            raise UnseeError(f"samples per shard must be 1 to {LARGEST_SHARD}, got {self.shards.samples}")
+        if is_url(self.output_folder):
+            raise UnseeError(
+                f"{self.output_folder}: results are written to local folders only; copy them there after the run"
+            )
+        if self.workers < 1 or self.processes < 1 or self.timeout <= 0 or self.max_shard_retry < 0:
+            raise UnseeError("workers, processes and timeout must be above 0, max shard retry at least 0")
+        if self.max_bytes < 1:
+            raise UnseeError(f"max bytes must be at least 1, got {self.max_bytes}")
+        if not 0 <= self.max_error_rate <= 1:
+            raise UnseeError(f"max error rate must be 0 to 1, got {self.max_error_rate}")
+        if self.output_format not in get_args(OutputFormat):
+            raise UnseeError(f"output format must be one of {get_args(OutputFormat)}, got {self.output_format!r}")
+        if self.prior and self.shards.output_names != "mirror":
+            raise UnseeError("given maps are found by their images' paths: leave --output-names out")
+
+    @property
+    def reading(self) -> ReadingConfig:
+        """The bounds within which images are read."""
+        return replace(self.sources.reading, max_bytes=self.max_bytes, timeout=self.timeout)
+
+    def identity(self, model_id: str, backend: str, device: str) -> dict[str, Any]:
+        """Return, as JSON, everything that decides the bytes of the output: a resumed run must agree in all of it.
+
+        The size of a batch is part of it where it decides anything.
+        """
+        kind = device.split(":")[0]
+        image_by_image = runs_image_by_image(backend, device)
+        return {
+            "algorithm": ALGORITHM,
+            "model": model_id,
+            "backend": backend,
+            "device": kind,
+            "method": self.method,
+            **asdict(self.preset),
+            "segmentation": asdict(self.segmentation),
+            "batch_size": "any" if image_by_image else self.batch_size or "auto",
+            "samples_per_shard": self.shards.samples,
+            "output_names": self.shards.output_names,
+            "output_format": self.output_format,
+            "exif": self.exif,
+            "max_pixels": self.max_pixels,
+            "image_column": self.sources.image_column,
+            "exact_decoding": self.exact_decoding,
+        }
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """How a run takes up what an earlier one left in its folder.
+
+    overwrite: forget it. extend: add inputs that are new. retry: also try failed images of finished shards again, as they
+    are now. repair: check what is there and make again what is missing or damaged.
+    """
+
+    overwrite: bool = False
+    extend: bool = False
+    retry: Retry | None = None
+    repair: bool = False
+
+    def __post_init__(self) -> None:
+        others = {"--extend": self.extend, "--retry-errors": self.retry is not None, "--repair": self.repair}
+        given = [name for name, is_given in others.items() if is_given]
+        if self.overwrite and given:
+            raise UnseeError(f"--overwrite starts anew, where nothing is left for {' and '.join(given)}: leave one out")

@@ -1,0 +1,1 @@
+"""From maps to refined maps, masks and judgements."""

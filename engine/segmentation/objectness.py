@@ -1,0 +1,49 @@
+"""Whether there is an object at all: how far its colour is from that of the rest, and images that are flat."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..methods.detection import Detection
+
+BLACK_TO_WHITE = 255 * 3**0.5
+
+
+def objectness(saliency: np.ndarray, image: np.ndarray) -> float:
+    """Return the distance of two mean colours, of what a map marks and of the rest: 0 to 1, from black to white.
+
+    saliency: uint8 [S,S], the weights of the object; 255 minus them are those of the rest. image: uint8 [S,S,3].
+    """
+    inside = saliency.astype(np.int64)  # whole numbers: the sums are exact in any order
+    outside = 255 - inside
+    if not inside.any() or not outside.any():
+        return 0.0
+    ours, theirs = (_mean_color(image, weights) for weights in (inside, outside))
+    return float(np.sqrt(((ours - theirs) ** 2).sum()) / BLACK_TO_WHITE)
+
+
+def _mean_color(image: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return (image * weights[..., None]).sum((0, 1)) / weights.sum()
+
+
+def judged(found: Sequence[Detection | None], images: np.ndarray) -> list[Detection | None]:
+    """Return the detections of a batch, images uint8 [B,S,S,3], with their objectness; those of flat images are zero."""
+    return [
+        detection and (_nothing(detection) if _is_flat(image) else _judged(detection, image))
+        for detection, image in zip(found, images, strict=True)
+    ]
+
+
+def _is_flat(image: np.ndarray) -> bool:
+    return bool((image == image[0, 0]).all())
+
+
+def _judged(detection: Detection, image: np.ndarray) -> Detection:
+    return replace(detection, objectness=objectness(detection.saliency, image))
+
+
+def _nothing(detection: Detection) -> Detection:
+    """What a descent, or any network, says of one colour is an echo of its borders."""
+    blank = np.zeros_like(detection.saliency)
+    return replace(detection, saliency=blank, raw=np.zeros_like(detection.raw), magnitude=0.0, objectness=0.0)

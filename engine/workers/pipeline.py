@@ -1,0 +1,92 @@
+"""Overlapping the stages of a shard: ordered, bounded, and timed apart."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
+from threading import Lock
+from typing import TypeVar
+
+from .daemon_threads import Workers
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class StageClock:
+    """Adds up the seconds that threads spend in each named stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._lock = Lock()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Count the block's time under `name`; stages that overlap in several threads add up."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            elapsed = time.perf_counter() - start
+            with self._lock:
+                self.seconds[name] = self.seconds.get(name, 0.0) + elapsed
+
+
+def ordered_map(pool: Executor, function: Callable[[T], R], items: Iterable[T], ahead: int) -> Iterator[R]:
+    """Yield function(item) in the order of the items, with at most `ahead` calls running or waiting in the pool.
+
+    Pulling one result keeps the pool filled, so a chain of these overlaps its stages while memory stays bounded. A result
+    that is there goes before the next item, whose making may take long, so that the first are not held back.
+    """
+    return (future.result() for _, future in _in_flight(pool, function, items, ahead, eager=True))
+
+
+def ordered_map_within(
+    pool: Workers, function: Callable[[T], R], items: Iterable[T], ahead: int, seconds: float, late: Callable[[T], R]
+) -> Iterator[R]:
+    """As `ordered_map`, but an item that keeps everybody waiting for `seconds` becomes late(item).
+
+    The pool is filled before the first result: its calls are what takes long, not the items.
+    """
+    for item, future in _in_flight(pool, function, items, ahead, eager=False):
+        try:
+            yield future.result(seconds)
+        except TimeoutError:
+            if future.done():  # the call itself raised it
+                raise
+            pool.replace_stuck()
+            yield late(item)
+
+
+def _in_flight(
+    pool: Executor, function: Callable[[T], R], items: Iterable[T], ahead: int, eager: bool
+) -> "Iterator[tuple[T, Future[R]]]":
+    waiting: deque[tuple[T, Future[R]]] = deque()
+    try:
+        for item in items:
+            waiting.append((item, pool.submit(function, item)))
+            while waiting and (len(waiting) >= ahead or (eager and waiting[0][1].done())):
+                yield waiting.popleft()
+        while waiting:
+            yield waiting.popleft()
+    finally:
+        for _, future in waiting:
+            future.cancel()
+
+
+def batched(items: Iterable[T], size: int, first: int | None = None) -> Iterator[list[T]]:
+    """Yield lists of `size` items; the last may be shorter.
+
+    first: size of the first list, which the next ones double until they reach `size`: early results need not wait for a
+    full one.
+    """
+    batch: list[T] = []
+    wanted = min(size, first or size)
+    for item in items:
+        batch.append(item)
+        if len(batch) == wanted:
+            yield batch
+            batch, wanted = [], min(size, 2 * wanted)
+    if batch:
+        yield batch

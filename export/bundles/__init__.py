@@ -1,0 +1,1 @@
+"""What a bundle is: its files, its graph, its constants."""

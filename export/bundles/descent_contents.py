@@ -1,0 +1,115 @@
+"""What a bundle of a classifier's descent step holds."""
+
+import math
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ...errors import UnseeError
+from ...fields import mapping, text, whole
+from ...train.networks.metadata import LABELS_FILE, MOST_CLASSES, InputSpec, Label, numbered_labels, read_labels
+from .bundle_files import PROBE_FILE
+from .descent_config import DescentConfig
+from .graphs import Graph, TensorSpec
+
+STEP_FILE = "step.onnx"
+
+GRAPH_CONSTANTS = ("cost", "gamma", "gradient", "gradient_floor", "clip")
+"""What of a `DescentConfig` is written into the graph; the rest are inputs of the loop."""
+
+
+@dataclass(frozen=True)
+class DescentContents:
+    """A classifier's descent step.
+
+    descent: the constants in its graph, and defaults of the loop. preset: the whole preset it was exported with, as JSON;
+    the loop and the post-processing are its default.
+    """
+
+    network: str
+    input: InputSpec
+    labels: tuple[Label, ...]
+    descent: DescentConfig
+    preset: dict[str, Any] = field(default_factory=dict)
+    kinds: ClassVar[tuple[str, ...]] = ("descent",)
+    graph_file: ClassVar[str] = STEP_FILE
+    files: ClassVar[tuple[str, ...]] = (STEP_FILE, LABELS_FILE, PROBE_FILE)
+
+    @property
+    def graph(self) -> Graph:
+        """Inputs and outputs of the step."""
+        return step_graph(self.input.size, len(self.labels))
+
+    @property
+    def title(self) -> str:
+        """What a person calls it."""
+        return f"{self.network}, preset {self.preset.get('name', 'none')}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `from_json` reads, with the number of the labels, which have a file of their own."""
+        return {
+            "kind": self.kinds[0],
+            "network": self.network,
+            "input": asdict(self.input),
+            "classes": len(self.labels),
+            "descent": descent_to_json(self.descent),
+            "preset": self.preset,
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "DescentContents":
+        """Return what a description holds; the labels are numbers until `with_files`."""
+        classes = whole(value["classes"], "classes", 1, MOST_CLASSES)
+        return cls(
+            network=text(value["network"], "network"),
+            input=InputSpec.from_json(value["input"]),
+            labels=numbered_labels(classes),
+            descent=descent_from_json(mapping(value["descent"], "descent")),
+            preset=mapping(value["preset"], "preset"),
+        )
+
+    def with_files(self, directory: Path) -> "DescentContents":
+        """Return the same with what stands in files of its own: the labels."""
+        return replace(self, labels=read_labels(directory / LABELS_FILE, len(self.labels)))
+
+
+def step_graph(size: int, classes: int) -> Graph:
+    """Return the inputs and outputs of the descent step of a network with that input and so many classes."""
+    state = (("image", (3, size, size), "float32"), ("reference", (classes,), "float32"), ("target", (), "int64"))
+    counters = (TensorSpec("iteration", type="int64"), TensorSpec("step_size"))
+    return Graph(
+        (*(TensorSpec.of_images(name, *shape, type=kind) for name, shape, kind in state), *counters),
+        (
+            *(TensorSpec.of_images(f"next_{name}", *shape, type=kind) for name, shape, kind in state),
+            TensorSpec.of_images("logits", classes),
+        ),
+        state=tuple(name for name, _, _ in state),
+        counters=tuple(spec.name for spec in counters),
+    )
+
+
+def check_constants(contents: DescentContents, config: DescentConfig, bundle: Path) -> None:
+    """Raise `UnseeError` naming every constant of a bundle's graph that a configuration wants otherwise."""
+    differences = [
+        f"{name} is {getattr(contents.descent, name)!r}, not {getattr(config, name)!r}"
+        for name in GRAPH_CONSTANTS
+        if getattr(contents.descent, name) != getattr(config, name)
+    ]
+    if differences:
+        raise UnseeError(
+            f"{bundle}: the bundle's graph was exported with other constants ({'; '.join(differences)}): "
+            "use its preset, or export the model again with these"
+        )
+
+
+def descent_to_json(config: DescentConfig) -> dict[str, Any]:
+    """Return a configuration as JSON; an infinite floor becomes a string, for JSON has no infinity."""
+    return {
+        name: str(value) if isinstance(value, float) and math.isinf(value) else value
+        for name, value in asdict(config).items()
+    }
+
+
+def descent_from_json(value: dict[str, Any]) -> DescentConfig:
+    """Return the configuration that `descent_to_json` wrote."""
+    return DescentConfig(**{**value, "gradient_floor": float(value["gradient_floor"])})

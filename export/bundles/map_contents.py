@@ -1,0 +1,48 @@
+"""What a bundle of a network that makes or promotes maps holds."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, get_args
+
+from ...train.networks.mapper_metadata import Kind, MapMetadata
+from .bundle_files import PROBE_FILE
+from .graphs import Graph, TensorSpec
+
+MAP_FILE = "map.onnx"
+IMAGE, PRIOR, MAP = "image", "prior", "map"
+"""Names of the graph's inputs and its output."""
+
+
+@dataclass(frozen=True)
+class MapContents:
+    """A promoter or an attentional network. metadata: what its model.json says; the options are in the graph."""
+
+    metadata: MapMetadata
+    kinds: ClassVar[tuple[str, ...]] = get_args(Kind)
+    graph_file: ClassVar[str] = MAP_FILE
+    files: ClassVar[tuple[str, ...]] = (MAP_FILE, PROBE_FILE)
+
+    @property
+    def graph(self) -> Graph:
+        """Inputs and outputs: pixels, and for a promoter the map to promote, to a map."""
+        size = self.metadata.input.size
+        prior = (TensorSpec.of_images(PRIOR, 1, size, size),) if self.metadata.kind == "promoter" else ()
+        return Graph((TensorSpec.of_images(IMAGE, 3, size, size), *prior), (TensorSpec.of_images(MAP, 1, size, size),))
+
+    @property
+    def title(self) -> str:
+        """What a person calls it."""
+        return f"{self.metadata.kind}, preset {self.metadata.preset}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `from_json` reads."""
+        return self.metadata.to_json()
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "MapContents":
+        """Return what a description holds."""
+        return cls(MapMetadata.from_json(value))
+
+    def with_files(self, _directory: Path) -> "MapContents":
+        """Return the same: nothing stands in files of its own."""
+        return self

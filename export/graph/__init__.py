@@ -1,0 +1,1 @@
+"""Tracing the gradient and writing it as ONNX; needs PyTorch."""

@@ -1,0 +1,110 @@
+"""Bundles of checkpoints that were never exported by hand, kept in the cache directory for the next run."""
+
+import fcntl
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ...errors import OutputError, UnseeError
+from ...files import digest_of
+from ...train.networks.downloads import cache_directory
+from ..bundles.bundle import Bundle, read_bundle
+from ..bundles.descent_config import DescentConfig
+from ..bundles.descent_contents import GRAPH_CONSTANTS, DescentContents, descent_to_json
+from ..bundles.map_contents import MapContents
+
+LOG = logging.getLogger("unsee")
+
+Kept = TypeVar("Kept", DescentContents, MapContents)
+
+VERIFIED_ITERATIONS = 5
+"""Of the descents that a new bundle is verified by: enough to show a wrong graph, and done within seconds."""
+
+
+def cached_bundle(
+    model: str, config: DescentConfig, weights: str | None = None, cache: Path | None = None
+) -> Bundle[DescentContents]:
+    """Return the bundle of a checkpoint (see `load_classifier`), exported and verified if the cache lacks it
+    or holds it damaged.
+
+    Bundles are told apart by the network's weights, the constants in the graph and the version of unsee. Several
+    processes may ask at once: one of them exports. Raises as `export_classifier` does.
+    """
+    from ...train.networks.model_names import fingerprint, load_classifier
+
+    constants = {name: descent_to_json(config)[name] for name in GRAPH_CONSTANTS}
+    name = f"{fingerprint(load_classifier(model, weights))}-{_identity(constants)}"
+    return _kept(name, cache, DescentContents, lambda directory: _exported(model, directory, config, weights))
+
+
+def cached_map_bundle(model: str, iterations: int | None = None, cache: Path | None = None) -> Bundle[MapContents]:
+    """Return the bundle of a promoter's or an attentional network's checkpoint as `cached_bundle` does a classifier's.
+
+    iterations: passes T of a promoter, the checkpoint's own where None. Raises as `export_map_network` does.
+    """
+    from ...train.networks.mappers import fingerprint
+    from .eager import load_with_iterations
+    from .map_export import export_map_network
+
+    name = f"{fingerprint(load_with_iterations(Path(model), iterations))}-{_identity({})}"
+    return _kept(name, cache, MapContents, lambda directory: export_map_network(model, directory, iterations))
+
+
+def _identity(constants: dict[str, Any]) -> str:
+    return digest_of({**constants, "unsee": version("unsee")})[:12]
+
+
+def _kept(name: str, cache: Path | None, contents: type[Kept], export: Callable[[Path], Bundle[Kept]]) -> Bundle[Kept]:
+    """Return the bundle of a name in the cache, exported where it is not there or damaged."""
+    folder = (cache or cache_directory()) / "bundles"
+    directory = folder / name
+    with _alone(folder / f"{name}.lock"):
+        try:
+            return read_bundle(directory, contents)
+        except UnseeError:  # not there, or damaged
+            _remove(directory)
+            return _announced(name, lambda: export(directory))
+
+
+def _announced(name: str, export: Callable[[], Bundle[Kept]]) -> Bundle[Kept]:
+    """Export, and say so: it takes seconds, and minutes for a large network."""
+    LOG.info("exporting %s (once; kept in the cache)", name)
+    started = time.perf_counter()
+    bundle = export()
+    LOG.info("exported in %.0f s", time.perf_counter() - started)
+    return bundle
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _exported(model: str, directory: Path, config: DescentConfig, weights: str | None) -> Bundle[DescentContents]:
+    from .step_export import export_classifier
+
+    verified = replace(config, iterations=min(config.iterations, VERIFIED_ITERATIONS))
+    return export_classifier(model, directory, verified, weights=weights)
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Keep other processes out of the block."""
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        file = lock.open("w")
+    except OSError as error:
+        raise OutputError(
+            f"{error.filename}: the cache cannot be written ({error.strerror}): set XDG_CACHE_HOME to a folder that can"
+        ) from None
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,147 @@
+"""Writing a graph as an ONNX file of standard operators that ONNX Runtime and TensorRT both take."""
+
+import hashlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+
+from ...errors import UnseeError
+from ...files import atomic_path
+
+OPSET = 18
+
+TENSORRT_OPERATORS = frozenset(
+    """Abs Add And ArgMax ArgMin AveragePool BatchNormalization Cast Ceil Clip Concat Constant ConstantOfShape Conv
+    ConvTranspose Cos DepthToSpace Div Elu Equal Erf Exp Expand Flatten Floor Gather GatherElements Gemm
+    GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual HardSigmoid Identity LRN LeakyRelu Less LessOrEqual Log
+    LogSoftmax MatMul Max MaxPool Mean Min Mul Neg Not Or PRelu Pad Pow Range ReduceL1 ReduceL2 ReduceLogSumExp
+    ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Reshape Resize Selu Shape Sigmoid Sign
+    Slice Softmax Softplus SpaceToDepth Split Sqrt Squeeze Sub Sum Tanh Tile Transpose Unsqueeze Where""".split()
+)
+"""Operators that TensorRT's parser has taken since version 8.4 (onnx-tensorrt, docs/operators.md).
+
+The scatters and GatherND are on its list too but not here: where a graph needs one, it is badly written.
+"""
+
+
+def write_graph(
+    program: torch.export.ExportedProgram,
+    path: Path,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    properties: Mapping[str, str],
+) -> None:
+    """Write an exported program to an ONNX file, checked; `properties` become its metadata."""
+    model = to_onnx(program, inputs, outputs)
+    for key, value in properties.items():
+        model.metadata_props.add(key=key, value=value)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def to_onnx(program: torch.export.ExportedProgram, inputs: Sequence[str], outputs: Sequence[str]) -> onnx.ModelProto:
+    """Return an exported program as a checked ONNX model whose batch dimension is called `batch`."""
+    with _quiet():
+        exported = torch.onnx.export(
+            program,
+            dynamo=True,
+            input_names=inputs,
+            output_names=outputs,
+            opset_version=OPSET,
+            verbose=False,
+        )
+    assert exported is not None
+    model = exported.model_proto
+    _strip_traces(model)
+    _share_initializers(model)
+    _name_batch(model)
+    check(model)
+    return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the exporter's progress and its warnings on operators of packages that are not installed."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def check(model: onnx.ModelProto) -> None:
+    """Raise `UnseeError` on an invalid model or an operator outside `TENSORRT_OPERATORS`."""
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except onnx.checker.ValidationError as error:
+        raise UnseeError(f"the exported graph is not valid ONNX: {error}") from error
+    foreign = {node.op_type for node in model.graph.node if node.domain or node.op_type not in TENSORRT_OPERATORS}
+    if foreign:
+        raise UnseeError(f"the exported graph holds operators that TensorRT lacks: {', '.join(sorted(foreign))}")
+    for node in model.graph.node:
+        if node.op_type == "MaxPool" and len(node.output) > 1:
+            raise UnseeError(f"{node.name}: MaxPool with indices, which TensorRT lacks")
+
+
+def _strip_traces(model: onnx.ModelProto) -> None:
+    """Remove notes that the exporter leaves on every node and value: they hold paths of the exporting machine."""
+    graph = model.graph
+    for item in [*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer, graph]:
+        item.ClearField("metadata_props")
+        item.ClearField("doc_string")
+    del model.metadata_props[:]
+    del graph.value_info[:]
+    del model.functions[:]
+
+
+def _share_initializers(model: onnx.ModelProto) -> None:
+    """Keep one of several equal weights, and none that nobody reads."""
+    graph = model.graph
+    first: dict[tuple[Any, ...], str] = {}
+    renamed = {tensor.name: first.setdefault(_identity(tensor), tensor.name) for tensor in graph.initializer}
+    for node in graph.node:
+        for index, name in enumerate(node.input):
+            node.input[index] = renamed.get(name, name)
+    read = {name for node in graph.node for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in read]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+
+
+def _identity(tensor: onnx.TensorProto) -> tuple[Any, ...]:
+    values = onnx.numpy_helper.to_array(tensor)
+    return str(values.dtype), values.shape, hashlib.sha256(values.tobytes()).digest()
+
+
+def _name_batch(model: onnx.ModelProto) -> None:
+    """Call the only symbolic dimension `batch` on all inputs and outputs."""
+    for value in [*model.graph.input, *model.graph.output]:
+        for dimension in value.type.tensor_type.shape.dim:
+            if dimension.dim_param:
+                dimension.dim_param = "batch"
+
+
+def tensors(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """Return name, type and shape of a graph's inputs and outputs; a shape holds the word `batch` for the batch size."""
+    graph = onnx.load(path, load_external_data=False).graph
+    return {"inputs": [_described(value) for value in graph.input], "outputs": [_described(v) for v in graph.output]}
+
+
+def _described(value: onnx.ValueInfoProto) -> dict[str, Any]:
+    kind = value.type.tensor_type
+    return {
+        "name": value.name,
+        "type": str(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)),
+        "shape": [dimension.dim_param or dimension.dim_value for dimension in kind.shape.dim],
+    }

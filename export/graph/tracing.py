@@ -1,0 +1,193 @@
+"""From a classifier to one graph of the descent step, gradient included (design section 3)."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch._dispatch.python import enable_python_dispatcher
+from torch._dynamo.source import ConstantSource
+from torch._functorch.compile_utils import fx_graph_cse
+from torch._ops import OpOverload
+from torch._subclasses import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ...errors import UnseeError
+from ..bundles.descent_config import DescentConfig
+from .adjoints import decompositions
+from .operators import unsupported
+from .rewrites import (
+    broadcast_instead_of_expanding,
+    gate_before_unpooling,
+    slice_before_transposing,
+    split_convolutions,
+)
+from .step import FROM_LOGITS, build_step
+
+aten = torch.ops.aten
+
+INPUTS = ("image", "reference", "target", "iteration", "step_size")
+OUTPUTS = ("next_image", "next_reference", "next_target", "logits")
+TRACED_BATCH = 5
+
+VIEWS = {aten.t.default, aten.transpose.int, aten.permute.default, aten.unsqueeze.default, aten.detach.default}
+
+
+def export_step(
+    network: nn.Module, config: DescentConfig, size: int, classes: int, scaled: bool = False
+) -> torch.export.ExportedProgram:
+    """Return the descent step of `build_step` as an exported program with dynamic batch size.
+
+    network: in eval mode with frozen parameters, RGB pixels [B,3,size,size] to logits [B,classes]. scaled: see
+    `build_step`. Raises `UnseeError`
+    naming the operator and its module where there is no adjoint for one.
+    """
+    inputs = example_inputs(size, classes)
+    batch = torch.export.Dim("batch", min=1)
+    graph = trace_step(network, config, size, classes, scaled)
+    return torch.export.export(graph, inputs, dynamic_shapes=[{0: batch}, {0: batch}, {0: batch}, None, None])
+
+
+def trace_step(
+    network: nn.Module, config: DescentConfig, size: int, classes: int, scaled: bool = False
+) -> fx.GraphModule:
+    """Return the step as a graph of forward operators only, symbolic in the batch size and in nothing else."""
+    check_operators(network, size)
+    graph = trace(build_step(network, config, scaled), example_inputs(size, classes))
+    check_live(graph, network)
+    return graph
+
+
+def trace(function: Callable[..., Any], inputs: tuple[Tensor, ...]) -> fx.GraphModule:
+    """Return a function of tensors, gradients within it included, as a graph of forward operators.
+
+    The first dimension of every input that has one is symbolic. What depends on parameters only is computed already.
+    """
+    mode = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
+    fakes = [_fake(mode, index, tensor) for index, tensor in enumerate(inputs)]
+    with mode, enable_python_dispatcher():
+        graph = make_fx(function)(*fakes)
+        gate_before_unpooling(graph.graph)
+        graph.recompile()
+        graph = make_fx(graph, decomposition_table=decompositions())(*fakes)
+    graph = fx.GraphModule(graph, fx_graph_cse(graph.graph))
+    split_convolutions(graph.graph)
+    slice_before_transposing(graph.graph)
+    broadcast_instead_of_expanding(graph.graph)
+    _fold_constants(graph)
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+    return graph
+
+
+def example_inputs(size: int, classes: int, batch: int = TRACED_BATCH) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return inputs of a step: random pixels, no reference, the top-1 as target, iteration 0, step size 1."""
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(batch, 3, size, size, generator=generator) * 255
+    target = torch.full((batch,), FROM_LOGITS)
+    return image, torch.zeros(batch, classes), target, torch.tensor(0), torch.tensor(1.0)
+
+
+def _fake(mode: FakeTensorMode, index: int, tensor: Tensor) -> Tensor:
+    kinds = [DimDynamic.DYNAMIC if axis == 0 else DimDynamic.STATIC for axis in range(tensor.ndim)]
+    context = StatelessSymbolicContext(dynamic_sizes=kinds)
+    return mode.from_tensor(tensor, symbolic_context=context, source=ConstantSource(f"input{index}"))
+
+
+def check_operators(network: nn.Module, size: int) -> None:
+    """Raise `UnseeError` naming the first operator that has no adjoint, and the module it is in."""
+    path: list[tuple[str, str]] = []
+    with FakeTensorMode(allow_non_fake_inputs=True), _module_path(network, path), _OperatorCheck(path), torch.no_grad():
+        network(torch.zeros(2, 3, size, size))
+
+
+@contextmanager
+def _module_path(network: nn.Module, path: list[tuple[str, str]]) -> Iterator[None]:
+    """Keep in `path` the (name, class) of the modules that are running, outermost first."""
+    handles = []
+    for name, module in network.named_modules():
+        entry = (name or "the network", type(module).__name__)
+        handles.append(module.register_forward_pre_hook(lambda *_, entry=entry: path.append(entry)))
+        handles.append(module.register_forward_hook(lambda *_: path.pop() and None))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class _OperatorCheck(TorchDispatchMode):
+    """Sees every operator of a forward pass before it runs."""
+
+    def __init__(self, path: list[tuple[str, str]]) -> None:
+        super().__init__()
+        self.path = path
+
+    def __torch_dispatch__(
+        self, func: OpOverload, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        reason = unsupported(func, args)
+        if reason:
+            name, kind = self.path[-1] if self.path else ("the network", "function")
+            raise UnseeError(f"cannot export operator {func} of module {name} ({kind}): {reason}")
+        return func(*args, **(kwargs or {}))
+
+
+def _fold_constants(graph: fx.GraphModule) -> None:
+    """Compute what depends on parameters only, such as turned kernels.
+
+    Mere views of a parameter stay operators, so that a matrix and its transpose are stored once.
+    """
+    values: dict[fx.Node, Tensor] = {}
+    computed: set[fx.Node] = set()
+    for node in list(graph.graph.nodes):
+        if node.op == "get_attr":
+            values[node] = getattr(graph, node.target)
+        elif node.op == "call_function" and isinstance(node.target, OpOverload) and _is_constant(node, values):
+            values[node] = _evaluate(node, values)
+            if node.target not in VIEWS or any(parent in computed for parent in node.all_input_nodes):
+                computed.add(node)
+    for index, node in enumerate(computed):
+        _replace(graph, node, f"folded_{index}", values[node].contiguous())
+
+
+def _is_constant(node: fx.Node, values: dict[fx.Node, Tensor]) -> bool:
+    return all(parent in values for parent in node.all_input_nodes) and isinstance(node.meta.get("val"), Tensor)
+
+
+def _evaluate(node: fx.Node, values: dict[fx.Node, Tensor]) -> Tensor:
+    arguments = fx.map_arg((node.args, node.kwargs), lambda parent: values[parent])
+    target: Callable[..., Tensor] = node.target  # pyright: ignore[reportAssignmentType]
+    return target(*arguments[0], **arguments[1])  # pyright: ignore[reportGeneralTypeIssues, reportIndexIssue]
+
+
+def _replace(graph: fx.GraphModule, node: fx.Node, name: str, value: Tensor) -> None:
+    graph.register_buffer(name, value)
+    with graph.graph.inserting_before(node):
+        constant = graph.graph.get_attr(name)
+    constant.meta.update(node.meta)
+    node.replace_all_uses_with(constant)
+    graph.graph.erase_node(node)
+
+
+def check_live(graph: fx.GraphModule, network: nn.Module) -> None:
+    """Raise where a result that belongs to one batch was stored as a constant, or an output does not see the image.
+
+    Tracing a gradient the wrong way gives a graph that runs and always answers with the traced image's gradient.
+    """
+    own = {tensor.data_ptr() for tensor in [*network.parameters(), *network.buffers()]}
+    for node in graph.graph.find_nodes(op="get_attr"):
+        value = getattr(graph, str(node.target))
+        if value.data_ptr() not in own and value.ndim > 1 and value.shape[0] == TRACED_BATCH:
+            raise UnseeError(f"the traced step holds a constant of one batch: {node.target} {list(value.shape)}")
+    alive = {next(iter(graph.graph.find_nodes(op="placeholder")))}
+    for node in graph.graph.nodes:
+        if alive.intersection(node.all_input_nodes):
+            alive.add(node)
+    output = next(iter(graph.graph.find_nodes(op="output")))
+    for name, value in zip(OUTPUTS, output.args[0], strict=True):
+        if value not in alive:
+            raise UnseeError(f"the traced step's output {name} does not depend on the image")

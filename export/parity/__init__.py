@@ -1,0 +1,1 @@
+"""How well a runtime agrees with eager PyTorch."""

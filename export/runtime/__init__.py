@@ -1,0 +1,1 @@
+"""Running a graph: PyTorch, ONNX Runtime, TensorRT."""

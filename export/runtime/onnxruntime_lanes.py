@@ -1,0 +1,213 @@
+"""ONNX Runtime on one device: which provider runs a graph, and the lanes over which a batch is split on the CPU."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+
+from ...errors import DeviceUnavailableError, UnseeError
+from ...extras import how_to_install, require
+from ..bundles.bundle import Bundle, Contents
+from ..bundles.graphs import BATCH
+from .backends import RuntimeDevice
+from .memory import is_out_of_memory
+
+Backend = Literal["onnxruntime", "ort-tensorrt"]
+CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
+
+TYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
+
+Part = TypeVar("Part")
+Result = TypeVar("Result")
+
+
+class Lanes:
+    """A bundle's graph opened with ONNX Runtime, and what runs it: on the CPU lanes, which never wait for one another.
+
+    On the CPU a lane has one thread, and several only as long as no batch was as large as the number of threads. On CUDA
+    there is one lane, and a batch is padded to the largest that has run since memory last ran out. The backend ort-tensorrt
+    takes the provider of TensorRT, which builds an engine on the first batch and keeps it beside the bundle. threads: of
+    the CPU provider.
+    """
+
+    def __init__(self, bundle: Bundle[Contents], device: str, threads: int, backend: Backend) -> None:
+        self.runtime: Any = require("onnxruntime", "cpu", "running a bundle")
+        self.bundle, self.graph, self.backend = bundle, bundle.graph_path, backend
+        self.device = self._resolved(device)
+        self.threads = threads
+        self.pool = ThreadPoolExecutor(self.threads)
+        self.lanes: list[Any] = []
+        self.lane_threads = 1
+        self.has_run = False
+        self.padded = 0
+
+    @property
+    def count(self) -> int:
+        """How many parts of a batch run at once."""
+        return 1 if self.device.is_cuda else max(1, self.threads // self.lane_threads)
+
+    def pieces(self, images: int) -> int:
+        """Return into how many pieces a lane cuts its images: on the CPU it runs one at a time."""
+        return 1 if self.device.is_cuda else images
+
+    def start(self, lane: Callable[[Any], Any]) -> None:
+        """Open the graph; lane: makes what runs a part of a batch with the runtime's session."""
+        self.lane = lane
+        if self.backend != "ort-tensorrt":  # which would build an engine for a batch of 1
+            self._reopen(1)
+
+    @contextmanager
+    def fitted(self, batch: int) -> Iterator[int]:
+        """Make ready for a batch; yield the size that it has to be padded to, which is kept only if the block succeeds."""
+        try:
+            if self.device.is_cuda:
+                self._fit_device(batch)
+                yield self.padded
+            else:
+                self._fit_threads(batch)
+                yield batch
+        except Exception as error:
+            if self.device.is_cuda:
+                self.padded = 0  # what failed at this size is opened anew for the next
+                self.lanes = []
+            if type(error).__module__.startswith("onnxruntime"):
+                raise self._meaning(error) from error
+            raise
+
+    def _fit_device(self, batch: int) -> None:
+        if batch > self.padded or not self.lanes:
+            self.lanes = []  # its memory is given back before more is taken
+            self._reopen(batch)
+            self.padded = batch
+
+    def _fit_threads(self, batch: int) -> None:
+        wanted = max(1, self.threads // batch)
+        if self.has_run:
+            wanted = min(wanted, self.lane_threads)
+        if wanted != self.lane_threads:
+            self.lane_threads = wanted
+            self._reopen(batch)
+        self.has_run = True
+
+    def run(self, parts: Sequence[Part], work: Callable[[Any, Part], Result]) -> list[Result]:
+        """Do the work on each part in a lane of its own."""
+        return list(self.pool.map(work, self.lanes, parts))
+
+    def close(self) -> None:
+        """Give back threads and memory."""
+        self.pool.shutdown(wait=False)
+        self.lanes = []
+
+    def on_device(self, value: np.ndarray) -> Any:
+        """Return a copy of an array in the device's memory: on the CPU the runtime would share the array's."""
+        return self.runtime.OrtValue.ortvalue_from_numpy(value.copy(), self.device.kind, self.device.index)
+
+    def run_options(self, turn: int) -> Any:
+        """Return the options of a run; on CUDA every turn is a captured graph of its own: its addresses are fixed."""
+        options = self.runtime.RunOptions()
+        if self.device.is_cuda:
+            options.add_run_config_entry("gpu_graph_id", str(turn + 1))
+        return options
+
+    def _reopen(self, batch: int) -> None:
+        session = self._open(batch)
+        self.lanes = [self.lane(session) for _ in range(self.count)]
+
+    def _open(self, batch: int) -> Any:
+        """Open the runtime's session and make sure that the device asked for is the one in use."""
+        options = self.runtime.SessionOptions()
+        options.intra_op_num_threads = self.lane_threads
+        options.graph_optimization_level = self.runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        if self.device.is_cuda:
+            options.add_free_dimension_override_by_name("batch", batch)
+            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        wanted = self._providers(batch)
+        try:
+            session = self.runtime.InferenceSession(str(self.graph), options, providers=wanted)
+        except Exception as error:  # the runtime's exceptions have no common class
+            raise self._meaning(error) from error
+        expected, used = wanted[0][0], session.get_providers()
+        if expected not in used:
+            raise DeviceUnavailableError(f"{self.device} was asked for, but ONNX Runtime uses {', '.join(used)}")
+        self._check_graph(session)
+        return session
+
+    def _meaning(self, error: Exception) -> Exception:
+        """Return what it means that the runtime could not open or run the graph: on a CPU, or by name, a bad file."""
+        reason = str(error).splitlines()[0][:300]
+        if is_out_of_memory(error):
+            return error
+        if not self.device.is_cuda or type(error).__name__ in ("InvalidProtobuf", "InvalidGraph", "NoSuchFile"):
+            return UnseeError(
+                f"{self.graph}: ONNX Runtime cannot run it, the bundle is damaged or not for it ({reason})"
+            )
+        return DeviceUnavailableError(f"{self.graph}: cannot be run on {self.device}: {reason}")
+
+    def _check_graph(self, session: Any) -> None:
+        """Refuse a graph whose inputs and outputs are not those of the description, before any memory is taken."""
+        try:
+            self.bundle.graph.check(graph_tensors(session))
+        except UnseeError as error:
+            raise UnseeError(f"{self.graph}: not the graph that its bundle describes: {error}") from None
+
+    def _providers(self, batch: int) -> list[tuple[str, dict[str, Any]]]:
+        """Return the execution providers with their options, the wanted one first."""
+        if not self.device.is_cuda:
+            return [(CPU, {})]
+        if self.backend == "onnxruntime":
+            return [(CUDA, cuda_options(self.device.index))]
+        return [  # TensorRT first, CUDA for what it leaves over
+            (TENSORRT, tensorrt_options(self.device.index, self.graph, batch)),
+            (CUDA, {"device_id": self.device.index, "cudnn_conv_algo_search": "EXHAUSTIVE"}),
+        ]
+
+    def _resolved(self, device: str) -> RuntimeDevice:
+        accelerator = CUDA if self.backend == "onnxruntime" else TENSORRT
+        available = accelerator in self.runtime.get_available_providers()
+        wanted = RuntimeDevice.parse(device, available)
+        if wanted.is_cuda and not available:
+            raise DeviceUnavailableError(
+                f"{device} was asked for, but this onnxruntime has no {accelerator}: {how_to_install('gpu')}"
+            )
+        if not wanted.is_cuda and self.backend == "ort-tensorrt":
+            raise DeviceUnavailableError(
+                f"backend {self.backend} needs a CUDA device and {TENSORRT} of onnxruntime-gpu; device is {device}"
+            )
+        if wanted.is_cuda and hasattr(self.runtime, "preload_dlls"):
+            self.runtime.preload_dlls()  # CUDA's libraries as installed by pip
+        return wanted
+
+
+def graph_tensors(session: Any) -> dict[str, list[dict[str, Any]]]:
+    """Return the inputs and outputs of the graph that a session has opened, as a bundle describes them."""
+
+    def described(value: Any) -> dict[str, Any]:
+        # What the session was opened for stands in place of the free size of the batch.
+        shape = [BATCH, *value.shape[1:]] if value.shape else []
+        return {"name": value.name, "type": TYPES.get(value.type, value.type), "shape": shape}
+
+    return {
+        "inputs": [described(value) for value in session.get_inputs()],
+        "outputs": [described(value) for value in session.get_outputs()],
+    }
+
+
+def tensorrt_options(index: int, graph: Path, batch: int) -> dict[str, Any]:
+    """Return options of the TensorRT provider; the batch size is in the cache's prefix, as its own key lacks shapes."""
+    return {
+        "device_id": index,
+        "trt_cuda_graph_enable": "1",
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": str(graph.parent / "tensorrt"),
+        "trt_engine_cache_prefix": f"{graph.stem}-batch{batch}",
+        "trt_timing_cache_enable": "1",
+        "trt_timing_cache_path": str(graph.parent / "tensorrt"),
+    }
+
+
+def cuda_options(index: int) -> dict[str, Any]:
+    """Return options of the CUDA provider: convolutions timed once for the fixed shapes, then replayed as a graph."""
+    return {"device_id": index, "cudnn_conv_algo_search": "EXHAUSTIVE", "enable_cuda_graph": "1"}

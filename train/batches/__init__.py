@@ -1,0 +1,1 @@
+"""What a training reads, in which order, by which configuration."""

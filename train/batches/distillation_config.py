@@ -1,0 +1,57 @@
+"""The settings of a distillation. No torch needed."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ...errors import UnseeError
+
+CELL = 8
+"""Side in pixels of one cell of a crop's object map."""
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """What one distillation does.
+
+    images: directories of photographs. teachers: checkpoints. output: the directory of the student's checkpoint.
+    side: of the training crops on average, in pixels, a multiple of the cell. input_size: of the finished network.
+    crops: fixed crops of each photograph. held_out: part of the photographs never trained on.
+    epochs: passes over the photographs, one crop of each. save_every: epochs between saved states.
+    prediction_weight, attention_weight: factors on the two losses.
+    precision: of the convolutions; `bfloat16` wants a processor with such instructions.
+    """
+
+    images: tuple[Path, ...]
+    teachers: tuple[Path, ...]
+    output: Path
+    side: int = 128
+    input_size: int = 160
+    crops: int = 12
+    held_out: float = 0.1
+    batch: int = 64
+    epochs: int = 80
+    learning_rate: float = 2e-3
+    prediction_weight: float = 1.0
+    attention_weight: float = 20.0
+    weight_decay: float = 0.02
+    seed: int = 0
+    threads: int = 1
+    precision: Literal["float32", "bfloat16"] = "bfloat16"
+    save_every: int = 10
+
+    def __post_init__(self) -> None:
+        if self.side < 4 * CELL or self.side % CELL:
+            raise UnseeError(f"side must be a multiple of {CELL} and at least {4 * CELL}, got {self.side}")
+        if not 0 <= self.held_out < 1:
+            raise UnseeError(f"held_out must be at least 0 and below 1, got {self.held_out}")
+        if min(self.crops, self.batch, self.epochs, self.threads, self.save_every) < 1:
+            raise UnseeError("crops, batch, epochs, threads and save_every must be at least 1")
+        if not self.teachers:
+            raise UnseeError("distillation needs at least one teacher")
+
+    def settings(self) -> dict[str, Any]:
+        """Return what decides the student's weights: everything but the output, threads and how often to save."""
+        named = {"images": [path.name for path in self.images], "teachers": [path.name for path in self.teachers]}
+        values = asdict(self) | named
+        return {name: value for name, value in values.items() if name not in ("output", "threads", "save_every")}

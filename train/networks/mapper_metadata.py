@@ -1,0 +1,146 @@
+"""What the checkpoint of a network that makes or promotes maps says of it. No torch needed."""
+
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from ...errors import UnseeError
+from ...fields import check_fields, mapping, whole
+from .metadata import LARGEST_INPUT, MODEL_FILE, InputSpec, holds_file, read_json, read_object, understood
+
+Kind = Literal["promoter", "attentional"]
+Preset = Literal["paper", "release", "default"]
+BackboneName = Literal["vgg16", "squeezenet1_1", "unsee_small"]
+Region = Literal["conv", "fc"]
+RegionChoice = Literal["soft", "adaptive", "half"]
+
+MOST_CHANNELS = 8192
+MOST_LEVELS = 8
+MOST_PASSES = 1000
+SIZE_STEP = 16
+"""Inputs are multiples of it, so that every feature map is an exact part of them."""
+
+
+@dataclass(frozen=True)
+class PromoterOptions:
+    """Constants of the anchor network (spec 3.4, 3.7).
+
+    channels: C, of each block after upsampling. embedding: D. grid: pixels a side that share one embedding; 1 is the
+    paper's, blocks finer than it are left out. region: anchors average embedded pixels (conv), or embed the average (fc).
+    regions: prior and 1 - prior as weights (soft), or cut at twice the mean (adaptive) or at one half. iterations: T.
+    """
+
+    channels: int = 64
+    embedding: int = 512
+    grid: int = 1
+    region: Region = "conv"
+    regions: RegionChoice = "soft"
+    iterations: int = 1
+
+    def __post_init__(self) -> None:
+        channels = (1, MOST_CHANNELS)
+        check_fields(self, {"channels": channels, "embedding": channels, "iterations": (1, MOST_PASSES)})
+        if self.grid not in (1, 2, 4, 8):
+            raise UnseeError(f"grid must be one of 1, 2, 4, 8, got {self.grid}")
+
+
+@dataclass(frozen=True)
+class AttentionalOptions:
+    """Constants of the attentional recurrent network (spec 4.6).
+
+    widths: channels of the attended maps, deepest level first, multiples of 8; one is left out at the end for every
+    level that the backbone lacks. recurrent: K, feature maps of a recurrent layer. iterations: its T.
+    grid: stride of the finest level. pooled_keys: side of the cells over which the finest level averages what it attends
+    to; 1 is exact. deep_supervision: a further loss at every level. block: queries attended to at a time.
+    """
+
+    widths: tuple[int, ...] = (256, 128, 64, 64)
+    recurrent: int = 64
+    iterations: int = 3
+    grid: int = 2
+    pooled_keys: int = 1
+    deep_supervision: bool = False
+    block: int = 392
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "widths", tuple(self.widths))
+        for width in self.widths:
+            whole(width, "a width", 8, MOST_CHANNELS)
+        if not 2 <= len(self.widths) <= MOST_LEVELS or any(width % 8 for width in self.widths):
+            raise UnseeError(f"widths must be 2 to {MOST_LEVELS} multiples of 8, got {self.widths}")
+        limits = {"recurrent": (1, MOST_CHANNELS), "iterations": (0, MOST_PASSES)}
+        check_fields(self, {**limits, "pooled_keys": (1, LARGEST_INPUT), "block": (1, LARGEST_INPUT**2)})
+        if self.grid not in (2, 4, 8):
+            raise UnseeError(f"grid must be one of 2, 4, 8, got {self.grid}")
+
+
+Options = PromoterOptions | AttentionalOptions
+OPTIONS: dict[str, type[PromoterOptions] | type[AttentionalOptions]] = {
+    "promoter": PromoterOptions,
+    "attentional": AttentionalOptions,
+}
+PRESETS: dict[str, tuple[str, ...]] = {"promoter": ("paper", "release"), "attentional": ("default",)}
+
+
+@dataclass(frozen=True)
+class MapMetadata:
+    """model.json of a promoter or an attentional network: kind, preset, backbone, input, constants, origin."""
+
+    kind: Kind
+    preset: Preset
+    backbone: BackboneName
+    input: InputSpec
+    options: Options
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_fields(self, {})
+        if self.preset not in PRESETS[self.kind]:
+            raise UnseeError(f"preset of {self.kind} must be one of {PRESETS[self.kind]}, got {self.preset!r}")
+        if not isinstance(self.options, OPTIONS[self.kind]):
+            raise UnseeError(f"{self.kind} needs {OPTIONS[self.kind].__name__}, got {type(self.options).__name__}")
+        if self.input.size % SIZE_STEP:
+            raise UnseeError(f"the input of {self.kind} must be a multiple of {SIZE_STEP}, got {self.input.size}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object that `from_json` reads."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "MapMetadata":
+        """Build the metadata from model.json."""
+        kind = value["kind"]
+        if kind not in get_args(Kind):
+            raise UnseeError(f"kind must be one of {get_args(Kind)}, got {kind!r}")
+        options = OPTIONS[kind](**mapping(value["options"], "options"))
+        spec = InputSpec.from_json(value["input"])
+        provenance = mapping(value.get("provenance", {}), "provenance")
+        return cls(kind, value["preset"], value["backbone"], spec, options, provenance)
+
+
+def is_map_checkpoint(path: str | Path) -> bool:
+    """Return whether `path` is the directory of a promoter or an attentional network."""
+    if not holds_file(path, MODEL_FILE):
+        return False
+    try:
+        value = read_json(Path(path) / MODEL_FILE)
+    except UnseeError:
+        return False
+    return isinstance(value, dict) and value.get("kind") in get_args(Kind)
+
+
+def read_map_metadata(directory: Path) -> MapMetadata:
+    """Read the description of a promoter or an attentional network; `UnseeError` where it is missing or malformed."""
+    path, what = Path(directory) / MODEL_FILE, "the description of a promoter or attentional network"
+    value = read_object(path, what)
+    with understood(path, what):
+        return MapMetadata.from_json(value)
+
+
+def with_iterations(metadata: MapMetadata, iterations: int | None) -> MapMetadata:
+    """Return a promoter's metadata with another number of passes T, the same where None."""
+    if iterations is None:
+        return metadata
+    if not isinstance(metadata.options, PromoterOptions):
+        raise UnseeError("iterations belong to a promoter, this is an attentional network")
+    return replace(metadata, options=replace(metadata.options, iterations=iterations))

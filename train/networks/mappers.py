@@ -1,0 +1,101 @@
+"""Promoters and attentional networks as functions from pixels to maps, and their checkpoints (no pickles)."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import UnseeError
+from ...files import write_json
+from .attentional import AttentionalNetwork
+from .checkpoints import WEIGHTS_FILE, matched_weights, read_weights, write_weights
+from .mapper_metadata import AttentionalOptions, MapMetadata, PromoterOptions, is_map_checkpoint, read_map_metadata
+from .metadata import MODEL_FILE
+from .promoter import AnchorNetwork
+
+__all__ = [
+    "LoadedMapNetwork",
+    "MapMetadata",
+    "PixelMapper",
+    "build_map_network",
+    "fingerprint",
+    "is_map_checkpoint",
+    "load_map_network",
+    "save_map_network",
+]
+
+
+class PixelMapper(nn.Module):
+    """A promoter or an attentional network on RGB pixels in 0..255; preprocessing is part of it.
+
+    Square inputs of the side that the metadata gives, any batch size; no result depends on batch mates.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: AnchorNetwork | AttentionalNetwork, metadata: MapMetadata) -> None:
+        super().__init__()
+        self.network, self.metadata = network, metadata
+        for name in ("mean", "std"):
+            values = torch.tensor(getattr(metadata.input, name)).reshape(1, 3, 1, 1)
+            self.register_buffer(name, values, persistent=False)
+
+    def forward(self, image: Tensor, prior: Tensor | None = None) -> Tensor:
+        """Return a map [B,1,S,S] in 0..1 of pixels [B,3,S,S]; a promoter needs a prior [B,1,S,S] in 0..1."""
+        image = self.preprocess(image)
+        if isinstance(self.network, AttentionalNetwork):
+            return torch.sigmoid(self.network(image)[0])
+        if prior is None:
+            raise UnseeError("a promoter needs a prior map beside the image")
+        return self.network.promote(image, prior)
+
+    def preprocess(self, image: Tensor) -> Tensor:
+        """Turn RGB pixels [B,3,S,S] in 0..255 into the network's input."""
+        ordered = image.flip(1) if self.metadata.input.channel_order == "BGR" else image
+        return (ordered * (self.metadata.input.range / 255) - self.mean) / self.std
+
+
+@dataclass(frozen=True)
+class LoadedMapNetwork:
+    """A network in eval mode with frozen parameters, and its description."""
+
+    mapper: PixelMapper
+    metadata: MapMetadata
+
+
+def build_map_network(metadata: MapMetadata) -> PixelMapper:
+    """Build the network that a description calls for, with random weights."""
+    if metadata.kind == "promoter":
+        options = cast(PromoterOptions, metadata.options)
+        return PixelMapper(AnchorNetwork(metadata.backbone, metadata.preset, options), metadata)
+    return PixelMapper(AttentionalNetwork(metadata.backbone, cast(AttentionalOptions, metadata.options)), metadata)
+
+
+def save_map_network(directory: Path, mapper: PixelMapper, metadata: MapMetadata) -> None:
+    """Write a checkpoint directory: model.json, written last, and weights.safetensors in float32."""
+    directory.mkdir(parents=True, exist_ok=True)
+    write_weights(directory / WEIGHTS_FILE, mapper.network)
+    write_json(directory / MODEL_FILE, metadata.to_json())
+
+
+def load_map_network(directory: Path) -> LoadedMapNetwork:
+    """Load a checkpoint directory; `UnseeError` names what is missing, malformed or does not fit."""
+    metadata = read_map_metadata(directory)
+    mapper = build_map_network(metadata)
+    tensors = read_weights(directory / WEIGHTS_FILE)
+    mapper.network.load_state_dict(matched_weights(tensors, mapper.network.state_dict(), f"this {metadata.kind}"))
+    return LoadedMapNetwork(mapper.eval().requires_grad_(False), metadata)
+
+
+def fingerprint(loaded: LoadedMapNetwork) -> str:
+    """Return `kind-digest`; the digest covers preset, backbone, input, constants and every parameter's bytes."""
+    metadata = loaded.metadata
+    digest = hashlib.sha256(repr((metadata.preset, metadata.backbone, metadata.input, metadata.options)).encode())
+    for name, tensor in sorted(loaded.mapper.network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return f"{metadata.kind}-{digest.hexdigest()[:12]}"

@@ -1,0 +1,79 @@
+"""Finding a classifier by what a user calls it: a checkpoint directory, a shipped one's name, or an official network."""
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...errors import UnseeError
+from ...extras import require
+from .downloads import OFFICIAL_FILES, official_weights
+from .metadata import LABELS_FILE, MODEL_FILE, Label, holds_file, read_labels
+
+if TYPE_CHECKING:
+    from .checkpoints import Classifier
+
+DEFAULT_NAME = "unsee-small"
+_DIRECTORY = Path(__file__).parent / "pretrained"
+
+ACCEPTED = "a name, or the path of a checkpoint's or a bundle's directory"
+LONGEST_NAME = 4095
+
+
+def load_classifier(model: str | Path = DEFAULT_NAME, weights: str | Path | None = None) -> "Classifier":
+    """Load a classifier.
+
+    model: a checkpoint directory; the name of a shipped checkpoint; the name of a network whose official weights are in
+    the cache or can be downloaded; with `weights`, the network of that weight file. Raises `UnseeError` where there is
+    no such model or its weights do not fit, `MissingExtraError` without PyTorch.
+    """
+    name = model_name(model)
+    require("torch", "train", "loading a classifier")
+    from .checkpoints import load_checkpoint, load_weights
+
+    if weights is not None:
+        return load_weights(name, Path(weights), imagenet_labels())
+    if holds_file(name, MODEL_FILE):
+        return load_checkpoint(Path(name))
+    shipped = pretrained_directory(name)
+    if shipped:
+        return load_checkpoint(shipped)
+    if name in OFFICIAL_FILES:
+        return load_weights(name, official_weights(name), imagenet_labels())
+    names = ", ".join([*pretrained_names(), *OFFICIAL_FILES])
+    raise UnseeError(f"{name}: neither a checkpoint directory (no {MODEL_FILE} in it) nor one of {names}")
+
+
+def model_name(model: object) -> str:
+    """Return what a user calls a model as a string; `UnseeError` on what is neither a path nor a name."""
+    if not isinstance(model, (str, Path)):
+        raise UnseeError(f"a model is {ACCEPTED}, got a {type(model).__name__}: save it with save_checkpoint first")
+    name = str(model)
+    if not name.strip() or "\0" in name or len(name.encode(errors="surrogateescape")) > LONGEST_NAME:
+        shown = f"{name[:40]}..." if len(name) > 40 else name
+        raise UnseeError(f"a model is {ACCEPTED}, got {shown!r} of {len(name)} characters")
+    return name
+
+
+def imagenet_labels() -> tuple[Label, ...] | None:
+    """Return the 1000 ImageNet classes in torchvision's order, which the shipped checkpoint has; None without it."""
+    shipped = pretrained_directory(DEFAULT_NAME)
+    return read_labels(shipped / LABELS_FILE, 1000) if shipped else None
+
+
+def fingerprint(classifier: "Classifier") -> str:
+    """Return `network-digest`, where the digest covers the input specification and every parameter's bytes."""
+    digest = hashlib.sha256(repr(classifier.metadata.input).encode())
+    for name, tensor in sorted(classifier.module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return f"{classifier.metadata.network}-{digest.hexdigest()[:12]}"
+
+
+def pretrained_names() -> list[str]:
+    """Return the names of the shipped checkpoints."""
+    return sorted(path.parent.name for path in _DIRECTORY.glob("*/model.json"))
+
+
+def pretrained_directory(name: str) -> Path | None:
+    """Return the directory of the shipped checkpoint of that name, None where there is none."""
+    return _DIRECTORY / name if name in pretrained_names() else None
