@@ -19,7 +19,7 @@ from rich.progress import track
 from rich.table import Table
 
 from ..engine.inputs.decoding import DecodingConfig, decode
-from ..engine.methods.presets import PRESETS, Preset
+from ..engine.methods.presets import DEFAULT_PRESET, PRESETS, Preset
 from ..engine.workers.pipeline import batched
 from ..errors import DeviceUnavailableError, MissingExtraError, UnseeError
 from ..export.parity.levels import to_levels
@@ -55,7 +55,7 @@ class QualityConfig:
     models: tuple[str, ...]
     methods: tuple[str, ...] = ("gradient", "paper", "reference", "best")
     maps: dict[str, Path] = field(default_factory=dict)
-    given: Preset = PRESETS["reference"]
+    given: Preset = PRESETS[DEFAULT_PRESET]
     ablations: tuple[str, ...] = ()
     peers: tuple[str, ...] = ()
     protocol: str = "cheng"

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import typer
 
-from ..engine.methods.presets import METHOD_PRESETS, PRESETS, PostConfig, Preset, preset
+from ..engine.methods.presets import PRESETS, PostConfig, Preset, default_preset, preset
 from ..export.bundles.bundle import is_bundle
 from ..export.bundles.descent_config import DescentConfig
 from .records import parameters_but, set_signature
@@ -49,7 +49,7 @@ def _base(name: str | None, method: str, model: str) -> Preset:
         found = bundle_preset(model)
         if found:
             return found
-    return preset(name or METHOD_PRESETS.get(method, "reference"))
+    return preset(name) if name else default_preset(method)
 
 
 def _replaced(record: Record, values: dict[str, Any]) -> Record:

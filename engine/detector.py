@@ -17,7 +17,7 @@ from .methods.method_config import MethodConfig, MethodName, PromotionConfig
 from .methods.methods import open_method
 from .methods.models import makes_maps, open_descender
 from .methods.networks import Promoter
-from .methods.presets import METHOD_PRESETS, Preset, preset
+from .methods.presets import Preset, default_preset, preset
 from .model_exports import bundle_preset
 from .segmentation.objectness import judged
 from .segmentation.segment_config import SegmentConfig
@@ -91,7 +91,7 @@ class Detector:
             cnn2=_named(cnn2),
             cnn3=_named(cnn3),
             promotion=PromotionConfig(model_name(promote)) if promote else None,
-            preset=_preset(preset or bundle_preset(name) or METHOD_PRESETS.get(method, "reference")),
+            preset=_preset(preset or bundle_preset(name) or default_preset(method)),
             device=device,
             backend=backend,
             batch_size=batch_size,

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from ...errors import UnseeError
 from ...export.runtime.backends import check_backend, check_device
 from ...train.networks.model_names import DEFAULT_NAME
-from .presets import PRESETS, Preset
+from .presets import DEFAULT_PRESET, PRESETS, Preset
 
 MethodName = Literal["b", "a", "gradient", "rc", "rbd", "saliency-filters", "attentional", "given"]
 CLASSIFIER_METHODS = ("b", "a", "gradient")
@@ -49,7 +49,7 @@ class MethodConfig:
     cnn2: str | None = None
     cnn3: str | None = None
     promotion: PromotionConfig | None = None
-    preset: Preset = PRESETS["reference"]
+    preset: Preset = PRESETS[DEFAULT_PRESET]
     device: str = "auto"
     backend: str = "auto"
     batch_size: int | None = None

@@ -108,8 +108,9 @@ PRESETS = {
     ),
 }
 
+DEFAULT_PRESET = "reference"
 METHOD_PRESETS = {"a": "a-reference"}
-"""The presets of methods whose default is not `reference`."""
+"""The presets of methods with another default."""
 
 
 def preset(name: str) -> Preset:
@@ -117,3 +118,8 @@ def preset(name: str) -> Preset:
     if name not in PRESETS:
         raise UnseeError(f"unknown preset {name!r}; known: {', '.join(PRESETS)}")
     return PRESETS[name]
+
+
+def default_preset(method: str = "b") -> Preset:
+    """Return the preset of a method for which none was named."""
+    return PRESETS[METHOD_PRESETS.get(method, DEFAULT_PRESET)]

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from ...errors import UnseeError
 from ...fields import Limits, check_fields
+from .costs import Cost
 
-Cost = Literal["clamp", "log-prob", "masked"]
 Gradient = Literal["normalized", "raw"]
 Precision = Literal["fp32", "fp16", "bf16", "fp64"]
 """What a network's layers compute in; pixels, logits and the cost stay in float32, or in double precision with fp64."""
@@ -25,8 +25,7 @@ DESCENT_LIMITS: dict[str, Limits] = {
 class DescentConfig:
     """Constants of the descent (spec sections 1.2, 1.3, 2.1, 2.5).
 
-    Costs: `clamp` (B1) lowers the target's logit and holds the others; `log-prob` (A1) lowers the target's log
-    probability; `masked` (A3, A4) raises it, the target being a node of a network trained on masked images.
+    cost: see `costs`.
     """
 
     cost: Annotated[Cost, "what the descent lowers (B1, A1, A3)"] = "clamp"

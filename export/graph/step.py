@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ...train.networks.metadata import InputSpec
+from ..bundles.costs import SIGNALS
 from ..bundles.descent_config import DescentConfig, Precision
 
 Network = Callable[[Tensor], Tensor]
@@ -45,18 +46,12 @@ class PixelClassifier(nn.Module):
 
 
 def error_signal(logits: Tensor, reference: Tensor, target: Tensor, config: DescentConfig) -> Tensor:
-    """Return dF/da [B,N], the derivative of the cost by the logits a.
+    """Return dF/da [B,N], the derivative of the cost by the logits a; see `costs`.
 
     logits, reference: [B,N], those of the current and of the original image. target: [B] int64.
-    Equations A1, A3, A4 and B3; 1 - y_l is summed from the other probabilities (spec section 0.3).
     """
     is_target = torch.nn.functional.one_hot(target, logits.shape[1]).bool()
-    if config.cost == "clamp":
-        return torch.where(is_target, 1.0, 2 * config.gamma * (logits - reference))
-    probability = torch.softmax(logits, 1)
-    others = torch.where(is_target, 0.0, probability)
-    ascent = torch.where(is_target, others.sum(1, keepdim=True), -probability)
-    return ascent if config.cost == "log-prob" else -ascent
+    return SIGNALS[config.cost](logits, reference, is_target, config.gamma)
 
 
 def min_max(image: Tensor) -> Tensor:
