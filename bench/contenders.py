@@ -19,7 +19,7 @@ from ..export.runtime.backends import BUNDLE_BACKENDS
 from ..export.runtime.descender import Descender
 from ..extras import require
 from .ablations import Variant
-from .peers.catalogue import find_peer
+from .peers.peer_list import find_peer
 
 STAGES = ("raw", "smoothed", "final")
 FINAL = STAGES[-1]
@@ -90,8 +90,8 @@ def _open_descender(model: str, variant: Variant, device: str, workspace: Path) 
 
     classifier = load_classifier(model)
     if backend in BUNDLE_BACKENDS:
+        from ..export.graph.exportables import ClassifierStep
         from ..export.graph.exporter import write_network
-        from ..export.graph.step_export import ClassifierStep
 
         folder = Path(tempfile.mkdtemp(dir=workspace))
         bundle = write_network(ClassifierStep(classifier, descent, precision=variant.precision), folder)

@@ -27,7 +27,7 @@ from ..files import atomic_path, write_bytes, write_json
 from ..terminal import stdout
 from .ablations import Variant, variants
 from .contenders import GRADIENT, Contender, Opened, method_contender, peer_contender
-from .peers.catalogue import PEERS, find_peer
+from .peers.peer_list import PEERS, find_peer
 from .scoring.greys import read_map, read_mask
 from .scoring.metrics import MetricSums, PairScores
 from .scoring.pairs import FilePair, pair_folders

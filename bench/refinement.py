@@ -11,7 +11,7 @@ import typer
 from PIL import Image
 from rich.console import Console
 
-from ..engine.methods.baselines import robust_background
+from ..engine.methods.image_methods import robust_background
 from ..engine.segmentation.segment_config import Refine, SegmentConfig
 from ..engine.segmentation.segmenter import refined, superpixels
 from .speed.machine import machine

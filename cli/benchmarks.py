@@ -10,19 +10,19 @@ from ..engine.methods.presets import Preset
 from ..errors import ExitCode, UnseeError
 from ..terminal import stderr, stdout
 from ..train.networks.model_names import DEFAULT_NAME
-from .arguments import with_preset
+from .preset_options import with_preset
 
 app = typer.Typer(help="Measure speed against peers; the last line printed is JSON.", no_args_is_help=True)
 Rounds = Annotated[int, typer.Option(min=1, help="rounds; ratios are medians over them")]
 BatchSize = Annotated[int, typer.Option(min=1, help="images in a batch")]
 Network = Annotated[str, typer.Option("--model", "-m", help="checkpoint, or a network with random weights")]
-Threads = Annotated[int | None, typer.Option(min=1, help="of the CPU, for every session [default: all]")]
+Threads = Annotated[int | None, typer.Option(min=1, help="of the CPU, for every session (default: all)")]
 MeasuredDevice = Annotated[str, typer.Option(help="cpu or cuda")]
 
 
 @app.command()
 def kernels(
-    images: Annotated[str | None, typer.Option(help="folder of photographs [default: scikit-image's]")] = None,
+    images: Annotated[str | None, typer.Option(help="folder of photographs (default: scikit-image's)")] = None,
     batch_size: BatchSize = 32,
     size: Annotated[int, typer.Option(min=8, help="side of the grid in pixels")] = 224,
     rounds: Rounds = 5,
@@ -53,19 +53,19 @@ def evaluate(
     gt: Annotated[Path | None, typer.Option(help="folder of masks")] = None,
     dataset_json: Annotated[Path | None, typer.Option(help="data sets, as PySODEvalToolkit lists them")] = None,
     method_json: Annotated[Path | None, typer.Option(help="methods, as PySODEvalToolkit lists them")] = None,
-    include_datasets: Annotated[list[str] | None, typer.Option(help="data sets to score [default: all]")] = None,
-    include_methods: Annotated[list[str] | None, typer.Option(help="methods to score [default: all]")] = None,
+    include_datasets: Annotated[list[str] | None, typer.Option(help="data sets to score (default: all)")] = None,
+    include_methods: Annotated[list[str] | None, typer.Option(help="methods to score (default: all)")] = None,
     protocol: Annotated[str, typer.Option(help="pysod, cheng or lps")] = "pysod",
     metrics: Annotated[
         str, typer.Option("--metrics", "--metric-names", help="names with commas")
     ] = "mae,fmeasure,em,sm,wfm",
     resize: Annotated[
-        ResizeRule | None, typer.Option(help="how a map comes to its mask's size [default: the protocol's]")
+        ResizeRule | None, typer.Option(help="how a map comes to its mask's size (default: the protocol's)")
     ] = None,
     per_image: Annotated[Path | None, typer.Option(help="parquet file, a row a mask")] = None,
     curves: Annotated[Path | None, typer.Option(help="PNG of precision-recall and F curves")] = None,
     json: Annotated[Path | None, typer.Option(help="file for the result")] = None,
-    workers: Annotated[int | None, typer.Option(help="threads [default: one a core]")] = None,
+    workers: Annotated[int | None, typer.Option(help="threads (default: one a core)")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="exit code 3 when there is a warning about scores")] = False,
 ) -> None:
     """Score maps against masks; exit code 3 when masks lack a map that can be read, or --strict and scores are doubtful."""
@@ -93,7 +93,7 @@ def evaluate(
 
 def report(
     folder: Annotated[Path, typer.Argument(help="run directory")],
-    output: Annotated[Path | None, typer.Option(help="HTML file [default: report.html in the folder]")] = None,
+    output: Annotated[Path | None, typer.Option(help="HTML file (default: report.html in the folder)")] = None,
     gt: Annotated[Path | None, typer.Option(help="folder of masks to score the maps against")] = None,
     compare: Annotated[Path | None, typer.Option(help="another run: show where the two differ most")] = None,
     most: Annotated[int, typer.Option(min=1, help="images that a comparison shows")] = 200,
@@ -127,7 +127,7 @@ def quality(
     ] = None,
     peers: Annotated[str | None, typer.Option(help="what users would pick instead, with commas, or all")] = None,
     protocol: Annotated[str, typer.Option(help="pysod, cheng or lps")] = "cheng",
-    limit: Annotated[int | None, typer.Option(min=1, help="photographs [default: all]")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="photographs (default: all)")] = None,
     batch_size: BatchSize = 8,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")] = "auto",
     backend: Annotated[str, typer.Option(help="auto or the name of a runtime")] = "auto",
@@ -206,12 +206,12 @@ def distribution(
 
 @app.command("all")
 def everything(
-    images: Annotated[Path | None, typer.Option(help="folder of photographs [default: scikit-image's]")] = None,
+    images: Annotated[Path | None, typer.Option(help="folder of photographs (default: scikit-image's)")] = None,
     gt: Annotated[
-        Path | None, typer.Option(help="folder of their masks [default: scores are of generated scenes]")
+        Path | None, typer.Option(help="folder of their masks (default: scores are of generated scenes)")
     ] = None,
     models: Annotated[str, typer.Option(help="models with commas")] = DEFAULT_NAME,
-    only: Annotated[str | None, typer.Option(help="benchmarks with commas [default: all]")] = None,
+    only: Annotated[str | None, typer.Option(help="benchmarks with commas (default: all)")] = None,
     limit: Annotated[int, typer.Option(min=1, help="photographs of the quality table")] = 40,
     results: Annotated[Path, typer.Option(help="folder of result files")] = Path("bench/results"),
     page: Annotated[Path, typer.Option(help="page made from them")] = Path("docs/benchmarks.md"),
@@ -263,7 +263,7 @@ def maps(
     start: Annotated[str, typer.Option(help="classifier of the descent, and start of the networks")] = DEFAULT_NAME,
     promoter_epochs: Annotated[int, typer.Option(min=1)] = 30,
     attentional_epochs: Annotated[int, typer.Option(min=1)] = 40,
-    threads: Annotated[int | None, typer.Option(min=1, help="threads of the trainings [default: all]")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="threads of the trainings (default: all)")] = None,
     seed: Annotated[int, typer.Option(min=0, help="of the halves and the trainings")] = 0,
 ) -> None:
     """Train a promoter and an attentional network on half of a data set; score maps before and after on the other."""

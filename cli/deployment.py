@@ -5,11 +5,12 @@ from typing import Annotated
 
 import typer
 
+from ..engine.methods.method_config import MODEL_HELP
 from ..engine.methods.presets import Preset
 from ..errors import UnseeError
 from ..export.bundles.descent_config import Precision
 from ..terminal import stdout
-from .arguments import MODEL_HELP, with_preset
+from .preset_options import with_preset
 
 DOCTOR_COLUMN = 20
 
@@ -21,10 +22,10 @@ def export(
     preset: Preset,
     weights: Annotated[str | None, typer.Option(help="weight file of the network that the model names")] = None,
     precision: Annotated[Precision, typer.Option(help="of the network's layers; half precision is for GPUs")] = "fp32",
-    probes: Annotated[str | None, typer.Option(help="photographs to verify on [default: synthetic images]")] = None,
+    probes: Annotated[str | None, typer.Option(help="photographs to verify on (default: synthetic images)")] = None,
     tensorrt: Annotated[bool, typer.Option("--tensorrt", help="also build this machine's TensorRT plan")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="of the TensorRT plan")] = 32,
-    promote_iterations: Annotated[int | None, typer.Option(help="passes of a promoter [default: its own]")] = None,
+    promote_iterations: Annotated[int | None, typer.Option(help="passes of a promoter (default: its own)")] = None,
 ) -> None:
     """Write a bundle that runs without PyTorch: ONNX graph, probe and parity report.
 

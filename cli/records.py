@@ -1,37 +1,70 @@
-"""Command-line options made from annotated records: commands that share options share a record, written once."""
+"""Command-line options made from annotated records: a field, its default and its help stand once, in the record.
+
+A field is an option where a help text goes with its type: `Annotated[int, "images a step"]`.
+"""
 
 import inspect
-from collections.abc import Callable
-from dataclasses import fields
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import MISSING, Field, dataclass, fields
 from functools import wraps
-from typing import Any, get_type_hints
+from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
+
+import typer
 
 Command = Callable[..., None]
+Record = TypeVar("Record")
 
 
-def with_record(name: str, record: type, **defaults: Any) -> Callable[[Command], Command]:
-    """Replace a command's parameter `name`, which takes a record, by an option for each of the record's fields.
+@dataclass(frozen=True)
+class Flag:
+    """How a field is written where it is not just --its-name.
 
-    record: a dataclass whose fields are annotated with their options. defaults: of this command, where they differ from
-    the record's.
+    names: of the option. parse: makes the field's value of the text that is given, or of None.
     """
+
+    names: tuple[str, ...]
+    parse: Callable[[str | None], Any] | None = None
+
+
+class Maker(Generic[Record]):
+    """Makes a record of what was given on the command line. given: values by field."""
+
+    def __init__(self, record: type[Record], given: Mapping[str, Any]) -> None:
+        self.record, self.given = record, given
+
+    def __call__(self, **more: Any) -> Record:
+        """Return the record. more: fields that are no options, or whose option does not decide."""
+        return self.record(**{**self.given, **more})
+
+
+def with_record(
+    name: str,
+    record: type,
+    but: Collection[str] = (),
+    flags: Mapping[str, Flag] | None = None,
+    panel: str | None = None,
+    optional: bool = False,
+    **defaults: Any,
+) -> Callable[[Command], Command]:
+    """Replace a command's parameter `name`, which takes a `Maker`, by an option for each field of a record.
+
+    but: fields that are no options here. flags: by field. panel: heading of the options in the help. optional: no option
+    has a default, and only what is given comes to the maker. defaults: of this command, where they differ from the
+    record's.
+    """
+    known = flags or {}
+    hints = get_type_hints(record, include_extras=True)
+    chosen = [item for item in fields(record) if item.name not in but and get_origin(hints[item.name]) is Annotated]
 
     def with_options(command: Command) -> Command:
         @wraps(command)
         def parsed(*args: Any, **given: Any) -> None:
-            values = {item.name: given.pop(item.name) for item in fields(record)}
-            command(*args, **{name: record(**values)}, **given)
+            values = {item.name: _parsed(given.pop(item.name), known.get(item.name)) for item in chosen}
+            if optional:
+                values = {field: value for field, value in values.items() if value is not None}
+            command(*args, **{name: Maker(record, values)}, **given)
 
-        hints = get_type_hints(record, include_extras=True)
-        made = [
-            inspect.Parameter(
-                item.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=defaults.get(item.name, item.default),
-                annotation=hints[item.name],
-            )
-            for item in fields(record)
-        ]
+        made = [_option(item, hints[item.name], known.get(item.name), panel, optional, defaults) for item in chosen]
         set_signature(parsed, [*parameters_but(command, name), *made])
         return parsed
 
@@ -47,3 +80,31 @@ def set_signature(command: Command, parameters: list[inspect.Parameter]) -> None
     """Make a function look as if it had these parameters, which is where the command line finds its options."""
     command.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
     command.__annotations__ = {item.name: item.annotation for item in parameters}
+
+
+def _option(
+    item: "Field[Any]", hint: Any, flag: Flag | None, panel: str | None, optional: bool, defaults: Mapping[str, Any]
+) -> inspect.Parameter:
+    kind, text = get_args(hint)
+    if flag and flag.parse:
+        kind = str | None
+    elif get_origin(kind) is tuple:
+        kind = list[get_args(kind)[0]]
+    default = defaults.get(item.name, inspect.Parameter.empty if item.default is MISSING else item.default)
+    if optional:
+        kind, default = kind | None, None
+    elif flag and flag.parse:
+        default = None
+    elif default == ():
+        kind, default = kind | None, None
+    names = flag.names if flag else ()
+    setting = typer.Option(*names, help=text, show_default=not optional, rich_help_panel=panel)
+    return inspect.Parameter(
+        item.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, setting]
+    )
+
+
+def _parsed(value: Any, flag: Flag | None) -> Any:
+    if flag and flag.parse:
+        return flag.parse(value)
+    return tuple(value) if isinstance(value, list) else value

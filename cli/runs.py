@@ -6,87 +6,61 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from ..engine.methods.method_config import MethodName, PromotionConfig
+from ..engine.methods.method_config import MODEL_HELP, PromotionConfig
 from ..engine.methods.presets import Preset
 from ..engine.run_config import RunConfig
 from ..errors import ExitCode, UnseeError, VerificationError
 from ..terminal import counted, stderr, stdout
 from ..train.networks.model_names import DEFAULT_NAME
-from .arguments import MODEL_HELP, with_preset
-from .run_options import RunOptions, with_run_options
+from .preset_options import with_preset
+from .run_records import RunRecords, with_run
 
 
-@with_run_options
 @with_preset
+@with_run()
 def run(
     inputs: Annotated[list[str], typer.Argument(help="files, folders, patterns, lists, archives; paths or URLs")],
-    output_folder: Annotated[str, typer.Option(help="run directory: maps, rows and stats")],
     preset: Preset,
-    model: Annotated[str, typer.Option("--model", "-m", help=MODEL_HELP)] = DEFAULT_NAME,
-    weights: Annotated[str | None, typer.Option(help="weight file of the network that --model names")] = None,
-    method: Annotated[MethodName, typer.Option(help="b and a are the papers'; the others are what they compare")] = "b",
-    cnn1: Annotated[str | None, typer.Option(help="method a: classifier of whole images [default: --model]")] = None,
-    cnn2: Annotated[str | None, typer.Option(help="method a: classifier of masked images")] = None,
-    cnn3: Annotated[str | None, typer.Option(help="method a: classifier of both, with 2N classes")] = None,
+    cnn1: Annotated[str | None, typer.Option(help="method a: classifier of whole images (default: --model)")] = None,
     promote: Annotated[
         str | None, typer.Option(help="promoter (checkpoint or bundle) that lifts finished maps")
     ] = None,
-    promote_iterations: Annotated[int | None, typer.Option(help="passes of --promote [default: its own]")] = None,
+    promote_iterations: Annotated[int | None, typer.Option(help="passes of --promote (default: its own)")] = None,
     *,
-    options: RunOptions,
+    given: RunRecords,
 ) -> None:
     """Make saliency maps of images, in bulk; the same command again goes on where it stopped."""
-    config = RunConfig(
-        sources=options.sources(inputs),
-        output_folder=output_folder,
-        model=_recognizer(method, model, cnn1),
-        weights=weights,
-        method=method,
-        cnn2=cnn2,
-        cnn3=cnn3,
-        promotion=PromotionConfig(promote, promote_iterations) if promote else None,
-        preset=preset,
-    )
-    execute(options.configured(config), options)
-
-
-def _recognizer(method: MethodName, model: str, cnn1: str | None) -> str:
-    """Return the classifier of whole images."""
-    if cnn1 is not None and method != "a":
+    if cnn1 is not None and given.config.given["method"] != "a":
         raise UnseeError("--cnn1 belongs to method a: add --method a, or name the classifier with --model")
-    return cnn1 or model
+    promotion = PromotionConfig(promote, promote_iterations) if promote else None
+    recognizer = {"model": cnn1} if cnn1 else {}
+    execute(given.configured(inputs, preset=preset, promotion=promotion, **recognizer), given)
 
 
-@with_run_options
+@with_run("model", "weights", "method", "cnn2", "cnn3")
 def promote(
     prior: Annotated[str, typer.Option(help="folder of maps by any method, called as their images are")],
     images: Annotated[
         list[str], typer.Option(help="what the maps are of, as the inputs of unsee run; may be repeated")
     ],
-    output_folder: Annotated[str, typer.Option(help="run directory: maps, rows and stats")],
     model: Annotated[str, typer.Option("--model", "-m", help="promoter: checkpoint or bundle")],
-    iterations: Annotated[int | None, typer.Option(help="passes of the promoter [default: its own]")] = None,
+    iterations: Annotated[int | None, typer.Option(help="passes of the promoter (default: its own)")] = None,
     *,
-    options: RunOptions,
+    given: RunRecords,
 ) -> None:
     """Promote the maps of any method, in bulk; the same command again goes on where it stopped."""
-    config = RunConfig(
-        sources=options.sources(images),
-        output_folder=output_folder,
-        method="given",
-        promotion=PromotionConfig(model, iterations, prior),
-    )
-    execute(options.configured(config), options)
+    promotion = PromotionConfig(model, iterations, prior)
+    execute(given.configured(images, method="given", promotion=promotion), given)
 
 
-def execute(config: RunConfig, options: RunOptions) -> None:
+def execute(config: RunConfig, given: RunRecords) -> None:
     """Run a configuration, or show its plan, and end with the exit code of its failures."""
     from ..engine import run as engine
 
-    if options.dry_run:
-        engine.dry_run(config, stdout(), options.resumption())
+    if given.dry_run:
+        engine.dry_run(config, stdout(), given.resumption())
         return
-    summary = engine.run(config, resumption=options.resumption())
+    summary = engine.run(config, resumption=given.resumption())
     if summary.error_rate > config.max_error_rate:
         raise typer.Exit(ExitCode.FAILED_ROWS)
 

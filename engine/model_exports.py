@@ -13,9 +13,8 @@ from ..export.bundles.descent_config import Precision
 from ..export.bundles.descent_contents import DescentContents
 from ..export.bundles.drafts import checked_target
 from ..export.bundles.map_contents import MapContents
+from ..export.graph.exportables import export_classifier, export_map_network
 from ..export.graph.exporter import require_tools
-from ..export.graph.map_export import export_map_network
-from ..export.graph.step_export import export_classifier
 from ..export.parity.checking import check_bundle
 from ..export.parity.descent_parity import Finish, raw_map
 from ..export.parity.report import Parity

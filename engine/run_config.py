@@ -1,9 +1,10 @@
 """What a run does: one checked record, built by the command line, saved with the results."""
 
 from dataclasses import KW_ONLY, asdict, dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from ..errors import UnseeError
+from ..threads import cores
 from .inputs.sources import Sources
 from .methods.method_config import MethodConfig
 from .outputs.layout import OutputFormat, Sharding
@@ -14,6 +15,7 @@ from .segmentation.segment_config import SegmentConfig
 OnError = Literal["record", "raise"]
 Distributor = Literal["local", "ray"]
 LARGEST_SHARD = 10_000
+MOST_WORKERS = 4
 ALGORITHM = 2
 """Raised whenever the same inputs and options give other bytes than before: a run is not resumed across it."""
 
@@ -35,22 +37,22 @@ class RunConfig(MethodConfig):
     """
 
     sources: Sources
-    output_folder: str
+    output_folder: Annotated[str, "run directory: maps, rows and stats"]
     _: KW_ONLY
     segmentation: SegmentConfig = field(default_factory=SegmentConfig)
     shards: Sharding = field(default_factory=Sharding)
-    output_format: OutputFormat = "files"
-    exif: bool = True
-    max_pixels: int = 100_000_000
-    exact_decoding: bool = False
-    on_error: OnError = "record"
-    max_error_rate: float = 0.0
-    timeout: float = 60.0
-    max_bytes: int = 500_000_000
-    workers: int = 2
-    distributor: Distributor = "local"
-    processes: int = 1
-    max_shard_retry: int = 1
+    output_format: Annotated[OutputFormat, "dummy writes rows but no maps"] = "files"
+    exif: Annotated[bool, "turn images as their EXIF orientation says"] = True
+    max_pixels: Annotated[int, "larger images become failed rows"] = 100_000_000
+    exact_decoding: Annotated[bool, "decode large JPEGs at full size"] = False
+    on_error: Annotated[OnError, "a failed image becomes a row, or ends the run"] = "record"
+    max_error_rate: Annotated[float, "share of failed images that still ends with exit code 0"] = 0.0
+    timeout: Annotated[float, "seconds in which an image must be read and decoded"] = 60.0
+    max_bytes: Annotated[int, "larger image files become failed rows"] = 500_000_000
+    workers: Annotated[int | None, "threads that decode, and that encode (default: by CPU)"] = None
+    distributor: Annotated[Distributor, "this machine, or a Ray cluster"] = "local"
+    processes: Annotated[int, "processes or Ray actors, each with its own model"] = 1
+    max_shard_retry: Annotated[int, "how often a shard is tried again after a crash"] = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -62,7 +64,7 @@ class RunConfig(MethodConfig):
             raise UnseeError(
                 f"{self.output_folder}: results are written to local folders only; copy them there after the run"
             )
-        if self.workers < 1 or self.processes < 1 or self.timeout <= 0 or self.max_shard_retry < 0:
+        if self.worker_count < 1 or self.processes < 1 or self.timeout <= 0 or self.max_shard_retry < 0:
             raise UnseeError("workers, processes and timeout must be above 0, max shard retry at least 0")
         if self.max_bytes < 1:
             raise UnseeError(f"max bytes must be at least 1, got {self.max_bytes}")
@@ -77,6 +79,11 @@ class RunConfig(MethodConfig):
     def reading(self) -> ReadingConfig:
         """The bounds within which images are read."""
         return replace(self.sources.reading, max_bytes=self.max_bytes, timeout=self.timeout)
+
+    @property
+    def worker_count(self) -> int:
+        """Threads that decode, and that encode: by the cores of this machine where nothing was asked for."""
+        return min(MOST_WORKERS, cores()) if self.workers is None else self.workers
 
     def identity(self, model_id: str, backend: str, device: str) -> dict[str, Any]:
         """Return, as JSON, everything that decides the bytes of the output: a resumed run must agree in all of it.
@@ -112,10 +119,10 @@ class Resumption:
     are now. repair: check what is there and make again what is missing or damaged.
     """
 
-    overwrite: bool = False
-    extend: bool = False
-    retry: Retry | None = None
-    repair: bool = False
+    overwrite: Annotated[bool, "start anew in a folder that holds another run"] = False
+    extend: Annotated[bool, "add inputs that are new since the run was planned"] = False
+    retry: Annotated[Retry | None, "try failed images of finished shards again: error codes with commas, or all"] = None
+    repair: Annotated[bool, "make maps again that are missing or damaged"] = False
 
     def __post_init__(self) -> None:
         others = {"--extend": self.extend, "--retry-errors": self.retry is not None, "--repair": self.repair}

@@ -147,9 +147,9 @@ class ShardRunner:
         """Chain the stages; the descent runs in the calling thread, the others ahead of and behind it in pools."""
         batch_size, config = self.method.batch_size, self.config
         with (
-            Workers(config.workers, "decode") as decoders,
+            Workers(config.worker_count, "decode") as decoders,
             Workers(1, "post") as finishers,
-            Workers(config.workers, "encode") as encoders,
+            Workers(config.worker_count, "encode") as encoders,
             Workers(1, "write") as writers,
         ):
             load = partial(self._load, earlier=earlier)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from unsee.bench.peers.catalogue import PEERS, find_peer
+from unsee.bench.peers.peer_list import PEERS, find_peer
 from unsee.bench.peers.plain import plain_network, plain_saliency
 from unsee.bench.peers.scoring import scored_by_peer
 from unsee.engine.methods.postprocess import finish

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from unsee.cli.app import app
-from unsee.cli.arguments import overridden
+from unsee.cli.preset_options import overridden
 from unsee.engine.methods.presets import PRESETS, PostConfig
 from unsee.errors import UnseeError
 from unsee.export.bundles.descent_config import DescentConfig
@@ -22,7 +22,7 @@ def test_every_constant_has_an_option():
 
 
 def test_overrides_replace_only_what_is_given():
-    chosen = overridden(PRESETS["paper"], {"gamma": 5.0, "step": None}, {"low_level": False})
+    chosen = overridden(PRESETS["paper"], {"gamma": 5.0}, {"low_level": False})
     assert chosen.descent.gamma == 5
     assert chosen.descent.step == PRESETS["paper"].descent.step
     assert chosen.post == PostConfig(

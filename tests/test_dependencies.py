@@ -21,7 +21,7 @@ DISTRIBUTIONS = {
 """Distributions that are called otherwise than what is imported."""
 OPTIONAL = {"train": {"torch"}, "export": {"torch", "onnx"}, "bench": {"torch", "onnx", "onnxruntime"}}
 """What modules of a package may import at the top besides what every installation has."""
-OPTIONAL_MODULES = {"engine/guarded_client.py": {"aiohttp"}}
+OPTIONAL_MODULES = {"engine/remote/guarded_client.py": {"aiohttp"}}
 """Modules that are themselves imported only where an extra is asked for."""
 SIZED = {"cpu", "report"}
 """Extras whose installation the tests of the bare box make in any case."""

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from unsee.cli.app import app
 from unsee.engine.inputs.sources import Sources
-from unsee.engine.methods.baselines import robust_background, saliency_filters
 from unsee.engine.methods.descents import GRADIENT_STEP, GradientMethod, MaskedMethod
+from unsee.engine.methods.image_methods import robust_background, saliency_filters
 from unsee.engine.methods.methods import open_method
 from unsee.engine.methods.models import open_descender
 from unsee.engine.methods.presets import PRESETS
@@ -29,8 +29,8 @@ from unsee.engine.run_config import RunConfig
 from unsee.engine.verify import faults
 from unsee.errors import UnseeError
 from unsee.export.bundles.descent_config import DescentConfig
+from unsee.export.graph.exportables import export_classifier
 from unsee.export.graph.step import build_step
-from unsee.export.graph.step_export import export_classifier
 from unsee.export.runtime.descender import Descender, Descent
 from unsee.export.runtime.model_info import ModelInfo
 from unsee.kernels.color import rgb_to_lab
@@ -128,7 +128,7 @@ def test_method_a_takes_the_class_from_cnn1_and_averages_the_others():
     images = RNG.integers(0, 256, (3, 24, 24, 3), np.uint8)
     computed = method.compute(images)
     (two, first), (three, second) = method.masked
-    assert (two.session.config.cost, three.session.config.cost) == ("masked", "masked")
+    assert (two.descender.config.cost, three.descender.config.cost) == ("masked", "masked")
     assert (first, second) == (0, 4)
     np.testing.assert_array_equal(computed.descents[0].targets, computed.recognition.targets)
     np.testing.assert_array_equal(computed.descents[1].targets, computed.recognition.targets + 4)
@@ -147,7 +147,7 @@ def test_method_a_without_masked_networks_is_cnn1s_own_map():
     images = RNG.integers(0, 256, (2, 24, 24, 3), np.uint8)
     computed = method.compute(images)
     assert computed.descents == [computed.recognition]
-    assert method.recognizer.session.config.cost == "log-prob"
+    assert method.recognizer.descender.config.cost == "log-prob"
     assert method.detections(computed, images)[0].saliency.max() == 255
 
 
@@ -236,7 +236,7 @@ def test_methods_without_a_network_refuse_a_gpu():
 
 def test_gradient_configuration_is_one_raw_signed_pass(tiny_model):
     method = open_method(config_of("gradient", model=str(tiny_model), device="cpu"), open_descender)
-    once = method.batcher.session.config
+    once = method.batcher.descender.config
     assert once == DescentConfig(
         gradient="raw", gradient_floor=-np.inf, step=GRADIENT_STEP, step_decay=1.0, iterations=1
     )

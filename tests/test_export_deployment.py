@@ -12,7 +12,7 @@ from PIL import Image
 from unsee.engine.methods.models import open_descender
 from unsee.engine.methods.postprocess import finish
 from unsee.engine.methods.presets import PRESETS
-from unsee.export.graph.step_export import export_classifier
+from unsee.export.graph.exportables import export_classifier
 from unsee.export.parity.levels import to_levels, within_one_level
 from unsee.tests.export_models import SHARED
 

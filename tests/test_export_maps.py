@@ -20,7 +20,7 @@ from unsee.export.bundles.bundle_files import BUNDLE_FILE
 from unsee.export.bundles.descent_config import DescentConfig
 from unsee.export.bundles.descent_contents import DescentContents
 from unsee.export.bundles.map_contents import MapContents
-from unsee.export.graph.map_export import export_map_network
+from unsee.export.graph.exportables import export_map_network
 from unsee.export.graph.onnx_writer import TENSORRT_OPERATORS
 from unsee.export.parity.checking import check_bundle
 from unsee.export.parity.map_parity import LARGEST, LARGEST_DIFFERENCE, MapProbe, make_map_probe, measure_maps
@@ -185,14 +185,14 @@ def test_iterations_are_a_checkpoints_to_choose_and_a_bundles_to_keep(
 
 
 def test_export_fails_where_results_differ(models: dict[str, Path], tmp_path: Path, monkeypatch) -> None:
-    from unsee.export.graph import map_export
+    from unsee.export.graph import exportables
 
     def off_by_three_levels(*arguments) -> MapProbe:
         probe = make_map_probe(*arguments)
         assert 0 < probe.eager_difference < 1e-3
         return replace(probe, maps=probe.maps + np.float32(3 / 255))
 
-    monkeypatch.setattr(map_export, "make_map_probe", off_by_three_levels)
+    monkeypatch.setattr(exportables, "make_map_probe", off_by_three_levels)
     with pytest.raises(VerificationError, match="does not agree with PyTorch: .* in levels: 3, at most 2"):
         export_map_network(str(models["attentional"]), tmp_path / "bundle")
     assert not list(tmp_path.iterdir())

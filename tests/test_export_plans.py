@@ -95,7 +95,7 @@ def test_gpu_sessions_equal_the_cpu(backend: str, tmp_path: Path) -> None:
     if backend == "tensorrt":
         pytest.importorskip("tensorrt")
     from unsee.engine.methods.models import open_descender
-    from unsee.export.graph.step_export import export_classifier
+    from unsee.export.graph.exportables import export_classifier
     from unsee.export.parity.levels import relative_error
     from unsee.tests.export_models import checkpoint, images
 

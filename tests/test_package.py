@@ -36,7 +36,7 @@ ROOMS["engine"] = MODELS | {room for room in ROOMS if room.startswith("engine.")
 ROOMS["bench.scoring"] = {"", "kernels", "engine", *(room for room in ROOMS if room.startswith("engine."))}
 ROOMS["bench.pages"] = ROOMS["bench.scoring"] - {"kernels"} | {"bench.scoring"}
 ROOMS["bench.peers"] = MODELS
-ROOMS["bench.speed"] = set(ROOMS) - {"bench.pages"}
+ROOMS["bench.speed"] = set(ROOMS) - {"bench.pages"} | {""}
 ROOMS["bench"] = set(ROOMS) | {""}
 ROOMS["cli"] = set(ROOMS) | {""}
 

@@ -1,1 +1,1 @@
-"""What a user would pick instead, each optional: `catalogue` lists those that make maps, `scoring` scores them."""
+"""What a user would pick instead, each optional: `peer_list` lists those that make maps, `scoring` scores them."""

@@ -54,8 +54,8 @@ def load_contestant(model: str) -> "Classifier":
 
 def exported(classifier: "Classifier", folder: Path) -> Bundle[DescentContents]:
     """Write the step of a classifier in the preset `reference` to a folder."""
+    from ...export.graph.exportables import ClassifierStep
     from ...export.graph.exporter import write_network
-    from ...export.graph.step_export import ClassifierStep
 
     return write_network(ClassifierStep(classifier, DescentConfig()), folder)
 

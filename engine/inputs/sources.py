@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from ...errors import UnseeError
@@ -48,10 +48,10 @@ class Sources:
     """
 
     inputs: tuple[str, ...]
-    format: InputFormat = "auto"
-    path_column: str | None = None
-    image_column: str | None = None
-    allow_hosts: tuple[str, ...] = ()
+    format: Annotated[InputFormat, "what the inputs are; auto goes by name"] = "auto"
+    path_column: Annotated[str | None, "column of a list that holds paths or URLs"] = None
+    image_column: Annotated[str | None, "column of a parquet file that holds images (default: by type and name)"] = None
+    allow_hosts: Annotated[tuple[str, ...], "hosts with private addresses that may be read, with commas, or all"] = ()
     _spool: Spool = field(default_factory=Spool, init=False, repr=False, compare=False)
 
     @property

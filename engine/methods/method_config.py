@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from ...errors import UnseeError
 from ...export.runtime.backends import check_backend, check_device
 from ...train.networks.model_names import DEFAULT_NAME
 from .presets import DEFAULT_PRESET, PRESETS, Preset
 
+MODEL_HELP = "checkpoint directory, shipped checkpoint, or network: vgg16, squeezenet1_1, resnet18"
 MethodName = Literal["b", "a", "gradient", "rc", "rbd", "saliency-filters", "attentional", "given"]
 CLASSIFIER_METHODS = ("b", "a", "gradient")
 MODEL_METHODS = (*CLASSIFIER_METHODS, "attentional")
@@ -43,16 +44,16 @@ class MethodConfig:
     backend: see `open_descender`. batch_size: images descended on together, None for automatic.
     """
 
-    model: str = DEFAULT_NAME
-    weights: str | None = None
-    method: MethodName = "b"
-    cnn2: str | None = None
-    cnn3: str | None = None
+    model: Annotated[str, MODEL_HELP] = DEFAULT_NAME
+    weights: Annotated[str | None, "weight file of the network that --model names"] = None
+    method: Annotated[MethodName, "b and a are the papers'; the others are what they compare"] = "b"
+    cnn2: Annotated[str | None, "method a: classifier of masked images"] = None
+    cnn3: Annotated[str | None, "method a: classifier of both, with 2N classes"] = None
     promotion: PromotionConfig | None = None
     preset: Preset = PRESETS[DEFAULT_PRESET]
-    device: str = "auto"
-    backend: str = "auto"
-    batch_size: int | None = None
+    device: Annotated[str, "auto, cpu, cuda or cuda:N"] = "auto"
+    backend: Annotated[str, "auto or the name of a runtime (unsee doctor)"] = "auto"
+    batch_size: Annotated[int | None, "images descended on together (default: automatic)"] = None
 
     def __post_init__(self) -> None:
         if self.batch_size is not None and self.batch_size < 1:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 OutputFormat = Literal["files", "webdataset", "parquet", "npy", "dummy"]
 OutputNames = Literal["mirror", "key"]
@@ -45,8 +45,8 @@ class Sharding:
     samples: inputs in a shard. output_names: maps mirror the inputs' paths, or are called by shard and key.
     """
 
-    samples: int = 1000
-    output_names: OutputNames = "mirror"
+    samples: Annotated[int, "inputs that are finished and resumed together"] = 1000
+    output_names: Annotated[OutputNames, "maps mirror their inputs' paths, or bear keys"] = "mirror"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from ...errors import UnseeError
 
@@ -20,17 +20,17 @@ class SegmentConfig:
     proposals: folder of proposals, our own where None; most_proposals of them are tried. seed: of the random seeds.
     """
 
-    segment: Segment = "none"
-    refine: Refine = "none"
+    segment: Annotated[Segment, "write a binary mask beside each map"] = "none"
+    refine: Annotated[Refine, "replace maps by the mean of segmentations from random seeds"] = "none"
     runs: int = 100
     points: int = 50
     dark_share: float = 0.3
     threshold: float = 0.5
-    proposals: str | None = None
+    proposals: Annotated[str | None, "folder of proposals for --segment jaccard: OUTPUT/*.png or OUTPUT.mat"] = None
     most_proposals: int = 50
     segments: int = 100
     compactness: float = 10.0
-    seed: int = 0
+    seed: Annotated[int, "of the random seeds of --refine and --segment"] = 0
 
     def __post_init__(self) -> None:
         if self.segment not in get_args(Segment) or self.refine not in get_args(Refine):

@@ -50,7 +50,7 @@ def cached_map_bundle(model: str, iterations: int | None = None, cache: Path | N
     """
     from ...train.networks.mappers import fingerprint
     from .eager import load_with_iterations
-    from .map_export import export_map_network
+    from .exportables import export_map_network
 
     name = f"{fingerprint(load_with_iterations(Path(model), iterations))}-{_identity({})}"
     return _kept(name, cache, MapContents, lambda directory: export_map_network(model, directory, iterations))
@@ -89,7 +89,7 @@ def _remove(path: Path) -> None:
 
 
 def _exported(model: str, directory: Path, config: DescentConfig, weights: str | None) -> Bundle[DescentContents]:
-    from .step_export import export_classifier
+    from .exportables import export_classifier
 
     verified = replace(config, iterations=min(config.iterations, VERIFIED_ITERATIONS))
     return export_classifier(model, directory, verified, weights=weights)

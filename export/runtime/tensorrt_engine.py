@@ -15,8 +15,7 @@ from ...files import write_bytes
 from ..bundles.bundle import Bundle, Contents
 from ..bundles.graphs import BATCH
 from .backends import RuntimeDevice, has_nvidia_driver
-from .cuda_memory import CudaStream
-from .memory import OutOfMemoryError
+from .memory import CudaStream, OutOfMemoryError
 from .tensorrt_plans import PlanKey, plan_key, read_plan, write_plan
 
 

@@ -2,10 +2,11 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from ...errors import UnseeError
 from ...files import digest_of
+from ..data.catalogue import DATA_HELP
 from ..data.masking import Fill
 from ..networks.model_names import DEFAULT_NAME
 
@@ -26,28 +27,28 @@ class ClassifierConfig:
     fill: see `masked_pixels`. save_every: steps between saved states. precision: auto is bfloat16 on a GPU.
     """
 
-    training: str
-    validation: str
-    output: Path
-    variant: Variant = "cnn1"
-    finetune: FineTuning = "all"
-    start: str = DEFAULT_NAME
-    input_size: int | None = None
-    epochs: int = 20
-    batch: int = 64
-    learning_rate: float = 1e-3
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    last_factor: float = 10.0
-    schedule: Schedule = "cosine"
-    augment: bool = True
-    fill: Fill = "mean"
-    seed: int = 0
-    workers: int = 0
-    threads: int | None = None
-    save_every: int = 200
-    device: str = "auto"
-    precision: Precision = "auto"
+    training: Annotated[str, DATA_HELP]
+    validation: Annotated[str, "data set that errors are measured on, written likewise"]
+    output: Annotated[Path, "directory of the new checkpoint; the same command again resumes"]
+    variant: Annotated[Variant, "trained on images, on masked images, or on both"] = "cnn1"
+    finetune: Annotated[FineTuning, "all layers, all but the last one faster, the last only"] = "all"
+    start: Annotated[str, "classifier to start from, or random:NETWORK"] = DEFAULT_NAME
+    input_size: Annotated[int | None, "side of the input in pixels (default: of the start)"] = None
+    epochs: Annotated[int, "passes over the samples"] = 20
+    batch: Annotated[int, "samples a step, of all processes together"] = 64
+    learning_rate: Annotated[float, "largest learning rate"] = 1e-3
+    momentum: Annotated[float, "of stochastic gradient descent"] = 0.9
+    weight_decay: Annotated[float, "weight decay"] = 5e-4
+    last_factor: Annotated[float, "of the last layer's rate, for last-faster"] = 10.0
+    schedule: Annotated[Schedule, "of the learning rate"] = "cosine"
+    augment: Annotated[bool, "crop and mirror by chance"] = True
+    fill: Annotated[Fill, "what masked objects become"] = "mean"
+    seed: Annotated[int, "seed of weights, order and augmentation"] = 0
+    workers: Annotated[int, "processes that read images"] = 0
+    threads: Annotated[int | None, "processor threads (default: all)"] = None
+    save_every: Annotated[int, "steps between saved states"] = 200
+    device: Annotated[str, "auto, cpu or cuda"] = "auto"
+    precision: Annotated[Precision, "auto: bfloat16 on a GPU"] = "auto"
 
     def __post_init__(self) -> None:
         for name, kind in (("variant", Variant), ("finetune", FineTuning), ("schedule", Schedule), ("fill", Fill)):

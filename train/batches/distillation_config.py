@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from ...errors import UnseeError
 
@@ -22,21 +22,21 @@ class DistillConfig:
     precision: of the convolutions; `bfloat16` wants a processor with such instructions.
     """
 
-    images: tuple[Path, ...]
-    teachers: tuple[Path, ...]
-    output: Path
+    images: Annotated[tuple[Path, ...], "folder of photographs; may be given several times"]
+    teachers: Annotated[tuple[Path, ...], "checkpoint directory of a teacher; may be given several times"]
+    output: Annotated[Path, "directory of the new checkpoint; the same command again resumes"]
     side: int = 128
-    input_size: int = 160
-    crops: int = 12
-    held_out: float = 0.1
+    input_size: Annotated[int, "side of the classifier's input in pixels"] = 160
+    crops: Annotated[int, "fixed crops of each photograph"] = 12
+    held_out: Annotated[float, "part of the photographs never trained on"] = 0.1
     batch: int = 64
-    epochs: int = 80
+    epochs: Annotated[int, "passes over the photographs"] = 80
     learning_rate: float = 2e-3
     prediction_weight: float = 1.0
     attention_weight: float = 20.0
     weight_decay: float = 0.02
-    seed: int = 0
-    threads: int = 1
+    seed: Annotated[int, "seed of weights, order and augmentation"] = 0
+    threads: Annotated[int, "processor threads"] = 1
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     save_every: int = 10
 

@@ -2,10 +2,11 @@
 
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from ...errors import UnseeError
 from ...files import digest_of
+from ..data.catalogue import DATA_HELP
 from ..networks.mapper_metadata import PRESETS, AttentionalOptions, Kind, Options, Preset, PromoterOptions
 from ..networks.model_names import DEFAULT_NAME
 from .classifier_config import Schedule
@@ -27,31 +28,33 @@ class MapTrainingConfig:
     """
 
     kind: Kind
-    training: tuple[str, ...]
-    output: Path
-    validation: str | None = None
+    training: Annotated[tuple[str, ...], f"{DATA_HELP}; several may be given"]
+    output: Annotated[Path, "directory of the new checkpoint; the same command again resumes"]
+    validation: Annotated[str | None, "data set that is examined after each epoch"] = None
     preset: Preset | None = None
-    start: str = DEFAULT_NAME
-    input_size: int | None = None
+    start: Annotated[str, "classifier whose convolutions it starts from, or random:NETWORK"] = DEFAULT_NAME
+    input_size: Annotated[int | None, "side of the input in pixels (default: the paper's)"] = None
     options: dict[str, Any] = field(default_factory=dict)
-    epochs: int = 20
-    batch: int = 8
-    learning_rate: float = 1e-3
-    backbone_rate: float = 1e-4
-    schedule: Schedule = "constant"
-    augment: bool = True
-    smallest_crop: float = 0.9
-    largest_crop: float = 0.9
-    vary_colors: bool = False
-    flip: float = 0.05
-    priors: tuple[Path, ...] = ()
-    prior_share: float = 0.0
-    first_stage_epochs: int = 0
-    seed: int = 0
-    workers: int = 0
-    threads: int | None = None
-    save_every: int = 200
-    device: str = "auto"
+    epochs: Annotated[int, "passes over the images"] = 20
+    batch: Annotated[int, "images a step, of all processes together"] = 8
+    learning_rate: Annotated[float, "largest rate of the new layers"] = 1e-3
+    backbone_rate: Annotated[float, "largest rate of the backbone; 0 freezes it"] = 1e-4
+    schedule: Annotated[Schedule, "of the learning rates"] = "constant"
+    augment: Annotated[bool, "crop and mirror by chance"] = True
+    smallest_crop: Annotated[float, "least part of each side that a crop keeps"] = 0.9
+    largest_crop: Annotated[float, "largest part of each side that a crop keeps"] = 0.9
+    vary_colors: Annotated[bool, "change colours by chance (not in the papers)"] = False
+    flip: Annotated[float, "part of the labels that regions get wrong"] = 0.05
+    priors: Annotated[tuple[Path, ...], "folder of maps by the images' names; validation promotes the first"] = ()
+    prior_share: Annotated[float, "part of the samples whose regions are priors, not labels (not in the paper)"] = 0.0
+    first_stage_epochs: Annotated[
+        int, "passes in which the features learn behind a decoder first (not in the paper)"
+    ] = 0
+    seed: Annotated[int, "seed of weights, order, augmentation and flipped labels"] = 0
+    workers: Annotated[int, "processes that read images"] = 0
+    threads: Annotated[int | None, "processor threads (default: all)"] = None
+    save_every: Annotated[int, "steps between saved states"] = 200
+    device: Annotated[str, "auto, cpu or cuda"] = "auto"
 
     def __post_init__(self) -> None:
         if self.kind not in INPUT_SIZES:

@@ -21,6 +21,7 @@ FORMS = (
     "scenes:COUNT:SEED[:TEXTURES]",
     "a part of any: NAME#FROM-TO or NAME#FROM-TO@SEED",
 )
+DATA_HELP = f"data set: {', '.join(FORMS)}"
 _PART = re.compile(
     r"(?P<name>.+)#(?P<first>\d+)(?P<first_percent>%?)-(?P<last>\d+)(?P<last_percent>%?)(@(?P<seed>\d+))?"
 )

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from ...errors import UnseeError
 from ...fields import check_fields, mapping, whole
@@ -30,12 +30,12 @@ class PromoterOptions:
     regions: prior and 1 - prior as weights (soft), or cut at twice the mean (adaptive) or at one half. iterations: T.
     """
 
-    channels: int = 64
-    embedding: int = 512
-    grid: int = 1
-    region: Region = "conv"
+    channels: Annotated[int, "C, of every block after upsampling"] = 64
+    embedding: Annotated[int, "D, of the space of pixels and anchors"] = 512
+    grid: Annotated[int, "pixels a side of the finest features"] = 1
+    region: Annotated[Region, "embed regions before (conv) or after averaging (fc)"] = "conv"
     regions: RegionChoice = "soft"
-    iterations: int = 1
+    iterations: Annotated[int, "T of the paper"] = 1
 
     def __post_init__(self) -> None:
         channels = (1, MOST_CHANNELS)
@@ -56,10 +56,10 @@ class AttentionalOptions:
 
     widths: tuple[int, ...] = (256, 128, 64, 64)
     recurrent: int = 64
-    iterations: int = 3
-    grid: int = 2
-    pooled_keys: int = 1
-    deep_supervision: bool = False
+    iterations: Annotated[int, "T of the paper"] = 3
+    grid: Annotated[int, "pixels a side of the finest features"] = 2
+    pooled_keys: Annotated[int, "side of the cells that the finest level attends to; 1 is exact"] = 1
+    deep_supervision: Annotated[bool, "a further loss at every level"] = False
     block: int = 392
 
     def __post_init__(self) -> None:

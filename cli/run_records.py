@@ -1,0 +1,88 @@
+"""The options that every command which runs the engine has, made from the records of a run."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Annotated, Any
+
+import typer
+
+from ..engine.inputs.sources import Sources
+from ..engine.outputs.layout import Sharding
+from ..engine.outputs.rows import Retry
+from ..engine.run_config import Resumption, RunConfig
+from ..engine.segmentation.segment_config import SegmentConfig
+from .records import Command, Flag, Maker, parameters_but, set_signature, with_record
+
+
+def host_names(given: str | None) -> tuple[str, ...]:
+    """Return hosts written with commas."""
+    return tuple(host for host in (given or "").split(",") if host)
+
+
+def error_codes(given: str | None) -> Retry | None:
+    """Return error codes written with commas; `all` and nothing stand for all of them."""
+    if given is None:
+        return None
+    codes = frozenset(code.strip() for code in given.split(",")) - {""}
+    return "all" if not codes or "all" in codes else codes
+
+
+RECORDS = {
+    "config": RunConfig,
+    "segmentation": SegmentConfig,
+    "sources": Sources,
+    "shards": Sharding,
+    "resumption": Resumption,
+}
+FLAGS = {
+    "model": Flag(("--model", "-m")),
+    "format": Flag(("--input-format",)),
+    "path_column": Flag(("--path-column", "--url-col")),
+    "allow_hosts": Flag(("--allow-hosts",), host_names),
+    "samples": Flag(("--number-sample-per-shard",)),
+    "processes": Flag(("--processes", "--processes-count")),
+    "overwrite": Flag(("--overwrite",)),
+    "extend": Flag(("--extend",)),
+    "repair": Flag(("--repair",)),
+    "retry": Flag(("--retry-errors",), error_codes),
+}
+
+
+@dataclass(frozen=True)
+class RunRecords:
+    """What was given of a run on the command line."""
+
+    config: Maker[RunConfig]
+    segmentation: Maker[SegmentConfig]
+    sources: Maker[Sources]
+    shards: Maker[Sharding]
+    resumption: Maker[Resumption]
+    dry_run: bool
+
+    def configured(self, inputs: list[str], **more: Any) -> RunConfig:
+        """Return the configuration. more: fields that are no options of the command."""
+        sources = self.sources(inputs=tuple(inputs))
+        return self.config(sources=sources, segmentation=self.segmentation(), shards=self.shards(), **more)
+
+
+def with_run(*but: str) -> Callable[[Command], Command]:
+    """Replace a command's `given: RunRecords` by an option for each field of its records. but: fields left out."""
+
+    def with_options(command: Command) -> Command:
+        @wraps(command)
+        def parsed(*args: Any, dry_run: bool, **options: Any) -> None:
+            makers = {name: options.pop(name) for name in RECORDS}
+            command(*args, given=RunRecords(**makers, dry_run=dry_run), **options)
+
+        kind = Annotated[bool, typer.Option("--dry-run", help="show the plan and write nothing")]
+        made = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=Any) for name in RECORDS]
+        dry_run = inspect.Parameter("dry_run", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
+        set_signature(parsed, [*parameters_but(command, "given"), *made, dry_run])
+        wrapped: Command = parsed
+        for name, record in RECORDS.items():
+            wrapped = with_record(name, record, but, FLAGS)(wrapped)
+        return wrapped
+
+    return with_options
