@@ -17,7 +17,8 @@ from ..terminal import counted, stderr
 from .inputs.sources import Sources
 from .outputs.done_marks import done_shards, is_done, read_stats
 from .outputs.journal import drop_journal
-from .outputs.layout import PLAN_ROWS_FILE, RunFiles, rows_path
+from .outputs.layout import PLAN_ROWS_FILE, rows_path
+from .outputs.output_formats import RunFiles
 from .outputs.plan import Plan, ShardJob
 from .outputs.rows import SUCCESS, Retry, Row, read_rows
 from .plans.planning import Draft, PlanRequest, drafted, preview, refuse_nesting

@@ -7,7 +7,8 @@ from ..errors import UnseeError
 from ..threads import cores
 from .inputs.sources import Sources
 from .methods.method_config import MethodConfig
-from .outputs.layout import OutputFormat, Sharding
+from .outputs.layout import Sharding
+from .outputs.output_formats import OutputFormat
 from .outputs.rows import Retry
 from .remote.opening import ReadingConfig, is_url
 from .segmentation.segment_config import SegmentConfig

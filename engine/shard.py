@@ -22,9 +22,10 @@ from .methods.networks import Promoter
 from .outputs.done_marks import is_done, shard_stats
 from .outputs.journal import Journal
 from .outputs.layout import done_mark
+from .outputs.output_formats import SINKS
 from .outputs.plan import Plan, PlannedInput
 from .outputs.rows import SUCCESS, Row, Stored
-from .outputs.sinks import SINKS, Sink, UnstorableError
+from .outputs.sink import Sink, UnstorableError
 from .plans.earlier_shard import Carried, Earlier, unfinished_shard
 from .plans.priors import Priors
 from .remote.opening import TIMEOUT

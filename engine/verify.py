@@ -11,10 +11,10 @@ from PIL import Image
 from ..errors import UnseeError
 from ..names import printable
 from .outputs.done_marks import is_done, read_stats
-from .outputs.layout import OutputFormat
+from .outputs.output_formats import SINKS, OutputFormat, map_reader
 from .outputs.plan import Plan, PlannedInput, read_plan
 from .outputs.rows import SUCCESS, Row, Stored
-from .outputs.stored import map_reader, stored_rows
+from .outputs.sink import stored_rows
 
 
 def faults(folder: Path) -> Iterator[str]:
@@ -49,7 +49,7 @@ def _shard_faults(plan: Plan, shard: int) -> Iterator[str]:
     for member, row in zip(planned, rows, strict=True):
         if row.path != printable(member.input.place):
             yield f"{row.key}: row of {row.path}, planned {printable(member.input.place)}"
-        if row.status == SUCCESS and output_format != "dummy":
+        if row.status == SUCCESS and SINKS[output_format].keeps_maps:
             yield from _map_faults(member, row, read_map(member), output_format)
 
 
@@ -62,7 +62,7 @@ def _map_faults(member: PlannedInput, row: Row, stored: Stored | None, output_fo
             yield f"{member.key}: the {part} of {row.path} is missing"
         elif hashlib.sha256(data).hexdigest() != sha256:
             yield f"{member.key}: the {part} of {row.path} is not the one that was written"
-        elif output_format != "npy" and _png_size(data) != (row.width, row.height):
+        elif SINKS[output_format].keeps_pictures and _png_size(data) != (row.width, row.height):
             yield f"{member.key}: the {part} of {row.path} has another size than the image"
 
 

@@ -14,8 +14,9 @@ from PIL import Image
 from unsee.engine.inputs.sources import Sources
 from unsee.engine.methods.presets import PRESETS, Preset
 from unsee.engine.outputs.layout import Sharding
+from unsee.engine.outputs.output_formats import map_reader
 from unsee.engine.outputs.plan import read_plan
-from unsee.engine.outputs.stored import map_reader, stored_rows
+from unsee.engine.outputs.sink import stored_rows
 from unsee.engine.run import run
 from unsee.engine.run_config import Resumption, RunConfig
 from unsee.engine.verify import faults

@@ -12,10 +12,10 @@ from rich.console import Console
 
 from ...engine.inputs.input import Input, is_url
 from ...engine.outputs.done_marks import done_shards
-from ...engine.outputs.layout import OutputFormat
+from ...engine.outputs.output_formats import OutputFormat, map_reader
 from ...engine.outputs.plan import Plan, PlannedInput, read_plan
 from ...engine.outputs.rows import SUCCESS, Row
-from ...engine.outputs.stored import map_reader, stored_rows
+from ...engine.outputs.sink import stored_rows
 from ...errors import UnseeError
 from ...images import open_image
 from .finished import PICTURE_FORMATS, Finished, finished_inputs

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ...engine.outputs.done_marks import done_shards
-from ...engine.outputs.layout import OutputFormat
+from ...engine.outputs.output_formats import SINKS, OutputFormat, map_reader
 from ...engine.outputs.plan import Plan, PlannedInput
 from ...engine.outputs.rows import SUCCESS, Row, Stored
-from ...engine.outputs.stored import map_reader, stored_rows
+from ...engine.outputs.sink import stored_rows
 
-PICTURE_FORMATS = ("files", "webdataset", "parquet")
+PICTURE_FORMATS = tuple(name for name, sink in SINKS.items() if sink.keeps_pictures)
 """Formats of a run's output that hold pictures of its maps."""
 
 

@@ -8,7 +8,7 @@ from ...engine.outputs.done_marks import done_shards
 from ...engine.outputs.layout import MAP_SUFFIX, MASK_SUFFIX, PLAN_FILE
 from ...engine.outputs.plan import read_plan
 from ...engine.outputs.rows import SUCCESS
-from ...engine.outputs.stored import stored_rows
+from ...engine.outputs.sink import stored_rows
 from ...engine.plans.priors import MAP_SUFFIXES
 from ...errors import UnseeError
 from .remarks import Remark, Tally

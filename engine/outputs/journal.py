@@ -11,13 +11,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
-from .layout import OutputFormat, journal_path
-from .plan import Plan, PlannedInput
+from .layout import journal_path
+from .output_formats import map_reader
+from .plan import Plan
 from .rows import Row, Stored
-from .stored import MapReader, map_reader
-
-IN_THE_JOURNAL: tuple[OutputFormat, ...] = ("webdataset", "parquet", "npy")
-"""Formats whose maps are not to be had before their shard is done."""
+from .sink import MapReader, Planned
 
 
 class Journal:
@@ -25,7 +23,7 @@ class Journal:
 
     def __init__(self, plan: Plan, shard: int) -> None:
         self.path = journal_path(plan.folder, shard)
-        self.with_maps = plan.files.output_format in IN_THE_JOURNAL
+        self.with_maps = plan.files.sink.in_archive
         self._file = self.path.open("ab", buffering=0)
 
     def add(self, row: Row, stored: Stored | None) -> None:
@@ -52,10 +50,10 @@ def journaled(plan: Plan, shard: int) -> tuple[dict[str, Row], MapReader]:
         with path.open("r+b") as file:
             for row, place in _records(file):
                 rows[row.key], places[row.key] = row, place
-    if plan.files.output_format not in IN_THE_JOURNAL:
+    if not plan.files.sink.in_archive:
         return rows, map_reader(plan.folder, shard, plan.files.output_format)
 
-    def read(planned: PlannedInput) -> Stored | None:
+    def read(planned: Planned) -> Stored | None:
         start, size, mask = places[planned.key]
         with path.open("rb") as file:
             file.seek(start)

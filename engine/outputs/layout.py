@@ -1,11 +1,10 @@
-"""What the files of a run directory are called, how it is cut into shards, and which files a run writes."""
+"""What the files of a run directory are called, and how it is cut into shards."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-OutputFormat = Literal["files", "webdataset", "parquet", "npy", "dummy"]
 OutputNames = Literal["mirror", "key"]
 
 PLAN_FILE = "plan.json"
@@ -47,33 +46,6 @@ class Sharding:
 
     samples: Annotated[int, "inputs that are finished and resumed together"] = 1000
     output_names: Annotated[OutputNames, "maps mirror their inputs' paths, or bear keys"] = "mirror"
-
-
-@dataclass(frozen=True)
-class RunFiles:
-    """Which files a run writes, by its output format and whether it makes masks; paths are relative to its folder."""
-
-    output_format: OutputFormat
-    masks: bool = False
-
-    def of_image(self, output: str) -> Iterator[tuple[str, str]]:
-        """Yield (what, path) of the files of one image that succeeds."""
-        if self.output_format == "files":
-            yield "map", output + MAP_SUFFIX
-            if self.masks:
-                yield "mask", output + MASK_SUFFIX
-
-    def of_shard(self, shard: int) -> Iterator[tuple[str, str]]:
-        """Yield (what, path) of the files of one shard as a whole, its done-mark first: it is the first to be removed."""
-        yield "done-mark", DONE_MARK.format(shard=shard)
-        yield "rows", ROWS_FILE.format(shard=shard)
-        yield "journal", JOURNAL_FILE.format(shard=shard)
-        if self.output_format == "webdataset":
-            yield "maps", TAR_FILE.format(shard=shard)
-        if self.output_format == "npy":
-            yield "maps", ARRAY_FILE.format(shard=shard)
-            if self.masks:
-                yield "masks", MASKS_FILE.format(shard=shard)
 
 
 def plan_files() -> Iterator[tuple[str, str]]:

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from ...errors import UnseeError
 from ...files import write_json
 from ..inputs.input import Input
-from .layout import PLAN_FILE, PLAN_ROWS_FILE, RunFiles
+from .layout import PLAN_FILE, PLAN_ROWS_FILE
+from .output_formats import RunFiles
 from .rows import Retry
 
 PLAN_VERSION = 1

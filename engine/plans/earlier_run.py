@@ -10,16 +10,8 @@ import pyarrow.parquet as pq
 
 from ...errors import UnseeError
 from ...files import sha256_of, temporary_of
-from ..outputs.layout import (
-    MAP_SUFFIX,
-    MASK_SUFFIX,
-    PLAN_FILE,
-    PLAN_ROWS_FILE,
-    OutputFormat,
-    RunFiles,
-    plan_files,
-    rows_path,
-)
+from ..outputs.layout import MAP_SUFFIX, MASK_SUFFIX, PLAN_FILE, PLAN_ROWS_FILE, plan_files, rows_path
+from ..outputs.output_formats import OutputFormat, RunFiles
 from ..outputs.plan import SCHEMA, planned_rows, read_plan
 from ..outputs.rows import Row, read_rows
 

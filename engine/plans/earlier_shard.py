@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from ...errors import UnseeError
 from ...names import printable
 from ..outputs.journal import journaled
+from ..outputs.output_formats import map_reader
 from ..outputs.plan import Plan, PlannedInput
 from ..outputs.rows import SUCCESS, Retry, Row, Stored
-from ..outputs.stored import MapReader, is_whole, map_reader, no_maps, stored_rows
+from ..outputs.sink import MapReader, is_whole, no_maps, stored_rows
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,9 @@ def done_shard(plan: Plan, shard: int, retry: Retry) -> Earlier:
         maps = map_reader(plan.folder, shard, plan.files.output_format)
     except UnseeError:
         rows, maps = {}, no_maps
-    return Earlier(rows, maps, retry, plan.files.output_format != "dummy")
+    return Earlier(rows, maps, retry, plan.files.sink.keeps_maps)
 
 
 def unfinished_shard(plan: Plan, shard: int) -> Earlier:
     """Open what the journal keeps of a shard that is not done."""
-    return Earlier(*journaled(plan, shard), retry="all", maps_are_kept=plan.files.output_format != "dummy")
+    return Earlier(*journaled(plan, shard), retry="all", maps_are_kept=plan.files.sink.keeps_maps)

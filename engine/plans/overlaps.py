@@ -17,7 +17,8 @@ import numpy as np
 from ...errors import UnseeError
 from ...terminal import counted
 from ..inputs.trees import PathPattern, split_pattern
-from ..outputs.layout import RunFiles, plan_files
+from ..outputs.layout import plan_files
+from ..outputs.output_formats import RunFiles
 from ..outputs.plan import planned_rows, row_columns
 from .fingerprint import holds, short_hash
 

@@ -22,7 +22,8 @@ from ...errors import UnseeError
 from ...files import atomic_path, flush_and_rename, temporary_of
 from ..inputs.input import Input, is_url
 from ..inputs.sources import Sources
-from ..outputs.layout import PLAN_ROWS_FILE, RunFiles, Sharding, journal_path, rows_path
+from ..outputs.layout import PLAN_ROWS_FILE, Sharding, journal_path, rows_path
+from ..outputs.output_formats import RunFiles
 from ..outputs.output_names import fitted
 from ..outputs.plan import SCHEMA, Plan, PlannedInput, plan_table, planned_input, planned_rows, read_plan
 from ..outputs.rows import SUCCESS, read_rows
