@@ -5,19 +5,36 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .engine.detector import Detector, FailedItemError, Saliency
+    from .engine.inputs.sources import Sources
     from .engine.run import run
+    from .engine.run_config import RunConfig
+    from .engine.segmentation.segment_config import SegmentConfig
     from .errors import UnseeError
     from .train.networks.model_names import load_classifier
 
 __version__ = "0.1.0"
-__all__ = ["Detector", "FailedItemError", "Saliency", "UnseeError", "load_classifier", "run", "saliency"]
+__all__ = [
+    "Detector",
+    "FailedItemError",
+    "RunConfig",
+    "Saliency",
+    "SegmentConfig",
+    "Sources",
+    "UnseeError",
+    "load_classifier",
+    "run",
+    "saliency",
+]
 
 _HOMES = {
     "Detector": ".engine.detector",
     "FailedItemError": ".engine.detector",
     "Saliency": ".engine.detector",
     "UnseeError": ".errors",
-    "load_classifier": ".train.models",
+    "RunConfig": ".engine.run_config",
+    "SegmentConfig": ".engine.segmentation.segment_config",
+    "Sources": ".engine.inputs.sources",
+    "load_classifier": ".train.networks.model_names",
     "run": ".engine.run",
 }
 

@@ -16,7 +16,7 @@ app = typer.Typer(help="Measure speed against peers; the last line printed is JS
 Rounds = Annotated[int, typer.Option(min=1, help="rounds; ratios are medians over them")]
 BatchSize = Annotated[int, typer.Option(min=1, help="images in a batch")]
 Network = Annotated[str, typer.Option("--model", "-m", help="checkpoint, or a network with random weights")]
-Threads = Annotated[int | None, typer.Option(min=1, help="of the CPU, for every session (default: all)")]
+Threads = Annotated[int | None, typer.Option(min=1, help="of the CPU, for every runner (default: all)")]
 MeasuredDevice = Annotated[str, typer.Option(help="cpu or cuda")]
 
 
@@ -167,7 +167,7 @@ def descent(
     device: MeasuredDevice = "cpu",
     compiled: Annotated[bool, typer.Option(help="take part with PyTorch's compiler: minutes of warm-up")] = True,
 ) -> None:
-    """Every session against a plain autograd loop, with its shares of the measured ceilings, and where its time must go."""
+    """Every runner against a plain autograd loop, with its shares of the measured ceilings, and where its time must go."""
     from ..bench.speed.descent_speed import DescentBench, bench_descent
 
     bench_descent(DescentBench(model, batch_size, iterations, rounds, threads, device, compiled))
@@ -180,7 +180,7 @@ def roofline(
     threads: Threads = None,
     device: MeasuredDevice = "cpu",
 ) -> None:
-    """Measured ceilings, and operations and bytes of an iteration by operator; times no session."""
+    """Measured ceilings, and operations and bytes of an iteration by operator; times no runner."""
     from ..bench.speed.rivals import prepare
 
     threads = prepare(threads)

@@ -22,7 +22,7 @@ ALGORITHM = 2
 
 
 def runs_image_by_image(backend: str, device: str) -> bool:
-    """Tell whether the size of a batch decides nothing: on a CPU all sessions but compiled PyTorch run single images."""
+    """Tell whether the size of a batch decides nothing: on a CPU all runners but compiled PyTorch run single images."""
     return device.split(":")[0] == "cpu" and backend != "torch-compile"
 
 

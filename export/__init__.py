@@ -1,1 +1,1 @@
-"""The descent step, its graph, and the sessions that run it."""
+"""The descent step, its graph, and the runners of it."""

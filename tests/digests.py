@@ -10,28 +10,37 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-MADE_WITH = {"torch": "2.13.0", "onnx": "1.22.0", "onnxscript": "0.7.1"}
+MADE_WITH = {"torch": "2.13.0", "onnx": "1.23.2", "onnxscript": "0.7.2"}
 """Other versions trace other graphs."""
 
-DIGESTS: dict[str, str] = {}
+DIGESTS = {
+    "squeezenet1_1": "23513d94c7fa8a2f",
+    "tiny_darknet": "008efb4715fc9d71",
+    "unsee_small": "bb19acb24b1ca02b",
+    "resnet18": "8b99df00bc1f9a9d",
+    "vgg16": "7e1b6ce8f184c64e",
+    "vgg_s": "b0038cc90d451004",
+    "promoter": "1e34fd10c5c45707",
+    "attentional": "997763e1707d1df0",
+}
 
 
 def graph_digest(path: Path) -> str:
     """Return the digest of an ONNX file, 16 hexadecimal digits."""
     graph = onnx.load(path).graph
-    numbers: dict[str, int] = {"": -1}
-    digest = hashlib.sha256()
-    for value in (*graph.input, *graph.initializer):
-        numbers[value.name] = len(numbers)
-    for constant in graph.initializer:
-        digest.update(repr((constant.data_type, list(constant.dims))).encode())
+    constants = {one.name: (one.data_type, list(one.dims)) for one in graph.initializer}
+    numbers: dict[str, tuple[int, object]] = {}
+
+    def number(name: str) -> tuple[int, object]:
+        """Number a value where it comes up first: the order of constants in a file is chance."""
+        return numbers.setdefault(name, (len(numbers), constants.get(name)))
+
+    digest = hashlib.sha256(repr([number(value.name) for value in graph.input]).encode())
     for node in graph.node:
-        for name in node.output:
-            numbers[name] = len(numbers)
         attributes = sorted((item.name, _value(item)) for item in node.attribute)
-        connections = [[numbers[name] for name in names] for names in (node.input, node.output)]
+        connections = [[number(name) for name in names] for names in (node.input, node.output)]
         digest.update(repr((node.op_type, attributes, connections)).encode())
-    digest.update(repr([numbers[value.name] for value in graph.output]).encode())
+    digest.update(repr([number(value.name) for value in graph.output]).encode())
     return digest.hexdigest()[:16]
 
 

@@ -8,8 +8,12 @@ from PIL import Image
 
 import unsee
 from unsee.engine.detector import FailedItemError, Saliency
+from unsee.engine.inputs.sources import Sources
 from unsee.engine.methods.models import open_mapper
 from unsee.engine.methods.presets import PRESETS
+from unsee.engine.run import run
+from unsee.engine.run_config import RunConfig
+from unsee.engine.segmentation.segment_config import SegmentConfig
 from unsee.tests.map_models import SIZE, map_checkpoint
 
 QUICK = replace(PRESETS["reference"], descent=replace(PRESETS["reference"].descent, iterations=2))
@@ -160,3 +164,37 @@ def _finished(detector, picture):
     small = np.asarray(picture.resize((48, 48), Image.Resampling.BILINEAR))[None]
     (found,) = detector.method.detections(detector.method.compute(small), small)
     return Image.fromarray(found.saliency).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+
+
+@pytest.mark.parametrize("method", ["rc", "rbd", "gradient", "a"])
+def test_every_method_of_the_command_line_gives_its_maps(method, tiny_model, photographs, tmp_path):
+    model = {} if method in ("rc", "rbd") else {"model": str(tiny_model), "device": "cpu"}
+    preset = PRESETS["a-reference"] if method == "a" else QUICK
+    preset = replace(preset, descent=replace(preset.descent, iterations=2))
+    config = RunConfig(Sources((str(photographs),)), str(tmp_path), method=method, preset=preset, **model)
+    assert run(config).failed == 0
+    with unsee.Detector(method=method, preset=preset, **model) as detector:
+        for path in sorted(photographs.rglob("*.png"))[:3]:
+            made = np.asarray(Image.open((tmp_path / path.relative_to(photographs)).with_suffix(".png")))
+            np.testing.assert_array_equal(detector(path).map, made)
+
+
+def test_a_detector_cuts_masks(photographs):
+    found = unsee.Detector(method="rbd", segment=SegmentConfig("jaccard"))(photographs / "03.png")
+    assert found.mask is not None and found.mask.shape == found.map.shape
+    assert set(np.unique(found.mask)) <= {0, 255}
+    assert unsee.Detector(method="rbd")(photographs / "03.png").mask is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "magic"}, "method must be one of"),
+        ({"method": "rbd", "weights": "vgg16.pth"}, "leave --weights out"),
+        ({"method": "rbd", "device": "cuda"}, "runs no model"),
+        ({"cnn2": "somewhere"}, "belong to method a"),
+    ],
+)
+def test_options_that_do_not_fit_are_one_line(options, message):
+    with pytest.raises(unsee.UnseeError, match=message):
+        unsee.Detector(**options)

@@ -14,7 +14,7 @@ from unsee.export.bundles.drafts import drafted
 REPLACE = """
 import os, signal, sys
 from pathlib import Path
-from unsee.export import drafts
+from unsee.export.bundles import drafts
 
 target, step, can_exchange = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "exchange"
 left = [step]

@@ -29,6 +29,7 @@ from unsee.export.runtime.mapper import Mapper
 from unsee.export.runtime.tensorrt_engine import prepare_plan
 from unsee.export.runtime.tensorrt_plans import plan_key
 from unsee.files import sha256_of
+from unsee.tests.digests import check_digest
 from unsee.tests.export_models import checkpoint, images
 from unsee.tests.map_models import SIZE, MixingMapper, map_checkpoint, random_priors
 
@@ -90,6 +91,7 @@ def test_graph_is_standard_and_names_its_model(kind: str, exported: dict[str, Pa
     properties = {item.key: item.value for item in model.metadata_props}
     assert properties == {"model": read_bundle(exported[kind]).model_id, "kind": kind}
     assert "/" not in "".join(node.doc_string for node in model.graph.node)
+    check_digest(kind, exported[kind] / "map.onnx")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -25,6 +25,7 @@ from unsee.export.graph.tracing import (
     trace_step,
 )
 from unsee.export.parity.levels import relative_error
+from unsee.tests.digests import check_digest
 from unsee.tests.export_models import classifier
 
 RAW = DescentConfig(gradient="raw", gradient_floor=float("-inf"), step=1.0)
@@ -80,6 +81,7 @@ def test_exported_network_equals_eager(name: str, size: int, tmp_path: Path) -> 
     eager = build_step(PixelClassifier(made.module, made.metadata.input), RAW)
     write_graph(export_step(pixel_classifier(name, size), RAW, size, 10), tmp_path / "step.onnx", INPUTS, OUTPUTS, {})
     assert_same_step(tmp_path / "step.onnx", eager, size)
+    check_digest(name, tmp_path / "step.onnx")
 
 
 @pytest.mark.parametrize("cost", COSTS)
@@ -192,3 +194,4 @@ def test_large_networks_equal_eager(name: str, size: int, tmp_path: Path) -> Non
     errors = relative_error(image - actual, image - expected)
     assert np.quantile(errors, 0.25) < 1e-3  # a ReLU at zero, or a tie of a pool, sets an image apart
     assert errors.max() < 0.05
+    check_digest(name, tmp_path / "step.onnx")

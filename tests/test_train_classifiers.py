@@ -189,7 +189,7 @@ def test_command_leaves_checkpoint_figures_and_curves(config, tiny_model, tmp_pa
     assert as_markdown(table).splitlines()[1] == "|---|---|---|---|"
     shown = CliRunner().invoke(app, ["table", str(tmp_path / "cnn1"), "--markdown"])
     assert shown.output.startswith("| data | error | CNN1 all |")
-    run = RunConfig(Sources(("x",)), "out", str(tmp_path / "cnn1"), method="a", cnn2=str(tmp_path / "cnn2"),
+    run = RunConfig(Sources(("x",)), "out", model=str(tmp_path / "cnn1"), method="a", cnn2=str(tmp_path / "cnn2"),
                     cnn3=str(tmp_path / "cnn3"), preset=PRESETS["a-reference"], device="cpu")  # fmt: skip
     method = open_method(run, open_descender)
     images = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 3), np.uint8)

@@ -27,7 +27,7 @@ SHOWN_OPERATORS = 7
 
 
 class MatrixProducts:
-    """Square matrix products of float32, timed in every library that a session computes with.
+    """Square matrix products of float32, timed in every library that a runner computes with.
 
     Libraries differ by a factor of two on some processors: the ceiling is the rate of the fastest.
     """

@@ -1,4 +1,4 @@
-"""What one descent does, as plain numbers: the same record configures eager, compiled and exported sessions."""
+"""What one descent does, as plain numbers: the same record configures eager, compiled and exported runs."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal

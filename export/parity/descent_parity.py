@@ -65,7 +65,7 @@ def make_probe(
 ) -> Probe:
     """Run eager PyTorch on images, uint8 [B,S,S,3].
 
-    eager, other, exact: open its session with a configuration, in two memory formats and in double precision.
+    eager, other, exact: open it with a configuration, in two memory formats and in double precision.
     """
     descender = eager(config)
     descender.descend(images, 1)

@@ -56,7 +56,7 @@ def test_help_and_doctor(bare_venv, tmp_path):
 @pytest.mark.parametrize("name", ["tiny_bundle", "best_bundle"])
 def test_bundles_are_checked_and_run(name, bare_venv, photographs, tmp_path, request):
     bundle = request.getfixturevalue(name)
-    assert "top-1 classes: the same" in on_the_box(bare_venv, "check", bundle, cwd=tmp_path).out
+    assert "images with another top-1 class: 0, at most 0" in on_the_box(bare_venv, "check", bundle, cwd=tmp_path).out
     on_the_box(bare_venv, "run", photographs, "--model", bundle, "--output-folder", "out", cwd=tmp_path)
     rows = rows_of(tmp_path / "out")
     assert len(rows) == 12 and {row["status"] for row in rows} == {"success"}

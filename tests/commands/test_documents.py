@@ -146,7 +146,7 @@ def test_exit_codes_are_those_of_the_page() -> None:
     assert sorted(map(int, column(table_after("docs/cli.md", "## Exit codes"), 0))) == sorted(ExitCode)
 
 
-SOURCES = "\n".join(path.read_text() for folder in (".", "engine") for path in (ROOT / folder).glob("*.py"))
+SOURCES = "\n".join(path.read_text() for path in (*ROOT.glob("*.py"), *(ROOT / "engine").rglob("*.py")))
 CODES = re.findall(r"`(\w+)`", " ".join(column(table_after("docs/cli.md", "counts as without one."), 1)))
 
 

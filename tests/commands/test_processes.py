@@ -171,11 +171,10 @@ def test_a_script_without_a_guard_can_use_processes(photographs, tiny_bundle, tm
     script = tmp_path / "script.py"
     script.write_text(f"""
 import unsee
-from unsee.engine.run_config import RunConfig
-from unsee.engine.inputs.sources import Sources
 
 print("once")
-unsee.run(RunConfig(Sources(({str(photographs)!r},)), {str(tmp_path / "out")!r}, model={str(tiny_bundle)!r}, processes=2))
+sources = unsee.Sources(({str(photographs)!r},))
+unsee.run(unsee.RunConfig(sources, {str(tmp_path / "out")!r}, model={str(tiny_bundle)!r}, processes=2))
 """)
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
