@@ -2,16 +2,16 @@
 
 import sys
 
-INTERRUPTED = 130
-
 
 def main() -> None:
     """Run the command line."""
     try:
         from .cli.app import main as run
     except KeyboardInterrupt:
+        from .errors import ExitCode
+
         print("unsee: interrupted before anything began", file=sys.stderr)
-        raise SystemExit(INTERRUPTED) from None
+        raise SystemExit(ExitCode.INTERRUPTED) from None
     run()
 
 

@@ -72,6 +72,3 @@ def doctor() -> None:
 
     for subject, finding in findings():
         stdout().print(f"{subject:<{DOCTOR_COLUMN}} {finding}")
-
-
-COMMANDS = (export, check, doctor)

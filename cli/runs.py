@@ -105,6 +105,3 @@ def demo(
     from ..bench.demo import demo
 
     demo(folder, model)
-
-
-COMMANDS = (run, promote, status, verify, demo)

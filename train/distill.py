@@ -12,13 +12,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Generator, Tensor
 
+from ..files import digest_of
 from .batches.distillation_config import CELL, DistillConfig
 from .distillation_data import Batch, Lessons, draw_batch, is_held_out, list_photographs, read_lessons
 from .input_gradient import preprocess
 from .networks.checkpoints import Classifier, load_checkpoint, save_checkpoint
 from .networks.metadata import InputSpec, Label, Metadata
 from .networks.unsee_small import UnseeSmall, folded
-from .training_state import digest_of, load_state, save_state
+from .training_state import load_state, save_state
 
 STATE_FILE = "training.pt"
 STUDENT_INPUT = InputSpec()

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Generator, Tensor
 
 from ..errors import DecodingError, UnseeError
+from ..files import digest_of
 from ..images import open_image
 from .batches.augmentation import vary_colors
 from .batches.distillation_config import CELL
@@ -18,7 +19,6 @@ from .data.random_backgrounds import object_map
 from .input_gradient import change_map, descend, on_pixels
 from .networks.checkpoints import Classifier
 from .networks.metadata import Label
-from .training_state import digest_of
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm"}
 MAP_GRID = 20

@@ -1,7 +1,5 @@
 """The checkpoint of a training in progress: written atomically, read without running pickled code."""
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +7,6 @@ import torch
 
 from ..errors import UnseeError
 from ..files import atomic_path
-
-
-def digest_of(value: Any) -> str:
-    """Return 16 hexadecimal digits that stand for a JSON value, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:

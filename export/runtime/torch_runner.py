@@ -56,6 +56,7 @@ class TorchRunner(Runner):
     @torch.no_grad()
     def _run(self, inputs: Mapping[str, np.ndarray], turns: Sequence[Counters]) -> Arrays:
         values = {name: self._placed(value) for name, value in inputs.items()}
+        names = [spec.name for spec in self.graph.outputs]
         outputs: dict[str, torch.Tensor] = {}
         for counters in turns:
             for spec in self.graph.scalars:
@@ -63,7 +64,6 @@ class TorchRunner(Runner):
                     counters[spec.name], dtype=getattr(torch, spec.type), device=self.place
                 )
             found = self.function(*(values[spec.name] for spec in self.graph.inputs))
-            names = [spec.name for spec in self.graph.outputs]
             outputs = dict(zip(names, found if isinstance(found, tuple) else (found,), strict=True))
             values |= {name: outputs[f"next_{name}"] for name in self.graph.state}
         return {name: _array(tensor) for name, tensor in outputs.items()}
