@@ -77,7 +77,12 @@ def parameters_but(command: Command, name: str) -> list[inspect.Parameter]:
 
 
 def set_signature(command: Command, parameters: list[inspect.Parameter]) -> None:
-    """Make a function look as if it had these parameters, which is where the command line finds its options."""
+    """Make a function look as if it had these parameters, which is where the command line finds its options.
+
+    Those without a default come first, as they do in the help.
+    """
+    parameters = sorted(parameters, key=lambda item: item.default is not inspect.Parameter.empty)
+    parameters = [item.replace(kind=inspect.Parameter.KEYWORD_ONLY) for item in parameters]
     command.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
     command.__annotations__ = {item.name: item.annotation for item in parameters}
 

@@ -30,6 +30,13 @@ def test_overrides_replace_only_what_is_given():
     )
 
 
+@pytest.mark.parametrize("command", ["run", "promote"])
+def test_options_that_must_be_given_head_the_help(command):
+    lines = RUNNER.invoke(app, [command, "--help"]).output.split("Options")[1].splitlines()
+    marked = [line.lstrip("│ ").startswith("*") for line in lines if line.lstrip("│* ").startswith("--")]
+    assert any(marked) and marked == sorted(marked, reverse=True)
+
+
 def test_override_is_checked():
     with pytest.raises(UnseeError, match="theta"):
         overridden(PRESETS["paper"], {}, {"theta": 2.0})
