@@ -24,7 +24,7 @@ from ..train.batches.map_training_config import MapTrainingConfig
 from ..train.curves import as_markdown
 from ..train.data.catalogue import open_dataset
 from ..train.data.folders import MaskedItem, masked_images
-from ..train.networks.mapper_metadata import Kind
+from ..train.networks.maps.mapper_metadata import Kind
 from .scoring.evaluate import evaluate
 from .scoring.scored_files import EvaluationConfig
 from .speed.machine import machine
@@ -58,7 +58,8 @@ class Halves:
         """Return the training of one network on the first half; none is examined on the second."""
         promoter = kind == "promoter"
         return MapTrainingConfig(
-            kind, (self.part("0-50%"),), folder / kind, start=self.start, input_size=256 if promoter else 160,
+            kind=kind, training=(self.part("0-50%"),), output=folder / kind, start=self.start,
+            input_size=256 if promoter else 160,
             options={} if promoter else {"deep_supervision": True}, epochs=self.epochs[KINDS.index(kind)], batch=5,
             schedule="cosine", smallest_crop=0.75, largest_crop=1.0, vary_colors=True, seed=self.seed,
             threads=self.threads, priors=(*self.priors, folder / "descent") if promoter else (),

@@ -60,8 +60,9 @@ class World:
         """Return one training; the seeds of the scenes, training and test, follow from ours."""
         names = f"scenes:{self.training}:{2 * self.seed}", f"scenes:{self.test}:{2 * self.seed + 1}"
         return ClassifierConfig(
-            *names, folder / f"{variant}-{finetune}", variant, finetune, self.start, self.input_size, self.epochs,
-            batch=32, learning_rate=self.learning_rate, seed=self.seed,
+            training=names[0], validation=names[1], variant=variant, finetune=finetune, start=self.start,
+            input_size=self.input_size, output=folder / f"{variant}-{finetune}",
+            epochs=self.epochs, batch=32, learning_rate=self.learning_rate, seed=self.seed,
         )  # fmt: skip
 
 

@@ -33,7 +33,7 @@ def export(
     """
     from ..engine.model_exports import export_map_model, export_model
     from ..export.parity.report import Parity
-    from ..train.networks.mapper_metadata import is_map_checkpoint
+    from ..train.networks.maps.mapper_metadata import is_map_checkpoint
 
     if is_map_checkpoint(model):
         if weights or precision != "fp32":

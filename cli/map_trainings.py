@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 
 from ..train.batches.map_training_config import MapTrainingConfig
-from ..train.networks.mapper_metadata import AttentionalOptions, Preset, PromoterOptions
+from ..train.networks.maps.mapper_metadata import AttentionalOptions, Preset, PromoterOptions
 from .records import Flag, Maker, with_record
 
 PROMOTERS_OWN = ("flip", "priors", "prior_share", "first_stage_epochs")

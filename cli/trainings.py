@@ -28,9 +28,12 @@ def distill(
     float32: Annotated[bool, typer.Option(help="for processors without bfloat16 instructions")] = False,
 ) -> None:
     """Train the small classifier from random weights by distillation from larger ones."""
+    from ..extras import require
+
+    require("torch", "train", "training")
     from ..train.distill import distill
 
-    distill(config(precision="float32" if float32 else "bfloat16"))
+    distill(config(precision="float32" if float32 else "bfloat16"), Console(stderr=True))
 
 
 @app.command()

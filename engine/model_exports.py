@@ -20,7 +20,7 @@ from ..export.parity.descent_parity import Finish, raw_map
 from ..export.parity.report import Parity
 from ..export.parity.synthetic import synthetic_images
 from ..fields import mapping, text
-from ..train.networks.mapper_metadata import read_map_metadata
+from ..train.networks.maps.mapper_metadata import read_map_metadata
 from ..train.networks.metadata import understood
 from ..train.networks.model_names import load_classifier
 from .inputs.decoding import DecodingConfig, decode

@@ -7,10 +7,10 @@ import torch
 
 from unsee.export.runtime.mapper import Mapper
 from unsee.tests.runners import FunctionRunner
-from unsee.train.networks.mapper_metadata import AttentionalOptions, Kind, MapMetadata, PromoterOptions
-from unsee.train.networks.mappers import PixelMapper, build_map_network, save_map_network
+from unsee.train.networks.maps.mapper_metadata import AttentionalOptions, Kind, MapMetadata, PromoterOptions
+from unsee.train.networks.maps.mappers import PixelMapper, build_map_network, save_map_network
+from unsee.train.networks.maps.promoter import AnchorNetwork
 from unsee.train.networks.metadata import InputSpec
-from unsee.train.networks.promoter import AnchorNetwork
 
 SIZE = 32
 SPEC = InputSpec(size=SIZE, channel_order="BGR", range=255.0, mean=(104, 117, 123), std=(60, 60, 60))

@@ -109,7 +109,7 @@ def test_parity_is_measured_and_repeated(kind: str, exported: dict[str, Path]) -
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_sessions_agree_with_the_network(kind: str, models: dict[str, Path], exported: dict[str, Path]) -> None:
-    from unsee.train.networks.mappers import load_map_network
+    from unsee.train.networks.maps.mappers import load_map_network
 
     mapper = load_map_network(models[kind]).mapper
     eager, session = open_mapper(str(models[kind])), open_mapper(str(exported[kind]))

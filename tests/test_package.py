@@ -12,22 +12,24 @@ import pytest
 
 from unsee.tests.conftest import ROOT
 
+NETWORKS = ("train.networks", "train.networks.maps")
 ROOMS = {
     "kernels": {""},
     "train.networks": {""},
+    "train.networks.maps": {"", "train.networks"},
     "train.data": {"", "train.networks"},
-    "train.batches": {"", "train.networks", "train.data"},
-    "train": {"", "train.networks", "train.data", "train.batches"},
-    "export.bundles": {"", "train.networks"},
-    "export.runtime": {"", "train.networks", "export.bundles"},
+    "train.batches": {"", *NETWORKS, "train.data"},
+    "train": {"", *NETWORKS, "train.data", "train.batches"},
+    "export.bundles": {"", *NETWORKS},
+    "export.runtime": {"", *NETWORKS, "export.bundles"},
     "export.parity": {"", "export.bundles", "export.runtime"},
-    "export.graph": {"", "train.networks", "export.bundles", "export.runtime", "export.parity"},
+    "export.graph": {"", *NETWORKS, "export.bundles", "export.runtime", "export.parity"},
     "engine.remote": {""},
     "engine.workers": {""},
     "engine.inputs": {"", "engine.remote"},
 }
 """What each room may import of the others; "" is the root. Rooms below are open to those above as a whole."""
-MODELS = {"kernels", "train.networks", "export.bundles", "export.runtime", "export.parity", "export.graph", ""}
+MODELS = {"kernels", *NETWORKS, "export.bundles", "export.runtime", "export.parity", "export.graph", ""}
 ROOMS["engine.methods"] = MODELS
 ROOMS["engine.segmentation"] = MODELS | {"engine.methods"}
 ROOMS["engine.outputs"] = {"", "engine.inputs", "engine.methods"}
@@ -188,7 +190,7 @@ def test_everything_on_the_path_of_a_bundle_imports_without_torch():
     rooms |= {"bench.scoring", "bench.pages"}
     left_out = {f"export.graph.{name}" for name in NEEDS_TORCH} | {"export.runtime.torch_runner"}
     names = [name for name in product() if room_of(name) in rooms and name not in left_out]
-    names += ["train.networks.model_names", "train.networks.metadata", "train.networks.mapper_metadata"]
+    names += ["train.networks.model_names", "train.networks.metadata", "train.networks.maps.mapper_metadata"]
     command = [sys.executable, "-c", IMPORT_WITHOUT_TORCH, *(f"unsee.{name}" for name in names)]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from unsee.train.networks.attention import SelfAttention, blocked_attention, dense_attention
+from unsee.train.networks.maps.attention import SelfAttention, blocked_attention, dense_attention
 
 
 def attention_picking(channel: int, channels: int = 8, block: int = 1) -> SelfAttention:

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from unsee.errors import UnseeError
-from unsee.train.networks.attentional import AttentionalNetwork, RecurrentConvolution
-from unsee.train.networks.mapper_metadata import AttentionalOptions
+from unsee.train.networks.maps.attentional import AttentionalNetwork, RecurrentConvolution
+from unsee.train.networks.maps.mapper_metadata import AttentionalOptions
 from unsee.train.networks.zoo import CrossChannelNormalization, build_network
 
 SMALL = AttentionalOptions(widths=(16, 8, 8), recurrent=8, grid=4, block=10)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from unsee.train.networks.backbones import PLANS, Backbone
 from unsee.train.networks.checkpoints import Classifier
+from unsee.train.networks.maps.backbones import PLANS, Backbone
 from unsee.train.networks.metadata import InputSpec, Metadata
 from unsee.train.networks.zoo import build_network
 

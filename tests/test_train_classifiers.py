@@ -34,7 +34,8 @@ CLASSES = ("a", "b", "c")
 @pytest.fixture
 def config(tmp_path, tiny_model):
     return ClassifierConfig(
-        "scenes:24:1", "scenes:10:2", tmp_path / "out", start=str(tiny_model), epochs=2, batch=8, learning_rate=0.01,
+        training="scenes:24:1", validation="scenes:10:2", output=tmp_path / "out",
+        start=str(tiny_model), epochs=2, batch=8, learning_rate=0.01,
         threads=1, save_every=2, device="cpu",
     )  # fmt: skip
 
@@ -226,8 +227,8 @@ def without_dropout(*arguments, build=classifiers.build_network):
     return network
 
 classifiers.build_network = without_dropout
-config = ClassifierConfig("scenes:14:1", "scenes:4:2", Path(sys.argv[2]), start=sys.argv[1], epochs=1, batch=4,
-    learning_rate=0.01, threads=1, device="cpu", variant="cnn3")
+config = ClassifierConfig(training="scenes:14:1", validation="scenes:4:2", output=Path(sys.argv[2]),
+    start=sys.argv[1], epochs=1, batch=4, learning_rate=0.01, threads=1, device="cpu", variant="cnn3")
 classifiers.train_classifier(config)
 """
 

@@ -6,7 +6,7 @@ import pytest
 from unsee.engine.methods.presets import PRESETS, PostConfig
 from unsee.errors import UnseeError
 from unsee.export.bundles.descent_config import DescentConfig
-from unsee.train.networks.mapper_metadata import AttentionalOptions, PromoterOptions
+from unsee.train.networks.maps.mapper_metadata import AttentionalOptions, PromoterOptions
 from unsee.train.networks.metadata import InputSpec
 
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from unsee.errors import UnseeError
-from unsee.train.networks.mapper_metadata import (
+from unsee.train.networks.maps.mapper_metadata import (
     AttentionalOptions,
     MapMetadata,
     PromoterOptions,
     is_map_checkpoint,
     read_map_metadata,
 )
-from unsee.train.networks.mappers import build_map_network, fingerprint, load_map_network, save_map_network
+from unsee.train.networks.maps.mappers import build_map_network, fingerprint, load_map_network, save_map_network
 from unsee.train.networks.metadata import InputSpec
 
 PROMOTER = MapMetadata(
@@ -119,7 +119,7 @@ def test_descriptions_are_read_without_torch(tmp_path):
     code = f"""
 import sys
 from pathlib import Path
-from unsee.train.networks.mapper_metadata import is_map_checkpoint, read_map_metadata
+from unsee.train.networks.maps.mapper_metadata import is_map_checkpoint, read_map_metadata
 assert is_map_checkpoint(Path({str(tmp_path)!r}))
 assert read_map_metadata(Path({str(tmp_path)!r})).options.embedding == 6
 assert "torch" not in sys.modules

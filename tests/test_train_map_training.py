@@ -21,7 +21,7 @@ from unsee.train.data.catalogue import open_dataset
 from unsee.train.first_stage import FirstStage
 from unsee.train.map_scores import adaptive_f_measure, mean_absolute_error
 from unsee.train.map_training import losses_of, optimizer_of, start_of, train_map_network
-from unsee.train.networks.backbones import Backbone
+from unsee.train.networks.maps.backbones import Backbone
 
 TINY = {
     "promoter": {"channels": 4, "embedding": 6, "grid": 4},
@@ -52,8 +52,9 @@ def pairs(tmp_path_factory):
 @pytest.fixture(params=["promoter", "attentional"])
 def config(request, pairs, tmp_path):
     return MapTrainingConfig(
-        request.param, (f"folder:{pairs}#0-6",), tmp_path / "out", f"folder:{pairs}#6-10", start="random:unsee_small",
-        input_size=32, options=TINY[request.param], epochs=2, batch=2, threads=1, save_every=2, device="cpu",
+        kind=request.param, training=(f"folder:{pairs}#0-6",), output=tmp_path / "out",
+        validation=f"folder:{pairs}#6-10", start="random:unsee_small", input_size=32,
+        options=TINY[request.param], epochs=2, batch=2, threads=1, save_every=2, device="cpu",
         priors=(pairs / "priors",), prior_share=0.5, vary_colors=True,
     )  # fmt: skip
 
@@ -61,7 +62,7 @@ def config(request, pairs, tmp_path):
 @pytest.fixture
 def promoter_config(pairs, tmp_path):
     return MapTrainingConfig(
-        "promoter", (f"folder:{pairs}",), tmp_path / "out", start="random:unsee_small", input_size=32,
+        kind="promoter", training=(f"folder:{pairs}",), output=tmp_path / "out", start="random:unsee_small", input_size=32,
         options=TINY["promoter"], threads=1,
     )  # fmt: skip
 
@@ -203,7 +204,8 @@ def test_the_first_stage_predicts_at_the_inputs_size(name):
 
 def test_a_promoter_learns_to_sharpen_blurred_maps(pairs, tmp_path):
     config = MapTrainingConfig(
-        "promoter", (f"folder:{pairs}",), tmp_path / "out", f"folder:{pairs}", start="random:unsee_small",
+        kind="promoter", training=(f"folder:{pairs}",), output=tmp_path / "out", validation=f"folder:{pairs}",
+        start="random:unsee_small",
         input_size=64, options=TINY["promoter"], epochs=15, batch=5, threads=1, learning_rate=0.01,
         priors=(pairs / "priors",), device="cpu",
     )  # fmt: skip

@@ -7,8 +7,14 @@ import pytest
 import torch
 from torch.nn.functional import logsigmoid
 
-from unsee.train.networks.mapper_metadata import PromoterOptions
-from unsee.train.networks.promoter import AnchorNetwork, SubpixelUpsampling, distance, region_weights, weighted_mean
+from unsee.train.networks.maps.mapper_metadata import PromoterOptions
+from unsee.train.networks.maps.promoter import (
+    AnchorNetwork,
+    SubpixelUpsampling,
+    distance,
+    region_weights,
+    weighted_mean,
+)
 
 SMALL = PromoterOptions(channels=4, embedding=6, grid=4)
 KINDS = [("paper", "conv"), ("paper", "fc"), ("release", "conv"), ("release", "fc")]

@@ -14,11 +14,11 @@ from .batches.samples import SampleReader, examination_batches, load, seed_of, t
 from .curves import CURVES_CSV, CURVES_PNG, FIGURES_FILE, draw_curves, write_curves
 from .data.catalogue import open_dataset
 from .data.datasets import Dataset
-from .input_gradient import preprocess
 from .loop import Course, Training, autocast, rate_at, run_course, training_device
 from .networks.checkpoints import Classifier, load_checkpoint, save_checkpoint
 from .networks.metadata import InputSpec, Label, Metadata
 from .networks.model_names import load_classifier
+from .networks.preprocessing import Preprocessing
 from .networks.zoo import CLASSIFIER_WEIGHTS, build_network
 from .ranks import joined
 
@@ -92,10 +92,12 @@ def optimizer_of(network: nn.Module, name: str, config: ClassifierConfig) -> tor
 
 
 def _course(config: ClassifierConfig, training: SampleReader, validation: SampleReader) -> Course:
+    preprocess = Preprocessing(training.spec)
+
     def losses(network: nn.Module, loaded: tuple[Tensor, Tensor], device: torch.device) -> Tensor:
         pixels, nodes = loaded
         with autocast(config.precision, device):
-            logits = network(preprocess(pixels.float(), training.spec).to(device))
+            logits = network(preprocess(pixels.float()).to(device))
         return nn.functional.cross_entropy(logits.float(), nodes.to(device), reduction="sum")
 
     return Course(
@@ -120,10 +122,11 @@ def examine(
 ) -> dict[str, float]:
     """Return the top-1 and top-5 error, 0..1, over a data set; with fewer than six nodes top-5 is all but the last."""
     network.eval()
+    preprocess = Preprocessing(reader.spec)
     wrong = torch.zeros(2, dtype=torch.float64)
     batches = examination_batches(len(reader.dataset), config)
     for pixels, nodes in load(reader, batches, config.workers):
-        logits = network(preprocess(pixels.float(), reader.spec).to(device)).cpu()
+        logits = network(preprocess(pixels.float()).to(device)).cpu()
         best = logits.topk(min(5, logits.shape[1] - 1)).indices
         wrong[0] += (best[:, 0] != nodes).sum()
         wrong[1] += (best != nodes[:, None]).all(1).sum()

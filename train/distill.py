@@ -5,23 +5,28 @@ follows the object maps made of the teachers' input gradients (attention transfe
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import compress
+from operator import not_
+from typing import cast
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Generator, Tensor
 
 from ..files import digest_of
 from .batches.distillation_config import CELL, DistillConfig
+from .batches.samples import Batches
 from .distillation_data import Batch, Lessons, draw_batch, is_held_out, list_photographs, read_lessons
-from .input_gradient import preprocess
+from .loop import Course, Training, autocast, run_course, training_device, training_progress
 from .networks.checkpoints import Classifier, load_checkpoint, save_checkpoint
 from .networks.metadata import InputSpec, Label, Metadata
+from .networks.preprocessing import Preprocessing
 from .networks.unsee_small import UnseeSmall, folded
-from .training_state import load_state, save_state
+from .ranks import Ranks
 
-STATE_FILE = "training.pt"
+AGREEMENTS = ("top-1 agreement", "top-5 agreement")
 STUDENT_INPUT = InputSpec()
 WARM_UP = 0.05
 LARGEST_GRADIENT = 1.0
@@ -31,69 +36,80 @@ WINDOWS = 2
 """Batches are up to this many cells smaller or larger than the configured side."""
 
 
-def distill(config: DistillConfig, progress: Progress | None = None) -> Classifier:
+def distill(config: DistillConfig, console: Console | None = None) -> Classifier:
     """Train the student, or go on where a killed training stopped; save it in `config.output` and return it."""
-    torch.set_num_threads(config.threads)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    console = console or Console(quiet=True)
     teachers = [load_checkpoint(directory) for directory in config.teachers]
-    photographs = list_photographs(config.images)
-    studied = [path for path in photographs if not is_held_out(path, config.held_out)]
-    withheld = [path for path in photographs if is_held_out(path, config.held_out)]
-    with progress or _progress() as bars:
-        task = bars.add_task("teachers' lessons", total=len(photographs))
-        lessons, exam = (
-            read_lessons(config.output / "lessons", paths, teachers, config.crops, config.side + WINDOWS * CELL,
-                         lambda count: bars.advance(task, count))
-            for paths in (studied, withheld)
-        )  # fmt: skip
-        bars.remove_task(task)
-        network = train(config, lessons, bars)
-    figures = {"photographs": len(lessons), "held out": len(exam), **examine(network, exam)}
-    classifier = _classifier(config, network, teachers[0].labels, figures)
+    lessons, exam = _lessons(config, teachers, console)
+    device = training_device(config.device, Ranks())
+    torch.manual_seed(config.seed)
+    network = UnseeSmall(lessons.predictions.shape[-1], batch_norm=True).to(device)
+    network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    groups = [{"params": network.parameters(), "factor": 1.0}]
+    training = Training(network, torch.optim.AdamW(groups, weight_decay=config.weight_decay), [])
+    run_course(_course(config, lessons, exam), training, device, Ranks(), console)
+    student = folded(network.cpu())
+    figures = {"photographs": len(lessons), "held out": len(exam), **examine(student, exam)}
+    classifier = _classifier(config, student, teachers[0].labels, figures)
     save_checkpoint(config.output, classifier, torch.float16)
     return classifier
 
 
-def train(config: DistillConfig, lessons: Lessons, bars: Progress) -> UnseeSmall:
-    """Train from the last saved state on, or from random weights; return the folded network in eval mode."""
-    state_path, key = config.output / STATE_FILE, digest_of(config.settings())
-    torch.manual_seed(config.seed)
-    network = UnseeSmall(lessons.predictions.shape[-1], batch_norm=True)
-    network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    optimizer = torch.optim.AdamW(network.parameters(), weight_decay=config.weight_decay)
-    state = load_state(state_path, key) or {"epoch": 0}
-    if state["epoch"]:
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-    task = bars.add_task("epochs", total=config.epochs, completed=state["epoch"])
-    for epoch in range(state["epoch"], config.epochs):
-        losses = _train_epoch(config, epoch, network, optimizer, lessons)
-        bars.advance(task)
-        if (epoch + 1) % config.save_every == 0 or epoch + 1 == config.epochs:
-            state = {"config": key, "epoch": epoch + 1}
-            save_state(state_path, state | {"network": network.state_dict(), "optimizer": optimizer.state_dict()})
-            bars.console.print(f"epoch {epoch + 1} of {config.epochs}: {losses}")
-    return folded(network)
+def _lessons(config: DistillConfig, teachers: list[Classifier], console: Console) -> tuple[Lessons, Lessons]:
+    """Return the lessons of the photographs that are studied, and of those held out."""
+    photographs = list_photographs(config.images)
+    held_out = [is_held_out(path, config.held_out) for path in photographs]
+    with training_progress(console) as bars:
+        task = bars.add_task("teachers' lessons", total=len(photographs))
+        studied, withheld = (
+            read_lessons(config.output / "lessons", list(paths), teachers, config.crops, config.side + WINDOWS * CELL,
+                         lambda count: bars.advance(task, count))
+            for paths in (compress(photographs, map(not_, held_out)), compress(photographs, held_out))
+        )  # fmt: skip
+        bars.remove_task(task)
+    return studied, withheld
 
 
-def _train_epoch(
-    config: DistillConfig, epoch: int, network: UnseeSmall, optimizer: torch.optim.Optimizer, lessons: Lessons
-) -> str:
-    """Show the network one crop of every photograph; return the mean losses. All chance follows from seed and epoch."""
-    generator = Generator().manual_seed(int(digest_of([config.seed, STREAM, epoch]), 16) % 2**63)
+def _course(config: DistillConfig, lessons: Lessons, exam: Lessons) -> Course:
+    return Course(
+        name="unsee_small",
+        output=config.output,
+        digest=config.digest(),
+        seed=config.seed,
+        epochs=config.epochs,
+        save_every=config.save_every,
+        batches=lambda epoch: [[(photograph, epoch) for photograph in part] for part in _order(config, lessons, epoch)],
+        load=lambda batches: draw_batches(config, lessons, batches),
+        losses=lambda network, batch, device: lesson_losses(cast(UnseeSmall, network), batch.to(device), config),
+        rate=lambda position: config.learning_rate * schedule(position),
+        examine=lambda network, _: examine(folded(cast(UnseeSmall, network)).cpu(), exam),
+        summary=lambda row: "".join(f", {name} {row[name]:.1%}" for name in AGREEMENTS if name in row),
+        largest_gradient=LARGEST_GRADIENT,
+    )
+
+
+def _chance(config: DistillConfig, epoch: int) -> Generator:
+    """Return the generator that all chance of an epoch comes from: its order first, then its batches one by one."""
+    return Generator().manual_seed(int(digest_of([config.seed, STREAM, epoch]), 16) % 2**63)
+
+
+def _order(config: DistillConfig, lessons: Lessons, epoch: int) -> list[list[int]]:
+    order = torch.randperm(len(lessons), generator=_chance(config, epoch))
+    return [part.tolist() for part in order.split(config.batch)]
+
+
+def draw_batches(config: DistillConfig, lessons: Lessons, batches: Batches) -> Iterator[Batch]:
+    """Draw one crop of every photograph, for the last `batches` of an epoch: those before them are drawn and dropped."""
+    if not batches:
+        return
+    generator = _chance(config, batches[0][0][1])
     order = torch.randperm(len(lessons), generator=generator).split(config.batch)
-    total = torch.zeros(2)
     for number, photographs in enumerate(order):
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * schedule((epoch + number / len(order)) / config.epochs)
-        losses = lesson_losses(
-            network, draw_batch(lessons, photographs, _some_side(config, generator), generator), config
-        )
-        optimizer.zero_grad()
-        (losses * torch.tensor([config.prediction_weight, config.attention_weight])).sum().backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
-        optimizer.step()
-        total += losses.detach() / len(order)
-    return "predictions {:.3f}, attention {:.4f}".format(*total.tolist())
+        drawn = draw_batch(lessons, photographs, _some_side(config, generator), generator)
+        if number >= len(order) - len(batches):
+            yield drawn
 
 
 def _some_side(config: DistillConfig, generator: Generator) -> int:
@@ -107,13 +123,16 @@ def schedule(position: float) -> float:
 
 
 def lesson_losses(network: UnseeSmall, batch: Batch, config: DistillConfig) -> Tensor:
-    """Return the divergence of the student's class probabilities and the mean square error of its attention, [2]."""
-    with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16"):
-        detectors, attention = network.look(preprocess(batch.pixels, STUDENT_INPUT))
+    """Return the loss, summed over a batch: the divergence of the student's class probabilities, and the mean square
+    error of its attention."""
+    device = batch.pixels.device
+    with autocast(config.precision, device):
+        detectors, attention = network.look(Preprocessing(STUDENT_INPUT).to(device)(batch.pixels))
         logits = network.classify(detectors, attention)
     predictions = divergence(batch.predictions, torch.log_softmax(logits.float(), 1))
     wanted = torch.nn.functional.adaptive_avg_pool2d(batch.maps, (attention.shape[2], attention.shape[3]))
-    return torch.stack([predictions, (attention[:, 0].float() - wanted).square().mean()])
+    errors = (attention[:, 0].float() - wanted).square().mean()
+    return (config.prediction_weight * predictions + config.attention_weight * errors) * len(logits)
 
 
 def divergence(wanted: Tensor, log_estimate: Tensor) -> Tensor:
@@ -129,14 +148,14 @@ def examine(network: UnseeSmall, exam: Lessons) -> dict[str, float]:
     """
     if not len(exam):
         return {}
-    scores = []
+    scores, seen = [], Preprocessing(STUDENT_INPUT)
     for part in torch.arange(len(exam)).split(64):
         crops = torch.from_numpy(exam.crops[part.numpy(), 0]).float()
-        scores.append(network(preprocess(crops, STUDENT_INPUT)))
+        scores.append(network(seen(crops)))
     best = torch.cat(scores).topk(5).indices
     wanted = torch.from_numpy(exam.predictions[:, 0].argmax(1))[:, None]
-    return {"top-1 agreement": float((best[:, :1] == wanted).float().mean()),
-            "top-5 agreement": float((best == wanted).any(1).float().mean())}  # fmt: skip
+    found = (best[:, :1] == wanted), (best == wanted).any(1)
+    return {name: float(right.float().mean()) for name, right in zip(AGREEMENTS, found, strict=True)}
 
 
 def _classifier(
@@ -149,8 +168,3 @@ def _classifier(
     }
     metadata = Metadata("unsee_small", replace(STUDENT_INPUT, size=config.input_size), len(labels), provenance)
     return Classifier(network.requires_grad_(False), metadata, labels)
-
-
-def _progress() -> Progress:
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    return Progress(*columns, console=Console(stderr=True))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from ..errors import DecodingError, UnseeError
 from ..files import digest_of
@@ -16,9 +16,10 @@ from ..images import open_image
 from .batches.augmentation import vary_colors
 from .batches.distillation_config import CELL
 from .data.random_backgrounds import object_map
-from .input_gradient import change_map, descend, on_pixels
+from .input_gradient import change_map, descend
 from .networks.checkpoints import Classifier
 from .networks.metadata import Label
+from .networks.preprocessing import Preprocessing
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm"}
 MAP_GRID = 20
@@ -55,6 +56,10 @@ class Batch:
     pixels: Tensor
     predictions: Tensor
     maps: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return the batch on a device."""
+        return Batch(self.pixels.to(device), self.predictions.to(device), self.maps.to(device))
 
 
 def list_photographs(directories: Sequence[Path]) -> list[Path]:
@@ -160,11 +165,16 @@ def predict(teachers: Sequence[Classifier], photograph: Image.Image, boxes: Sequ
     """Return the teachers' mean class probabilities [K,N] of the boxes, classes in the first teacher's order."""
     total = torch.zeros(len(boxes), len(teachers[0].labels))
     for teacher in teachers:
-        network = on_pixels(teacher.module, teacher.metadata.input)
+        network = on_pixels(teacher)
         with torch.no_grad():
             logits = network(_resized(photograph, boxes, teacher.metadata.input.size))
         total += torch.softmax(logits, 1)[:, class_order(teacher.labels, teachers[0].labels)]
     return total / len(teachers)
+
+
+def on_pixels(teacher: Classifier) -> nn.Module:
+    """Return a classifier as a function of RGB pixels in 0..255."""
+    return nn.Sequential(Preprocessing(teacher.metadata.input), teacher.module)
 
 
 def class_order(labels: Sequence[Label], wanted: Sequence[Label]) -> list[int]:
@@ -193,7 +203,7 @@ def photograph_map(teachers: Sequence[Classifier], photograph: Image.Image) -> T
     maps = []
     for teacher in teachers:
         pixels = _resized(photograph, [(0.0, 0.0, 1.0, 1.0)], teacher.metadata.input.size)
-        network = on_pixels(teacher.module, teacher.metadata.input)
+        network = on_pixels(teacher)
         edited = descend(network, pixels, MAP_ITERATIONS, MAP_STEP)
         maps.append(object_map(pixels, change_map(pixels, edited), MAP_GRID))
     return torch.cat(maps).mean(0)

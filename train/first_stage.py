@@ -6,7 +6,7 @@ The paper has no such stage. The decoder is thrown away afterwards; the backbone
 import torch
 from torch import Tensor, nn
 
-from .networks.backbones import Backbone
+from .networks.maps.backbones import Backbone
 
 REDUCED = 32
 BLOCKS = 3

@@ -3,26 +3,12 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
-
-from .networks.metadata import InputSpec
+from torch import Tensor
 
 Network = Callable[[Tensor], Tensor]
 
 GAMMA = 100.0
 """Weight of the clamp in the cost (B1)."""
-
-
-def preprocess(pixels: Tensor, spec: InputSpec) -> Tensor:
-    """Turn RGB pixels [B,3,H,W] in 0..255 into a network's input."""
-    mean, std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in (spec.mean, spec.std))
-    ordered = pixels.flip(1) if spec.channel_order == "BGR" else pixels
-    return (ordered * (spec.range / 255) - mean) / std
-
-
-def on_pixels(module: nn.Module, spec: InputSpec) -> Network:
-    """Return `module` as a function of RGB pixels in 0..255."""
-    return lambda pixels: module(preprocess(pixels, spec))
 
 
 def clamped_cost(logits: Tensor, reference: Tensor, target: Tensor) -> Tensor:

@@ -18,8 +18,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor, nn
 
 from ..errors import DeviceUnavailableError
-from .batches.classifier_config import Precision, Schedule
 from .batches.samples import Batches, seed_of
+from .batches.training_config import Precision, Schedule
 from .ranks import Ranks
 from .training_state import load_state, save_state
 
@@ -59,7 +59,8 @@ class Course:
     batches: the samples of each step of an epoch, with the seeds of their augmentation. load: reads them.
     losses: the sum of the losses of this process' part of a batch, from the network, what was loaded and the device.
     rate: the learning rate at a part (0..1) of the training; every group of the optimizer has a `factor` on it.
-    examine: figures of a finished epoch. summary: what its line says of them.
+    examine: figures of a finished epoch. summary: what its line says of them. largest_gradient: norm that gradients are
+    clipped to.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Course:
     rate: Callable[[float], float]
     examine: Callable[[nn.Module, torch.device], dict[str, float]]
     summary: Callable[[dict[str, float]], str]
+    largest_gradient: float = LARGEST_GRADIENT
 
     @property
     def state_path(self) -> Path:
@@ -87,7 +89,7 @@ def run_course(course: Course, training: Training, device: torch.device, ranks: 
         training.resume(state)
     steps = len(course.batches(0))
     model = ranks.wrapped(training.network)
-    with _progress(console if ranks.first else Console(quiet=True)) as bars:
+    with training_progress(console if ranks.first else Console(quiet=True)) as bars:
         done = training.epoch * steps + training.step
         task = bars.add_task(f"training {course.name}", total=course.epochs * steps, completed=done)
         while training.epoch < course.epochs:
@@ -119,7 +121,7 @@ def _epoch(course: Course, training: Training, model: nn.Module, device: torch.d
         loss = losses * ranks.count / len(batch)  # processes average their gradients, whatever the sizes of their parts
         training.optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), LARGEST_GRADIENT)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), course.largest_gradient)
         training.optimizer.step()
         training.loss += ranks.mean(loss.detach())
         training.step += 1
@@ -150,7 +152,8 @@ def autocast(precision: Precision, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
 
 
-def _progress(console: Console) -> Progress:
+def training_progress(console: Console) -> Progress:
+    """Return the progress bars of a training."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -18,13 +18,13 @@ from .curves import CURVES_CSV, CURVES_PNG, FIGURES_FILE, draw_curves, write_cur
 from .first_stage import FirstStage
 from .loop import Course, Training, rate_at, run_course, training_device
 from .map_scores import adaptive_f_measure, mean_absolute_error
-from .networks.attentional import AttentionalNetwork
-from .networks.backbones import PLANS
-from .networks.mapper_metadata import MapMetadata
-from .networks.mappers import LoadedMapNetwork, PixelMapper, build_map_network, load_map_network, save_map_network
+from .networks.maps.attentional import AttentionalNetwork
+from .networks.maps.backbones import PLANS
+from .networks.maps.mapper_metadata import MapMetadata
+from .networks.maps.mappers import LoadedMapNetwork, PixelMapper, build_map_network, load_map_network, save_map_network
+from .networks.maps.promoter import AnchorNetwork
 from .networks.metadata import InputSpec
 from .networks.model_names import load_classifier
-from .networks.promoter import AnchorNetwork
 from .ranks import joined
 
 
@@ -106,7 +106,7 @@ def examine(mapper: PixelMapper, reader: PairReader | None, config: MapTrainingC
     if reader is None:
         return {}
     mapper.eval()
-    device, numbers = mapper.mean.device, torch.arange(len(reader.dataset))
+    device, numbers = mapper.preprocess.mean.device, torch.arange(len(reader.dataset))
     batches = [[(number, -1) for number in part.tolist()] for part in numbers.split(config.batch)]
     totals = torch.zeros(2, dtype=torch.float64)
     for loaded in load(reader, batches, config.workers):

@@ -11,7 +11,7 @@ from ...export.runtime.backends import BUNDLE_BACKENDS, check_backend, check_dev
 from ...export.runtime.descender import Descender
 from ...export.runtime.mapper import Mapper
 from ...extras import require
-from ...train.networks.mapper_metadata import is_map_checkpoint, with_iterations
+from ...train.networks.maps.mapper_metadata import is_map_checkpoint, with_iterations
 from ...train.networks.model_names import load_classifier, model_name
 
 

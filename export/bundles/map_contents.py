@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, get_args
 
-from ...train.networks.mapper_metadata import Kind, MapMetadata
+from ...train.networks.maps.mapper_metadata import Kind, MapMetadata
 from .bundle_files import PROBE_FILE
 from .graphs import Graph, TensorSpec
 

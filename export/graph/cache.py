@@ -48,7 +48,7 @@ def cached_map_bundle(model: str, iterations: int | None = None, cache: Path | N
 
     iterations: passes T of a promoter, the checkpoint's own where None. Raises as `export_map_network` does.
     """
-    from ...train.networks.mappers import fingerprint
+    from ...train.networks.maps.mappers import fingerprint
     from .eager import load_with_iterations
     from .exportables import export_map_network
 

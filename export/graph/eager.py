@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 
 from ...train.networks.checkpoints import Classifier
-from ...train.networks.mapper_metadata import with_iterations
-from ...train.networks.mappers import LoadedMapNetwork, build_map_network, load_map_network
-from ...train.networks.mappers import fingerprint as map_fingerprint
+from ...train.networks.maps.mapper_metadata import with_iterations
+from ...train.networks.maps.mappers import LoadedMapNetwork, build_map_network, load_map_network
+from ...train.networks.maps.mappers import fingerprint as map_fingerprint
 from ...train.networks.model_names import fingerprint
 from ..bundles.descent_config import DescentConfig, Precision
 from ..bundles.descent_contents import step_graph

@@ -23,7 +23,7 @@ from .exporter import Exportable, export, require_tools
 
 if TYPE_CHECKING:
     from ...train.networks.checkpoints import Classifier
-    from ...train.networks.mappers import LoadedMapNetwork
+    from ...train.networks.maps.mappers import LoadedMapNetwork
 
 TRACED_BATCH = 2
 
@@ -98,7 +98,7 @@ class MapNetwork(Exportable[MapContents]):
     """
 
     def __init__(self, loaded: "LoadedMapNetwork", priors: np.ndarray | None = None) -> None:
-        from ...train.networks.mappers import fingerprint
+        from ...train.networks.maps.mappers import fingerprint
 
         self.loaded, self.priors = loaded, priors
         self.contents, self.model_id = MapContents(loaded.metadata), fingerprint(loaded)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...errors import UnseeError
-from ...train.networks.mapper_metadata import MapMetadata
+from ...train.networks.maps.mapper_metadata import MapMetadata
 from ..bundles.bundle import Bundle
 from ..bundles.map_contents import IMAGE, MAP, PRIOR, MapContents
 from .model_info import ModelInfo, channels_first, check_images

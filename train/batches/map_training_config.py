@@ -5,17 +5,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from ...errors import UnseeError
-from ...files import digest_of
 from ..data.catalogue import DATA_HELP
-from ..networks.mapper_metadata import PRESETS, AttentionalOptions, Kind, Options, Preset, PromoterOptions
+from ..networks.maps.mapper_metadata import PRESETS, AttentionalOptions, Kind, Options, Preset, PromoterOptions
 from ..networks.model_names import DEFAULT_NAME
-from .classifier_config import Schedule
+from .training_config import Schedule, TrainingConfig
 
 INPUT_SIZES: dict[Kind, int] = {"promoter": 256, "attentional": 224}
 
 
-@dataclass(frozen=True)
-class MapTrainingConfig:
+@dataclass(frozen=True, kw_only=True)
+class MapTrainingConfig(TrainingConfig):
     """The training of one network that makes or promotes maps.
 
     training, validation: data sets, see `catalogue.FORMS`; the papers validate on none. start: classifier whose
@@ -29,13 +28,11 @@ class MapTrainingConfig:
 
     kind: Kind
     training: Annotated[tuple[str, ...], f"{DATA_HELP}; several may be given"]
-    output: Annotated[Path, "directory of the new checkpoint; the same command again resumes"]
     validation: Annotated[str | None, "data set that is examined after each epoch"] = None
     preset: Preset | None = None
     start: Annotated[str, "classifier whose convolutions it starts from, or random:NETWORK"] = DEFAULT_NAME
     input_size: Annotated[int | None, "side of the input in pixels (default: the paper's)"] = None
     options: dict[str, Any] = field(default_factory=dict)
-    epochs: Annotated[int, "passes over the images"] = 20
     batch: Annotated[int, "images a step, of all processes together"] = 8
     learning_rate: Annotated[float, "largest rate of the new layers"] = 1e-3
     backbone_rate: Annotated[float, "largest rate of the backbone; 0 freezes it"] = 1e-4
@@ -52,19 +49,15 @@ class MapTrainingConfig:
     ] = 0
     seed: Annotated[int, "seed of weights, order, augmentation and flipped labels"] = 0
     workers: Annotated[int, "processes that read images"] = 0
-    threads: Annotated[int | None, "processor threads (default: all)"] = None
-    save_every: Annotated[int, "steps between saved states"] = 200
-    device: Annotated[str, "auto, cpu or cuda"] = "auto"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.kind not in INPUT_SIZES:
             raise UnseeError(f"kind must be one of {tuple(INPUT_SIZES)}, got {self.kind!r}")
         if self.preset is not None and self.preset not in PRESETS[self.kind]:
             raise UnseeError(f"preset of {self.kind} must be one of {PRESETS[self.kind]}, got {self.preset!r}")
-        if not self.training or min(self.epochs, self.batch, self.save_every) < 1 or self.workers < 0:
-            raise UnseeError("a training needs data, epochs, batch and save_every of at least 1, workers of at least 0")
-        if self.learning_rate <= 0 or self.backbone_rate < 0:
-            raise UnseeError("learning_rate must be above 0, backbone_rate at least 0")
+        if not self.training or self.workers < 0 or self.backbone_rate < 0:
+            raise UnseeError("a training needs data, workers and backbone_rate of at least 0")
         if not 0 < self.smallest_crop <= self.largest_crop <= 1:
             raise UnseeError("crops must be above 0 and at most 1, the smallest not above the largest")
         if not 0 <= self.flip < 0.5 or not 0 <= self.prior_share <= 1:
@@ -82,16 +75,6 @@ class MapTrainingConfig:
     def side(self) -> int:
         """Return the side of the input in pixels: 256 for a promoter, 224 for an attentional network (papers C, D)."""
         return self.input_size or INPUT_SIZES[self.kind]
-
-    def settings(self) -> dict[str, Any]:
-        """Return, as JSON, what decides the weights: all but places, workers and how often to save."""
-        free = {"output", "workers", "threads", "save_every", "device"}
-        values = asdict(self) | {"priors": [str(path) for path in self.priors]}
-        return {name: value for name, value in values.items() if name not in free}
-
-    def digest(self) -> str:
-        """Return what a resumed training must agree in."""
-        return digest_of(self.settings())
 
 
 def default_options(kind: Kind, backbone: str, changes: dict[str, Any]) -> Options:

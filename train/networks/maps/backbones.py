@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .checkpoints import Classifier, matched_weights
+from ..checkpoints import Classifier, matched_weights
+from ..zoo import build_network
 from .mapper_metadata import BackboneName
-from .zoo import build_network
 
 
 @dataclass(frozen=True)

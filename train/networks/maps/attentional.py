@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-from ...errors import UnseeError
+from ....errors import UnseeError
+from ..zoo import CrossChannelNormalization
 from .attention import SelfAttention
 from .backbones import Backbone
 from .mapper_metadata import AttentionalOptions, BackboneName
-from .zoo import CrossChannelNormalization
 
 ALPHA, BETA = 1e-3, 0.75
 

@@ -4,9 +4,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from ...errors import UnseeError
-from ...fields import check_fields, mapping, whole
-from .metadata import LARGEST_INPUT, MODEL_FILE, InputSpec, holds_file, read_json, read_object, understood
+from ....errors import UnseeError
+from ....fields import check_fields, mapping, whole
+from ..metadata import LARGEST_INPUT, MODEL_FILE, InputSpec, holds_file, read_json, read_object, understood
 
 Kind = Literal["promoter", "attentional"]
 Preset = Literal["paper", "release", "default"]

@@ -8,12 +8,13 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ...errors import UnseeError
-from ...files import write_json
+from ....errors import UnseeError
+from ....files import write_json
+from ..checkpoints import WEIGHTS_FILE, matched_weights, read_weights, write_weights
+from ..metadata import MODEL_FILE
+from ..preprocessing import Preprocessing
 from .attentional import AttentionalNetwork
-from .checkpoints import WEIGHTS_FILE, matched_weights, read_weights, write_weights
 from .mapper_metadata import AttentionalOptions, MapMetadata, PromoterOptions, is_map_checkpoint, read_map_metadata
-from .metadata import MODEL_FILE
 from .promoter import AnchorNetwork
 
 __all__ = [
@@ -34,15 +35,10 @@ class PixelMapper(nn.Module):
     Square inputs of the side that the metadata gives, any batch size; no result depends on batch mates.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, network: AnchorNetwork | AttentionalNetwork, metadata: MapMetadata) -> None:
         super().__init__()
         self.network, self.metadata = network, metadata
-        for name in ("mean", "std"):
-            values = torch.tensor(getattr(metadata.input, name)).reshape(1, 3, 1, 1)
-            self.register_buffer(name, values, persistent=False)
+        self.preprocess = Preprocessing(metadata.input)
 
     def forward(self, image: Tensor, prior: Tensor | None = None) -> Tensor:
         """Return a map [B,1,S,S] in 0..1 of pixels [B,3,S,S]; a promoter needs a prior [B,1,S,S] in 0..1."""
@@ -52,11 +48,6 @@ class PixelMapper(nn.Module):
         if prior is None:
             raise UnseeError("a promoter needs a prior map beside the image")
         return self.network.promote(image, prior)
-
-    def preprocess(self, image: Tensor) -> Tensor:
-        """Turn RGB pixels [B,3,S,S] in 0..255 into the network's input."""
-        ordered = image.flip(1) if self.metadata.input.channel_order == "BGR" else image
-        return (ordered * (self.metadata.input.range / 255) - self.mean) / self.std
 
 
 @dataclass(frozen=True)
