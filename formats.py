@@ -1,5 +1,7 @@
 """Which image formats are read, and how files of other formats are told apart from damage."""
 
+from pathlib import Path
+
 FORMATS = tuple("JPEG PNG GIF BMP TIFF WEBP AVIF JPEG2000 ICO PPM SGI PCX DIB TGA".split())
 """Pillow's plain raster formats: none starts another program or follows a reference. They are tried in this order, the
 ones with weak signatures last: almost anything passes for a TGA."""
@@ -10,6 +12,9 @@ EXTENSIONS = frozenset(
     ".jpg .jpeg .jpe .jfif .mpo .png .apng .gif .bmp .dib .tif .tiff .webp .avif .jp2 .j2k .ppm .pgm .pbm .pnm "
     ".tga .pcx .ico .sgi .rgb".split()
 )
+
+MAP_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm")
+"""What files with maps and masks end in, the usual ones first."""
 
 _FOREIGN = (
     ("PSD", b"8BPS"),
@@ -64,3 +69,8 @@ def _media_format(data: bytes) -> str | None:
     if brands & {b"avif", b"avis"}:
         return None
     return "HEIC" if brands & {b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"} else "MP4"
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Return the files of a folder that are images by their suffix, sorted."""
+    return sorted(path for path in folder.glob("*") if path.suffix.lower() in EXTENSIONS)

@@ -14,6 +14,7 @@ from rich.console import Console
 from ..engine.methods.image_methods import robust_background
 from ..engine.segmentation.segment_config import Refine, SegmentConfig
 from ..engine.segmentation.segmenter import refined, superpixels
+from ..formats import image_files
 from .speed.machine import machine
 
 GOAL = 50.0
@@ -25,7 +26,7 @@ def bench_refinement(images: Path, count: int, size: int, rounds: int, console: 
 
     Superpixels are counted apart: runs make them once for everything.
     """
-    paths = sorted(path for path in images.glob("*") if path.suffix.lower() in (".jpg", ".png"))[:count]
+    paths = image_files(images)[:count]
     pictures = np.stack([np.asarray(Image.open(path).convert("RGB").resize((size, size))) for path in paths])
     maps = robust_background(pictures)
     figures: dict[str, Any] = {"images": len(pictures), "size": size, "goal": GOAL}

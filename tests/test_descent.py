@@ -11,9 +11,10 @@ from torch.nn import functional
 from unsee.engine.methods.models import open_descender
 from unsee.errors import DeviceUnavailableError, ExitCode, UnseeError
 from unsee.export.bundles.descent_config import DescentConfig
-from unsee.export.graph.step import FROM_LOGITS, PixelClassifier, build_step, error_signal, min_max
+from unsee.export.graph.step import FROM_LOGITS, PixelClassifier, build_step, error_signal
 from unsee.train.networks.checkpoints import load_checkpoint
 from unsee.train.networks.metadata import InputSpec
+from unsee.train.networks.scaling import min_max
 
 REFERENCE = DescentConfig()
 LOG_PROB = DescentConfig(cost="log-prob", gradient="raw", step=10.0, step_decay=1.0, iterations=2)
@@ -150,7 +151,7 @@ def test_clip_keeps_pixels_in_range():
 
 def test_min_max_of_constant_channels_is_zero():
     image = torch.stack([torch.full((3, 2), 5.0), torch.arange(6.0).reshape(3, 2)])[None]
-    scaled = min_max(image)
+    scaled = min_max(image, (2, 3))
     assert scaled[0, 0].abs().max() == 0
     torch.testing.assert_close(scaled[0, 1].flatten(), torch.arange(6.0) / 5)
 

@@ -12,6 +12,7 @@ from torch import Generator, Tensor, nn
 
 from ..errors import DecodingError, UnseeError
 from ..files import digest_of
+from ..formats import EXTENSIONS
 from ..images import open_image
 from .batches.augmentation import vary_colors
 from .batches.distillation_config import CELL
@@ -21,7 +22,6 @@ from .networks.checkpoints import Classifier
 from .networks.metadata import Label
 from .networks.preprocessing import Preprocessing
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm"}
 MAP_GRID = 20
 """Cells along a side of a whole photograph's object map."""
 MAP_ITERATIONS = 4
@@ -68,7 +68,7 @@ def list_photographs(directories: Sequence[Path]) -> list[Path]:
         path
         for directory in directories
         for path in sorted(directory.rglob("*"))
-        if path.suffix.lower() in SUFFIXES and path.is_file()
+        if path.suffix.lower() in EXTENSIONS and path.is_file()
     ]
     if not found:
         raise UnseeError(f"no photographs in {', '.join(map(str, directories))}")

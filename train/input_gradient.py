@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from .networks.scaling import min_max
+
 Network = Callable[[Tensor], Tensor]
 
 GAMMA = 100.0
@@ -33,6 +35,4 @@ def descend(network: Network, pixels: Tensor, iterations: int, step: float) -> T
 
 def change_map(original: Tensor, edited: Tensor) -> Tensor:
     """Return the raw saliency [B,H,W]: each channel of the change [B,3,H,W] scaled to 0..1, then the mean over them."""
-    change = original - edited
-    low, high = change.amin((2, 3), keepdim=True), change.amax((2, 3), keepdim=True)
-    return ((change - low) / (high - low).clamp(min=1e-30)).mean(1)
+    return min_max(original - edited, (2, 3)).mean(1)

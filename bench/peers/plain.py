@@ -9,9 +9,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ...export.bundles.descent_config import DescentConfig
-from ...export.graph.step import PixelClassifier, min_max
+from ...export.graph.step import PixelClassifier
 from ...extras import require
 from ...train.networks.checkpoints import Classifier
+from ...train.networks.scaling import min_max
 from .scikit_image import finished_map
 
 
@@ -32,7 +33,7 @@ def plain_descent(network: nn.Module, image: Tensor, config: DescentConfig, iter
         others = torch.ones_like(original).scatter(1, target, 0)
         cost = logits.gather(1, target).sum() + config.gamma * (others * (logits - original) ** 2).sum()
         (gradient,) = torch.autograd.grad(cost, image)
-        image = image.detach() - config.step_at(iteration) * min_max(gradient.clamp(min=0))
+        image = image.detach() - config.step_at(iteration) * min_max(gradient.clamp(min=0), (2, 3))
     return start - image
 
 
@@ -47,7 +48,7 @@ def plain_map(network: nn.Module, path: Path, size: int, config: DescentConfig, 
 def plain_saliency(network: nn.Module, image: np.ndarray, config: DescentConfig, device: str = "cpu") -> np.ndarray:
     """Return the map [S,S], 0 to 1, of an image, uint8 [S,S,3], cleaned as the preset `reference` does (spec 2.5)."""
     pixels = torch.from_numpy(image.copy()).to(device).permute(2, 0, 1)[None].float().contiguous()
-    raw = min_max(plain_descent(network, pixels, config, config.iterations)).mean(1)[0].cpu().numpy()
+    raw = min_max(plain_descent(network, pixels, config, config.iterations), (2, 3)).mean(1)[0].cpu().numpy()
     level = require("skimage.filters", "peers", "the plain script").threshold_otsu(raw)
     finished = finished_map(image, raw * (raw > 1.3 * level), segments=100, compactness=10.0)
     bright = np.minimum(1.7 * finished / max(finished.max(), 1e-12), 1)

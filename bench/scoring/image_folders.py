@@ -9,8 +9,8 @@ from ...engine.outputs.layout import MAP_SUFFIX, MASK_SUFFIX, PLAN_FILE
 from ...engine.outputs.plan import read_plan
 from ...engine.outputs.rows import SUCCESS
 from ...engine.outputs.sink import stored_rows
-from ...engine.plans.priors import MAP_SUFFIXES
 from ...errors import UnseeError
+from ...formats import MAP_SUFFIXES
 from .remarks import Remark, Tally
 
 LOSSLESS = (".png", ".bmp", ".tif", ".tiff", ".gif", ".pgm")

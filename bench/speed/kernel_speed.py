@@ -21,6 +21,7 @@ from rich.table import Table
 
 from ...errors import MissingExtraError
 from ...extras import require
+from ...formats import image_files
 from ...kernels.color import rgb_to_lab
 from ...kernels.contrast import low_level_map
 from ...kernels.device import load_cuda
@@ -183,7 +184,7 @@ def _photographs(folder: str | Path | None, count: int) -> list[Image.Image]:
         data = require("skimage.data", "test", "the benchmark's photographs")
         paths = [Path(str(data.__file__)).with_name(name) for name in PHOTOGRAPHS]
     else:
-        paths = sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+        paths = image_files(Path(folder))
     opened = [Image.open(path).convert("RGB") for path in paths[:count]]
     return [opened[index % len(opened)] for index in range(count)]
 

@@ -78,3 +78,6 @@ def _file(path: Path) -> bytes | None:
         return path.read_bytes()
     except FileNotFoundError:
         return None
+
+
+SINK = FilesSink

@@ -113,3 +113,6 @@ class ArrayFile:
         self._file.seek(0)
         shape = (self._count, self.size, self.size)
         np.lib.format.write_array_header_1_0(self._file, {"descr": self.dtype, "fortran_order": False, "shape": shape})
+
+
+SINK = ArraySink

@@ -1,30 +1,31 @@
-"""Every format of results by its name: a new one is a file beside this one and a line here."""
+"""Every format of results by its name: a new one is a module NAME_format beside this one."""
 
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Literal
+from pkgutil import iter_modules
+from typing import Literal, TypeAlias
 
 import pyarrow as pa
 
-from .files_format import FilesSink
 from .layout import DONE_MARK, JOURNAL_FILE, ROWS_FILE
-from .npy_format import ArraySink
-from .parquet_format import ParquetSink
 from .rows import unreadable_result
 from .sink import MapReader, Sink
-from .webdataset_format import WebdatasetSink
 
-OutputFormat = Literal["files", "webdataset", "parquet", "npy", "dummy"]
+SUFFIX = "_format"
 
-SINKS: dict[OutputFormat, type[Sink]] = {
-    "files": FilesSink,
-    "webdataset": WebdatasetSink,
-    "parquet": ParquetSink,
-    "npy": ArraySink,
-    "dummy": Sink,
-}
+
+def _sinks() -> dict[str, type[Sink]]:
+    """Return the `SINK` of every module NAME_format of this package, by name."""
+    modules = sorted(found.name for found in iter_modules([str(Path(__file__).parent)]) if found.name.endswith(SUFFIX))
+    return {name.removesuffix(SUFFIX): import_module(f".{name}", __package__).SINK for name in modules}
+
+
+SINKS: dict[str, type[Sink]] = {**_sinks(), "dummy": Sink}
+
+OutputFormat: TypeAlias = Literal[tuple(SINKS)]  # pyright: ignore[reportInvalidTypeForm]
 
 
 @dataclass(frozen=True)

@@ -26,3 +26,6 @@ class ParquetSink(Sink):
             return None if place is None else stored_or_none(*(column[place].as_py() for column in images))
 
         return read
+
+
+SINK = ParquetSink

@@ -73,3 +73,6 @@ class WebdatasetSink(Sink):
                 return file.read(place[1])
 
         return lambda planned: stored_or_none(*(member(planned.key + suffix) for suffix in (MAP_SUFFIX, MASK_SUFFIX)))
+
+
+SINK = WebdatasetSink

@@ -7,12 +7,12 @@ import numpy as np
 from PIL import Image
 
 from ...errors import DecodingError
+from ...formats import MAP_SUFFIXES
 from ..inputs.decoding import DecodingConfig, decode
 from ..inputs.input import Input, ReadingError, read
 from ..inputs.sources import Sources
 from .fingerprint import Fingerprint
 
-MAP_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm")
 MISSING_PRIOR, AMBIGUOUS_PRIOR, DAMAGED_PRIOR = "missing_prior", "ambiguous_prior", "damaged_prior"
 
 

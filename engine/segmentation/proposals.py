@@ -9,12 +9,11 @@ from PIL import Image
 
 from ...errors import UnseeError
 from ...extras import require
+from ...formats import image_files
 from ...images import open_image
 from ...kernels.pooling import SuperpixelStatistics
 from ...kernels.region_graph import touching
 from ...kernels.region_hierarchy import region_hierarchy
-
-SUFFIXES = (".png", ".bmp", ".jpg")
 
 
 class ProposalsError(UnseeError):
@@ -69,7 +68,7 @@ def read_proposals(folder: Path, name: str, size: int, most: int) -> np.ndarray:
 
 
 def _from_images(folder: Path, most: int) -> list[np.ndarray]:
-    paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)[:most]
+    paths = image_files(folder)[:most]
     return [_from_image(path) for path in paths]
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ...train.networks.metadata import InputSpec
+from ...train.networks.scaling import min_max
 from ..bundles.costs import SIGNALS
 from ..bundles.descent_config import DescentConfig, Precision
 
@@ -54,13 +55,6 @@ def error_signal(logits: Tensor, reference: Tensor, target: Tensor, config: Desc
     return SIGNALS[config.cost](logits, reference, is_target, config.gamma)
 
 
-def min_max(image: Tensor) -> Tensor:
-    """Scale every channel of every image [B,C,H,W] to 0..1; a constant channel becomes zeros (spec section 0.1)."""
-    low = image.amin((2, 3), keepdim=True)
-    extent = image.amax((2, 3), keepdim=True) - low
-    return (image - low) / torch.where(extent > 0, extent, 1.0)
-
-
 def build_step(network: Network, config: DescentConfig, scaled: bool = False) -> Step:
     """Return step(image, reference, target, iteration, step_size) -> (next image, reference, target, logits).
 
@@ -90,6 +84,6 @@ def descend_pixels(image: Tensor, gradient: Tensor, step_size: Tensor, config: D
     """Return X - eps max(dF/dX, floor) (A2, B2), with the gradient normalised where the configuration says so."""
     gradient = gradient.clamp(min=config.gradient_floor)
     if config.gradient == "normalized":
-        gradient = min_max(gradient)
+        gradient = min_max(gradient, (2, 3))
     image = image - step_size * gradient
     return image.clamp(0, 255) if config.clip else image

@@ -10,10 +10,10 @@ from torch import Generator, Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from ...errors import UnseeError
+from ...formats import image_files
 from ...images import open_image
 from ..data.catalogue import open_dataset
 from ..data.datasets import Dataset
-from ..data.folders import IMAGE_SUFFIXES
 from .augmentation import vary_colors
 from .map_training_config import MapTrainingConfig
 
@@ -115,7 +115,6 @@ def _priors(folders: tuple[Path, ...]) -> dict[str, list[Path]]:
     for folder in folders:
         if not folder.is_dir():
             raise UnseeError(f"{folder}: no such folder of prior maps")
-        for path in sorted(folder.iterdir()):
-            if path.suffix.lower() in IMAGE_SUFFIXES:
-                found.setdefault(path.stem, []).append(path)
+        for path in image_files(folder):
+            found.setdefault(path.stem, []).append(path)
     return found

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import UnseeError
+from ...formats import image_files
 from ...images import open_image
 from .datasets import BACKGROUND, Dataset, Scene, read_rgb
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 IMAGE_FOLDERS = ("images", "Imgs", "imgs", "Image", "image", "DUTS-TR-Image", "DUTS-TE-Image", "DUT-OMRON-image")
 MASK_FOLDERS = (
     "masks",
@@ -73,7 +73,7 @@ def _first(root: Path, names: tuple[str, ...]) -> Path:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    return image_files(folder)
 
 
 def _stem(path: Path) -> str:

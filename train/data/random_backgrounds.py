@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from ..networks.scaling import min_max
+
 AREA_SIGMA = 7.0
 COLOR_SIGMA = 10.0
 AFFINITY_FLOOR = 0.1
@@ -15,9 +17,9 @@ def object_map(pixels: Tensor, saliency: Tensor, grid: int) -> Tensor:
     The saliency is the foreground weight of spec 5.9; cells stand for superpixels. The lowest fifth becomes zero.
     """
     colors = cells(lab(pixels), grid).flatten(2).transpose(1, 2)
-    foreground = _min_max(cells(saliency[:, None], grid).flatten(1))
+    foreground = min_max(cells(saliency[:, None], grid).flatten(1), (1,))
     distance = torch.cdist(colors, colors)
-    solution = _min_max(_optimum(distance, foreground, background_weight(distance, grid), grid))
+    solution = min_max(_optimum(distance, foreground, background_weight(distance, grid), grid), (1,))
     return ((solution - NOISE) / (1 - NOISE)).clamp(min=0).reshape(-1, grid, grid)
 
 
@@ -71,11 +73,6 @@ def _border(grid: int) -> Tensor:
 def _border_pairs(grid: int) -> Tensor:
     border = _border(grid)
     return border[:, None] & border[None, :] & ~torch.eye(len(border), dtype=torch.bool)
-
-
-def _min_max(values: Tensor) -> Tensor:
-    low, high = values.amin(1, keepdim=True), values.amax(1, keepdim=True)
-    return (values - low) / (high - low).clamp(min=1e-12)
 
 
 def lab(pixels: Tensor) -> Tensor:

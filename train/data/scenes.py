@@ -15,6 +15,7 @@ from PIL import Image
 
 from ...errors import UnseeError
 from ...extras import require
+from ...formats import image_files
 from .datasets import BACKGROUND, Dataset, Scene, read_rgb
 
 SIDE = 96
@@ -97,8 +98,7 @@ def photographs(folder: str | None) -> tuple[np.ndarray, ...]:
         data = require("skimage.data", "demo", "generating scenes without a folder of textures")
         pictures = [read_rgb(Path(str(data.__file__)).with_name(name)) for name in PHOTOGRAPHS]
     else:
-        paths = sorted(path for path in Path(folder).glob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
-        pictures = [read_rgb(path) for path in paths[:500]]
+        pictures = [read_rgb(path) for path in image_files(Path(folder))[:500]]
     if not pictures:
         raise UnseeError(f"{folder}: no photographs to cut textures from")
     return tuple(_shrunk(picture) for picture in pictures)
