@@ -38,6 +38,13 @@ def text(value: object, name: str) -> str:
     return value
 
 
+def flag(value: object, name: str) -> bool:
+    """Return a truth value; `UnseeError` on anything else."""
+    if not isinstance(value, bool):
+        raise UnseeError(f"{name} must be true or false, got {_short(value)}")
+    return value
+
+
 def mapping(value: object, name: str) -> dict[str, Any]:
     """Return a JSON object as a dictionary of its own; `UnseeError` on anything else."""
     if not isinstance(value, dict):
@@ -62,8 +69,8 @@ def check_fields(record: Any, limits: Mapping[str, Limits]) -> None:
 
 def _check_field(kind: Any, value: object, name: str, limits: Limits | None) -> None:
     low, high = limits or (-LARGEST, LARGEST)
-    if kind is bool and not isinstance(value, bool):
-        raise UnseeError(f"{name} must be true or false, got {_short(value)}")
+    if kind is bool:
+        flag(value, name)
     if kind is int:
         whole(value, name, low, high)
     elif kind is float:

@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -62,12 +63,17 @@ def _save(photograph: Image.Image, path: Path) -> None:
 
 def _rows(photographs: Path, maps: Path) -> list[SheetRow]:
     table = pq.read_table(maps / "00000.parquet").to_pylist()
-    found = {row["output"]: f"{row['label_name']} {row['score']:.2f}" for row in table}
+    found = {row["output"]: _named(row) for row in table}
     return [
         SheetRow(
             Image.open(photographs / f"{name}.png"),
             np.asarray(Image.open(maps / f"{name}.png")),
-            f"{name}: {found[name]}",
+            f"{name}{found[name]}",
         )
         for name in PHOTOGRAPHS
     ]
+
+
+def _named(row: dict[str, Any]) -> str:
+    """Return what the model calls what it found, nothing where it cannot name things."""
+    return "" if row["label_name"] is None else f": {row['label_name']} {row['score']:.2f}"

@@ -46,9 +46,10 @@ class FailedItemError(UnseeError):
 class Saliency:
     """What a detector finds in one image.
 
-    map: uint8 [H,W] at the image's size. label: name of the class that was unseen, None where there is no classifier.
-    score: its probability in the original image. raw: float32 [S,S] in 0..1, the map on the last network's grid before
-    any clean-up. mask: uint8 [H,W], 0 and 255, where the detector segments.
+    map: uint8 [H,W] at the image's size. label: name of the class that was unseen, None where there is no classifier,
+    or one that cannot name things (see `Metadata`). score: its probability in the original image. target: its index. raw:
+    float32 [S,S] in 0..1, the map on the last network's grid before any clean-up.
+    mask: uint8 [H,W], 0 and 255, where the detector segments.
     """
 
     map: np.ndarray
@@ -56,6 +57,7 @@ class Saliency:
     score: float | None
     raw: np.ndarray
     mask: np.ndarray | None = None
+    target: int | None = None
 
 
 class Detector:
@@ -200,7 +202,7 @@ class Detector:
                 continue
             full = detection.resized(image.width, image.height)
             mask = detection.resized_mask(image.width, image.height)
-            yield Saliency(full, detection.label, detection.score, detection.raw, mask)
+            yield Saliency(full, detection.label, detection.score, detection.raw, mask, detection.target)
 
     def _found(self, items: "list[Item]") -> list[Detection | Failure | None]:
         images = [item.image for item in items]

@@ -282,7 +282,8 @@ def _found(work: Work, detection: Detection | Failure | None) -> Work:
         return _failed(work, detection.status, detection.code, detection.message)
     row = replace(
         work.row,
-        label=detection.target,
+        target=detection.target,
+        label=None if detection.label is None else detection.target,
         label_name=detection.label,
         score=detection.score,
         raw_max=detection.magnitude,

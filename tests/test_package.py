@@ -24,12 +24,22 @@ ROOMS = {
     "export.runtime": {"", *NETWORKS, "export.bundles"},
     "export.parity": {"", "export.bundles", "export.runtime"},
     "export.graph": {"", *NETWORKS, "export.bundles", "export.runtime", "export.parity"},
+    "export.library": {"", *NETWORKS, "export.bundles", "export.parity", "export.graph"},
     "engine.remote": {""},
     "engine.workers": {""},
     "engine.inputs": {"", "engine.remote"},
 }
 """What each room may import of the others; "" is the root. Rooms below are open to those above as a whole."""
-MODELS = {"kernels", *NETWORKS, "export.bundles", "export.runtime", "export.parity", "export.graph", ""}
+MODELS = {
+    "kernels",
+    *NETWORKS,
+    "export.bundles",
+    "export.runtime",
+    "export.parity",
+    "export.graph",
+    "export.library",
+    "",
+}
 ROOMS["engine.methods"] = MODELS
 ROOMS["engine.segmentation"] = MODELS | {"engine.methods"}
 ROOMS["engine.outputs"] = {"", "engine.inputs", "engine.methods"}

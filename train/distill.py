@@ -166,5 +166,7 @@ def _classifier(
         "settings": config.settings(),
         "figures": figures,
     }
-    metadata = Metadata("unsee_small", replace(STUDENT_INPUT, size=config.input_size), len(labels), provenance)
+    metadata = Metadata(
+        "unsee_small", replace(STUDENT_INPUT, size=config.input_size), len(labels), provenance, names_classes=False
+    )
     return Classifier(network.requires_grad_(False), metadata, labels)

@@ -42,7 +42,7 @@ class DescentMethod(Method[Descent]):
 
     def detections(self, computed: Descent, images: np.ndarray) -> list[Detection | None]:
         """Clean up the difference."""
-        return detections(computed, images, self.post, self.info.labels)
+        return detections(computed, images, self.post, self.info)
 
     def warm_up(self) -> None:
         """Clean up a difference of noise."""
@@ -60,7 +60,7 @@ class GradientMethod(DescentMethod):
         maps = np.abs(gradient).max(1)
         scaled = normalize(maps, "linf")
         magnitude = maps.max((1, 2), initial=0)
-        return described(Maps(scaled, scaled, scaled, scaled, magnitude, diverged), computed, self.info.labels)
+        return described(Maps(scaled, scaled, scaled, scaled, magnitude, diverged), computed, self.info)
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class MaskedMethod(Method[MaskedDescents]):
     def detections(self, computed: MaskedDescents, images: np.ndarray) -> list[Detection | None]:
         """Clean up each difference, average the maps, dilate and erode (A 3.2)."""
         parts = [finish(descent.delta, images, replace(self.post, closing=0)) for descent in computed.descents]
-        return described(combined(parts, self.post), computed.recognition, self.info.labels)
+        return described(combined(parts, self.post), computed.recognition, self.info)
 
     def warm_up(self) -> None:
         """Clean up a difference of noise."""

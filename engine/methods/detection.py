@@ -7,7 +7,7 @@ from PIL import Image
 
 from ...export.parity.levels import to_levels
 from ...export.runtime.descender import Descent
-from ...train.networks.metadata import Label
+from ...export.runtime.model_info import ModelInfo
 from .postprocess import Maps, finish
 from .presets import PostConfig
 
@@ -29,10 +29,10 @@ class Failure:
 class Detection:
     """One image's result on the network's grid.
 
-    saliency: uint8 [S,S], the finished map. raw: float32 [S,S] in 0..1, the map before any clean-up. target, label,
-    score: index, name and original probability of the class that was unseen, None for a method without a classifier.
-    magnitude: largest mean change of a pixel, grey levels. mask: bool [S,S], the object, where it was segmented.
-    objectness: 0 to 1, see `objectness`.
+    saliency: uint8 [S,S], the finished map. raw: float32 [S,S] in 0..1, the map before any clean-up. target: index of the
+    class that was unseen, None for a method without a classifier. label, score: its name and original probability, None
+    for a classifier that cannot name things, too. magnitude: largest mean change of a pixel, grey levels. mask: bool [S,S],
+    the object, where it was segmented. objectness: 0 to 1, see `objectness`.
     """
 
     saliency: np.ndarray
@@ -60,15 +60,14 @@ class Detection:
         return np.asarray(Image.fromarray(self.mask).convert("L").resize((width, height), Image.Resampling.NEAREST))
 
 
-def detections(
-    descent: Descent, images: np.ndarray, config: PostConfig, labels: tuple[Label, ...]
-) -> list[Detection | None]:
+def detections(descent: Descent, images: np.ndarray, config: PostConfig, model: ModelInfo) -> list[Detection | None]:
     """Finish the maps of a batch, images uint8 [B,S,S,3]; None stands for an image whose descent diverged."""
-    return described(finish(descent.delta, images, config), descent, labels)
+    return described(finish(descent.delta, images, config), descent, model)
 
 
-def described(maps: Maps, descent: Descent, labels: tuple[Label, ...]) -> list[Detection | None]:
-    """Return the detections of finished maps, with the classes and probabilities that a descent found."""
+def described(maps: Maps, descent: Descent, model: ModelInfo) -> list[Detection | None]:
+    """Return the detections of finished maps, with the classes that a descent found, and their names and probabilities
+    where the model can name them."""
     scores = _probabilities(descent)
     return [
         None
@@ -77,8 +76,8 @@ def described(maps: Maps, descent: Descent, labels: tuple[Label, ...]) -> list[D
             saliency=to_levels(maps.final[place]),
             raw=maps.raw[place],
             target=int(target),
-            label=labels[target].name,
-            score=float(scores[place]),
+            label=model.labels[target].name if model.names_classes else None,
+            score=float(scores[place]) if model.names_classes else None,
             magnitude=float(maps.magnitude[place]),
         )
         for place, target in enumerate(descent.targets)

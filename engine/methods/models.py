@@ -1,45 +1,92 @@
 """Opening what a user names: a bundle as it is, a checkpoint in PyTorch or exported into the cache first."""
 
+import logging
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeVar
 
 from ...errors import UnseeError
-from ...export.bundles.bundle import holds, is_bundle, read_bundle
+from ...export.bundles.bundle import Bundle, Contents, holds, is_bundle, read_bundle
 from ...export.bundles.descent_config import DescentConfig
-from ...export.bundles.descent_contents import DescentContents
+from ...export.bundles.descent_contents import DescentContents, has_constants
 from ...export.bundles.map_contents import MapContents
-from ...export.runtime.backends import BUNDLE_BACKENDS, check_backend, check_device
+from ...export.runtime.backends import (
+    EXPORT_PACKAGES,
+    TORCH_BACKENDS,
+    check_backend,
+    check_device,
+    has_nvidia_driver,
+)
 from ...export.runtime.descender import Descender
 from ...export.runtime.mapper import Mapper
 from ...extras import require
 from ...train.networks.maps.mapper_metadata import is_map_checkpoint, with_iterations
-from ...train.networks.model_names import load_classifier, model_name
+from ...train.networks.model_names import Found, find_classifier, model_name
+
+LOG = logging.getLogger("unsee")
+Held = TypeVar("Held", bound=Contents)
 
 
 def open_descender(
     model: str | Path, config: DescentConfig, device: str = "auto", backend: str = "auto", weights: str | None = None
 ) -> Descender:
-    """Open a bundle's directory, or a checkpoint (see `load_classifier`), to descend on its classes.
+    """Open a bundle's directory, or a classifier (see `load_classifier`), to descend on its classes.
 
-    backend: auto is ONNX Runtime for a bundle and eager PyTorch for a checkpoint; `Descender.info` says what was chosen. A
-    backend that runs bundles exports a checkpoint into the cache first (see `cached_bundle`).
+    backend: auto is the fastest that works here, for a classifier on a processor ONNX Runtime where it and what exports
+    are installed, else eager PyTorch; `Descender.info` says what was chosen. ONNX Runtime takes the bundle that came with a
+    shipped classifier, or exports it into the cache first (see `cached_bundle`).
     Raises `DeviceUnavailableError` where the device or backend asked for cannot be used: there is no silent fallback;
     `UnseeError` on other words, and where a bundle's graph was exported with other constants than those of `config`.
     """
     model = model_name(model)
     check_device(device)
     check_backend(backend)
-    if is_bundle(model):
+    if is_bundle(model) and weights is None:
         return Descender.of_bundle(read_bundle(model, DescentContents), config, device, backend)
     if is_map_checkpoint(model):
         raise UnseeError(f"{model} holds no classifier: use --method attentional, or --promote for a promoter")
+    found = find_classifier(model, weights)
+    bundle = _bundle_of(found, config, device, backend)
+    if bundle:
+        return Descender.of_bundle(bundle, config, device, backend)
     require("torch", "train", "running a classifier checkpoint")
-    if backend in BUNDLE_BACKENDS:
-        from ...export.graph.cache import cached_bundle
-
-        return Descender.of_bundle(cached_bundle(model, config, weights), config, device, backend)
     from ...export.graph.eager import eager_descender
 
-    return eager_descender(load_classifier(model, weights), config, device, compiled=backend == "torch-compile")
+    return eager_descender(found.load(), config, device, compiled=backend == "torch-compile")
+
+
+def _bundle_of(found: Found, config: DescentConfig, device: str, backend: str) -> Bundle[DescentContents] | None:
+    """Return the bundle that a classifier runs as; None where it runs in PyTorch."""
+    if backend in TORCH_BACKENDS or (backend == "auto" and prefers_torch(device)):
+        return None
+    if found.network is None and is_bundle(found.path):
+        shipped = read_bundle(found.path, DescentContents)
+        if has_constants(shipped.contents, config):
+            return shipped
+    if backend == "auto" and not all(map(find_spec, EXPORT_PACKAGES)):
+        return None
+    from ...export.library.cache import cached_bundle
+
+    try:
+        return cached_bundle(found, config)
+    except UnseeError as error:
+        if backend != "auto":
+            raise
+        LOG.warning("%s cannot run in ONNX Runtime, so it runs in PyTorch, more slowly: %s", found.name, error)
+        return None
+
+
+def prefers_torch(device: str) -> bool:
+    """Say whether PyTorch is the fastest that works: on a GPU that it sees, and where ONNX Runtime is not installed."""
+    if find_spec("torch") is None:
+        return False
+    if find_spec("onnxruntime") is None:
+        return True
+    if device == "cpu" or not has_nvidia_driver():
+        return False
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def open_mapper(
@@ -47,9 +94,9 @@ def open_mapper(
 ) -> Mapper:
     """Open a checkpoint or a bundle of a promoter or an attentional network.
 
-    backend: see `open_descender`. iterations: passes T of a promoter, the checkpoint's own where None; a bundle has them
-    in its graph. Raises `DeviceUnavailableError` where the device or backend asked for cannot be used: there is no silent
-    fallback; `UnseeError` on any other model.
+    backend: auto is eager PyTorch for a checkpoint, ONNX Runtime for a bundle. iterations: passes T of a promoter, the
+    checkpoint's own where None; a bundle has them in its graph. Raises `DeviceUnavailableError` where the device or backend
+    asked for cannot be used: there is no silent fallback; `UnseeError` on any other model.
     """
     model = model_name(model)
     check_device(device)
@@ -69,8 +116,8 @@ def open_mapper(
             f"{model}: backend torch-compile runs descents only: use torch, or a backend that runs bundles"
         )
     require("torch", "train", "running a checkpoint")
-    if backend in BUNDLE_BACKENDS:
-        from ...export.graph.cache import cached_map_bundle
+    if backend not in ("auto", *TORCH_BACKENDS):
+        from ...export.library.cache import cached_map_bundle
 
         return Mapper.of_bundle(cached_map_bundle(model, iterations), device, backend)
     from ...export.graph.eager import eager_mapper, load_with_iterations

@@ -108,7 +108,7 @@ PRESETS = {
     ),
 }
 
-DEFAULT_PRESET = "reference"
+DEFAULT_PRESET = "best"
 METHOD_PRESETS = {"a": "a-reference"}
 """The presets of methods with another default."""
 

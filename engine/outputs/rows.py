@@ -33,6 +33,7 @@ SCHEMA = pa.schema(
         ("height", pa.int32()),
         ("orientation", pa.int8()),
         ("sha256", pa.string()),
+        ("target", pa.int32()),
         ("label", pa.int32()),
         ("label_name", pa.string()),
         ("score", pa.float64()),
@@ -52,8 +53,9 @@ class Row:
     """A row of a shard's parquet file.
 
     status: `success` or the stage that failed (`failed_to_read`, `failed_to_decode`, `failed_to_descend`). width,
-    height: pixels as displayed. sha256: of the input's bytes. label, score: the class that was unseen and its
-    probability in the original image. raw_max: largest mean change of a pixel in grey levels, 0 for a flat map.
+    height: pixels as displayed. sha256: of the input's bytes. target: index of the class that was unseen. label,
+    label_name, score: the same, its name and its probability in the original image, None where the model cannot name
+    things. raw_max: largest mean change of a pixel in grey levels, 0 for a flat map.
     map_mean: mean of the finished map, 0 to 1. map_sha256: of the map as it is stored. mask_area: share of the image
     that the mask covers. mask_sha256: of the mask as it is stored. objectness: 0 to 1, how far the
     mean colour of what the map marks is from that of the rest. has_object: whether that is enough to call it an object.
@@ -69,6 +71,7 @@ class Row:
     height: int | None = None
     orientation: int | None = None
     sha256: str | None = None
+    target: int | None = None
     label: int | None = None
     label_name: str | None = None
     score: float | None = None

@@ -11,6 +11,7 @@ from .bundle_files import BUNDLE_FILE, WHAT, read_description, write_description
 from .descent_contents import DescentContents
 from .graphs import Graph
 from .map_contents import MapContents
+from .onnx_files import external_files
 
 Contents = DescentContents | MapContents
 Kind = TypeVar("Kind", bound=Contents, covariant=True)
@@ -76,7 +77,8 @@ def write_bundle(bundle: Bundle[Contents]) -> None:
         "versions": bundle.versions,
         "parity": bundle.parity,
     }
-    write_description(bundle.directory, description, bundle.contents.files)
+    external = sorted(external_files(bundle.graph_path))
+    write_description(bundle.directory, description, (*bundle.contents.files, *external))
 
 
 def read_bundle(directory: str | Path, *expected: type[Kind]) -> Bundle[Kind]:

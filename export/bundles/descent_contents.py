@@ -1,12 +1,13 @@
 """What a bundle of a classifier's descent step holds."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from ...errors import UnseeError
-from ...fields import mapping, text, whole
+from ...fields import flag, mapping, text, whole
 from ...train.networks.metadata import LABELS_FILE, MOST_CLASSES, InputSpec, Label, numbered_labels, read_labels
 from .bundle_files import PROBE_FILE
 from .descent_config import DescentConfig
@@ -23,7 +24,7 @@ class DescentContents:
     """A classifier's descent step.
 
     descent: the constants in its graph, and defaults of the loop. preset: the whole preset it was exported with, as JSON;
-    the loop and the post-processing are its default.
+    the loop and the post-processing are its default. names_classes: see `Metadata`.
     """
 
     network: str
@@ -31,6 +32,7 @@ class DescentContents:
     labels: tuple[Label, ...]
     descent: DescentConfig
     preset: dict[str, Any] = field(default_factory=dict)
+    names_classes: bool = True
     kinds: ClassVar[tuple[str, ...]] = ("descent",)
     graph_file: ClassVar[str] = STEP_FILE
     files: ClassVar[tuple[str, ...]] = (STEP_FILE, LABELS_FILE, PROBE_FILE)
@@ -54,6 +56,7 @@ class DescentContents:
             "classes": len(self.labels),
             "descent": descent_to_json(self.descent),
             "preset": self.preset,
+            "names_classes": self.names_classes,
         }
 
     @classmethod
@@ -66,6 +69,7 @@ class DescentContents:
             labels=numbered_labels(classes),
             descent=descent_from_json(mapping(value["descent"], "descent")),
             preset=mapping(value["preset"], "preset"),
+            names_classes=flag(value.get("names_classes", True), "names_classes"),
         )
 
     def with_files(self, directory: Path) -> "DescentContents":
@@ -90,16 +94,24 @@ def step_graph(size: int, classes: int) -> Graph:
 
 def check_constants(contents: DescentContents, config: DescentConfig, bundle: Path) -> None:
     """Raise `UnseeError` naming every constant of a bundle's graph that a configuration wants otherwise."""
-    differences = [
-        f"{name} is {getattr(contents.descent, name)!r}, not {getattr(config, name)!r}"
-        for name in GRAPH_CONSTANTS
-        if getattr(contents.descent, name) != getattr(config, name)
-    ]
+    differences = list(_differences(contents, config))
     if differences:
         raise UnseeError(
             f"{bundle}: the bundle's graph was exported with other constants ({'; '.join(differences)}): "
             "use its preset, or export the model again with these"
         )
+
+
+def has_constants(contents: DescentContents, config: DescentConfig) -> bool:
+    """Say whether a bundle's graph has the constants of a configuration."""
+    return not any(_differences(contents, config))
+
+
+def _differences(contents: DescentContents, config: DescentConfig) -> Iterator[str]:
+    for name in GRAPH_CONSTANTS:
+        there, wanted = getattr(contents.descent, name), getattr(config, name)
+        if there != wanted:
+            yield f"{name} is {there!r}, not {wanted!r}"
 
 
 def descent_to_json(config: DescentConfig) -> dict[str, Any]:

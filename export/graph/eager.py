@@ -38,7 +38,14 @@ def eager_descender(
     graph = step_graph(spec.size, len(classifier.labels))
     dtype = torch.float64 if precision == "fp64" else torch.float32
     runner = TorchRunner(step, graph, place, dtype, layout, compiled)
-    info = ModelInfo(fingerprint(classifier), classifier.labels, spec.size, runner.backend, runner.device)
+    info = ModelInfo(
+        fingerprint(classifier),
+        classifier.labels,
+        spec.size,
+        runner.backend,
+        runner.device,
+        classifier.metadata.names_classes,
+    )
     return Descender(runner, info, config)
 
 

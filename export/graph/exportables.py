@@ -44,7 +44,9 @@ class ClassifierStep(Exportable[DescentContents]):
         self.classifier, self.precision, self.finish = classifier, precision, finish
         self.model_id = fingerprint(classifier)
         metadata = classifier.metadata
-        self.contents = DescentContents(metadata.network, metadata.input, classifier.labels, config, preset or {})
+        self.contents = DescentContents(
+            metadata.network, metadata.input, classifier.labels, config, preset or {}, metadata.names_classes
+        )
 
     def write(self, directory: Path) -> None:
         """See `Exportable.write`."""

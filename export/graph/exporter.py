@@ -16,11 +16,11 @@ from ..parity.checking import check_bundle
 from ..parity.descent_parity import Finish, raw_map
 from ..parity.probes import StoredProbe
 from ..parity.synthetic import synthetic_images
+from ..runtime.backends import EXPORT_PACKAGES
 
-NEEDED = ("torch", "onnx", "onnxscript", "onnxruntime")
 Held = TypeVar("Held", bound=Contents)
 
-TOOLS = ("unsee", *NEEDED, "numpy")
+TOOLS = ("unsee", *EXPORT_PACKAGES, "numpy")
 
 
 class Exportable(ABC, Generic[Held]):
@@ -83,5 +83,5 @@ def write_network(exportable: Exportable[Held], directory: Path) -> Bundle[Held]
 
 def require_tools() -> None:
     """Raise `MissingExtraError` naming the first package that exporting needs and that is not installed."""
-    for package in NEEDED:
+    for package in EXPORT_PACKAGES:
         require(package, "export", "exporting a model")

@@ -14,6 +14,8 @@ RUNNERS = {
     "ort-tensorrt": "onnxruntime_runner.OnnxRuntimeRunner",
 }
 """Module and class of the runner of bundles, by backend: a new backend is a line here and a file beside this one."""
+EXPORT_PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime")
+"""What exporting needs."""
 BUNDLE_BACKENDS = tuple(RUNNERS)
 BACKENDS = ("auto", *TORCH_BACKENDS, *BUNDLE_BACKENDS)
 

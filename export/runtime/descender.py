@@ -56,7 +56,14 @@ class Descender:
         contents = bundle.contents
         check_constants(contents, config, bundle.directory)
         runner = open_runner(bundle, device, backend, threads)
-        info = ModelInfo(bundle.model_id, contents.labels, contents.input.size, runner.backend, runner.device)
+        info = ModelInfo(
+            bundle.model_id,
+            contents.labels,
+            contents.input.size,
+            runner.backend,
+            runner.device,
+            contents.names_classes,
+        )
         return cls(runner, info, config)
 
     def descend(self, images: np.ndarray, iterations: int | None = None, targets: np.ndarray | None = None) -> Descent:

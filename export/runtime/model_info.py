@@ -10,13 +10,17 @@ from ...train.networks.metadata import Label
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What runs where: the model's identity and labels, the side of its input in pixels, the backend and device in use."""
+    """What runs where: the model's identity and labels, the side of its input in pixels, the backend and device in use.
+
+    names_classes: see `Metadata`.
+    """
 
     model_id: str
     labels: tuple[Label, ...]
     input_size: int
     backend: str
     device: str
+    names_classes: bool = True
 
 
 def check_images(images: np.ndarray, size: int) -> None:

@@ -13,6 +13,7 @@ from ...files import atomic_path, write_json
 from .metadata import (
     LABELS_FILE,
     MODEL_FILE,
+    WEIGHTS_FILE,
     InputSpec,
     Label,
     Metadata,
@@ -22,8 +23,6 @@ from .metadata import (
     read_metadata,
 )
 from .zoo import CLASSIFIER_WEIGHTS, build_network
-
-WEIGHTS_FILE = "weights.safetensors"
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ...errors import UnseeError
-from ...fields import check_fields, mapping, number, text, triple, whole
+from ...fields import check_fields, flag, mapping, number, text, triple, whole
 
 MODEL_FILE = "model.json"
 LABELS_FILE = "labels.json"
+WEIGHTS_FILE = "weights.safetensors"
+CHECKPOINT_FILES = (MODEL_FILE, WEIGHTS_FILE, LABELS_FILE)
 LARGEST_INPUT = 4096
 MOST_CLASSES = 1_000_000
 LARGEST_DESCRIPTION = 1 << 26
@@ -60,12 +62,16 @@ class Label:
 
 @dataclass(frozen=True)
 class Metadata:
-    """model.json: network (a name in `networks.NETWORKS`), input, number of classes and origin of the weights."""
+    """model.json: network (a name in `networks.NETWORKS`), input, number of classes and origin of the weights.
+
+    names_classes: whether the class it finds may be told to a user; a network made for its gradient alone finds wrong ones.
+    """
 
     network: str
     input: InputSpec
     classes: int
     provenance: dict[str, Any] = field(default_factory=dict)
+    names_classes: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """Return the object that `from_json` reads."""
@@ -74,13 +80,14 @@ class Metadata:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Metadata":
         """Build the metadata from model.json; keys that are not ours are kept under `provenance`."""
-        known = {"network", "input", "classes", "provenance"}
+        known = {"network", "input", "classes", "provenance", "names_classes"}
         other = {key: item for key, item in value.items() if key not in known and isinstance(item, str)}
         return cls(
             network=text(value["network"], "network"),
             input=InputSpec.from_json(value["input"]),
             classes=whole(value["classes"], "classes", 1, MOST_CLASSES),
             provenance={**other, **mapping(value.get("provenance", {}), "provenance")},
+            names_classes=flag(value.get("names_classes", True), "names_classes"),
         )
 
 

@@ -1,13 +1,15 @@
 """Finding a classifier by what a user calls it: a checkpoint directory, a shipped one's name, or an official network."""
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import UnseeError
 from ...extras import require
+from ...files import digest_of, sha256_of
 from .downloads import OFFICIAL_FILES, official_weights
-from .metadata import LABELS_FILE, MODEL_FILE, Label, holds_file, read_labels
+from .metadata import CHECKPOINT_FILES, LABELS_FILE, MODEL_FILE, Label, holds_file, read_labels, read_metadata
 
 if TYPE_CHECKING:
     from .checkpoints import Classifier
@@ -19,6 +21,52 @@ ACCEPTED = "a name, or the path of a checkpoint's or a bundle's directory"
 LONGEST_NAME = 4095
 
 
+@dataclass(frozen=True)
+class Found:
+    """Where a classifier lies. path: a checkpoint's directory, or a file with the weights of `network`."""
+
+    path: Path
+    network: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The network's name."""
+        return self.network or read_metadata(self.path / MODEL_FILE).network
+
+    def load(self) -> "Classifier":
+        """Load it; raises as `load_classifier` does."""
+        require("torch", "train", "loading a classifier")
+        from .checkpoints import load_checkpoint, load_weights
+
+        if self.network:
+            return load_weights(self.network, self.path, imagenet_labels())
+        return load_checkpoint(self.path)
+
+    def digest(self) -> str:
+        """Return a digest of every byte that the classifier is made of; no torch needed."""
+        names = ("",) if self.network else CHECKPOINT_FILES
+        try:
+            return digest_of([self.network, *(sha256_of(self.path / name) for name in names)])
+        except OSError as error:
+            raise UnseeError(f"{error.filename}: cannot be read ({error.strerror})") from None
+
+
+def find_classifier(model: str | Path, weights: str | Path | None = None) -> Found:
+    """Return where a classifier lies; see `load_classifier`."""
+    name = model_name(model)
+    if weights is not None:
+        return Found(Path(weights), name)
+    if holds_file(name, MODEL_FILE):
+        return Found(Path(name))
+    shipped = pretrained_directory(name)
+    if shipped:
+        return Found(shipped)
+    if name in OFFICIAL_FILES:
+        return Found(official_weights(name), name)
+    names = ", ".join([*pretrained_names(), *OFFICIAL_FILES])
+    raise UnseeError(f"{name}: neither a checkpoint directory (no {MODEL_FILE} in it) nor one of {names}")
+
+
 def load_classifier(model: str | Path = DEFAULT_NAME, weights: str | Path | None = None) -> "Classifier":
     """Load a classifier.
 
@@ -26,21 +74,7 @@ def load_classifier(model: str | Path = DEFAULT_NAME, weights: str | Path | None
     the cache or can be downloaded; with `weights`, the network of that weight file. Raises `UnseeError` where there is
     no such model or its weights do not fit, `MissingExtraError` without PyTorch.
     """
-    name = model_name(model)
-    require("torch", "train", "loading a classifier")
-    from .checkpoints import load_checkpoint, load_weights
-
-    if weights is not None:
-        return load_weights(name, Path(weights), imagenet_labels())
-    if holds_file(name, MODEL_FILE):
-        return load_checkpoint(Path(name))
-    shipped = pretrained_directory(name)
-    if shipped:
-        return load_checkpoint(shipped)
-    if name in OFFICIAL_FILES:
-        return load_weights(name, official_weights(name), imagenet_labels())
-    names = ", ".join([*pretrained_names(), *OFFICIAL_FILES])
-    raise UnseeError(f"{name}: neither a checkpoint directory (no {MODEL_FILE} in it) nor one of {names}")
+    return find_classifier(model, weights).load()
 
 
 def model_name(model: object) -> str:

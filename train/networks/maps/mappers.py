@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from ....errors import UnseeError
 from ....files import write_json
-from ..checkpoints import WEIGHTS_FILE, matched_weights, read_weights, write_weights
-from ..metadata import MODEL_FILE
+from ..checkpoints import matched_weights, read_weights, write_weights
+from ..metadata import MODEL_FILE, WEIGHTS_FILE
 from ..preprocessing import Preprocessing
 from .attentional import AttentionalNetwork
 from .mapper_metadata import AttentionalOptions, MapMetadata, PromoterOptions, is_map_checkpoint, read_map_metadata

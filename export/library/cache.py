@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from ...errors import OutputError, UnseeError
 from ...files import digest_of
 from ...train.networks.downloads import cache_directory
+from ...train.networks.model_names import Found
 from ..bundles.bundle import Bundle, read_bundle
 from ..bundles.descent_config import DescentConfig
 from ..bundles.descent_contents import GRAPH_CONSTANTS, DescentContents, descent_to_json
@@ -27,20 +28,15 @@ VERIFIED_ITERATIONS = 5
 """Of the descents that a new bundle is verified by: enough to show a wrong graph, and done within seconds."""
 
 
-def cached_bundle(
-    model: str, config: DescentConfig, weights: str | None = None, cache: Path | None = None
-) -> Bundle[DescentContents]:
-    """Return the bundle of a checkpoint (see `load_classifier`), exported and verified if the cache lacks it
-    or holds it damaged.
+def cached_bundle(found: Found, config: DescentConfig, cache: Path | None = None) -> Bundle[DescentContents]:
+    """Return the bundle of a classifier, exported and verified if the cache lacks it or holds it damaged.
 
-    Bundles are told apart by the network's weights, the constants in the graph and the version of unsee. Several
-    processes may ask at once: one of them exports. Raises as `export_classifier` does.
+    Bundles are told apart by the checkpoint's bytes, the constants in the graph and the version of unsee; what is in the
+    cache is found without PyTorch. Several processes may ask at once: one of them exports. Raises as `export` does.
     """
-    from ...train.networks.model_names import fingerprint, load_classifier
-
     constants = {name: descent_to_json(config)[name] for name in GRAPH_CONSTANTS}
-    name = f"{fingerprint(load_classifier(model, weights))}-{_identity(constants)}"
-    return _kept(name, cache, DescentContents, lambda directory: _exported(model, directory, config, weights))
+    name = f"{found.name}-{found.digest()[:12]}-{_identity(constants)}"
+    return _kept(name, cache, DescentContents, lambda directory: _exported(found, directory, config))
 
 
 def cached_map_bundle(model: str, iterations: int | None = None, cache: Path | None = None) -> Bundle[MapContents]:
@@ -49,8 +45,8 @@ def cached_map_bundle(model: str, iterations: int | None = None, cache: Path | N
     iterations: passes T of a promoter, the checkpoint's own where None. Raises as `export_map_network` does.
     """
     from ...train.networks.maps.mappers import fingerprint
-    from .eager import load_with_iterations
-    from .exportables import export_map_network
+    from ..graph.eager import load_with_iterations
+    from ..graph.exportables import export_map_network
 
     name = f"{fingerprint(load_with_iterations(Path(model), iterations))}-{_identity({})}"
     return _kept(name, cache, MapContents, lambda directory: export_map_network(model, directory, iterations))
@@ -88,11 +84,13 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _exported(model: str, directory: Path, config: DescentConfig, weights: str | None) -> Bundle[DescentContents]:
-    from .exportables import export_classifier
+def _exported(found: Found, directory: Path, config: DescentConfig) -> Bundle[DescentContents]:
+    from ..graph.exportables import ClassifierStep
+    from ..graph.exporter import export, require_tools
 
+    require_tools()
     verified = replace(config, iterations=min(config.iterations, VERIFIED_ITERATIONS))
-    return export_classifier(model, directory, verified, weights=weights)
+    return export(ClassifierStep(found.load(), verified), directory)
 
 
 @contextmanager
