@@ -12,6 +12,7 @@ from ..engine.inputs.sources import Sources
 from ..engine.outputs.layout import Sharding
 from ..engine.outputs.rows import Retry
 from ..engine.run_config import Resumption, RunConfig
+from ..engine.segmentation.picture_config import PictureConfig
 from ..engine.segmentation.segment_config import SegmentConfig
 from .records import Command, Flag, Maker, parameters_but, set_signature, with_record
 
@@ -32,6 +33,7 @@ def error_codes(given: str | None) -> Retry | None:
 RECORDS = {
     "config": RunConfig,
     "segmentation": SegmentConfig,
+    "pictures": PictureConfig,
     "sources": Sources,
     "shards": Sharding,
     "resumption": Resumption,
@@ -56,6 +58,7 @@ class RunRecords:
 
     config: Maker[RunConfig]
     segmentation: Maker[SegmentConfig]
+    pictures: Maker[PictureConfig]
     sources: Maker[Sources]
     shards: Maker[Sharding]
     resumption: Maker[Resumption]
@@ -64,7 +67,13 @@ class RunRecords:
     def configured(self, inputs: list[str], **more: Any) -> RunConfig:
         """Return the configuration. more: fields that are no options of the command."""
         sources = self.sources(inputs=tuple(inputs))
-        return self.config(sources=sources, segmentation=self.segmentation(), shards=self.shards(), **more)
+        return self.config(
+            sources=sources,
+            segmentation=self.segmentation(),
+            pictures=self.pictures(),
+            shards=self.shards(),
+            **more,
+        )
 
 
 def with_run(*but: str) -> Callable[[Command], Command]:

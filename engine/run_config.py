@@ -11,6 +11,7 @@ from .outputs.layout import Sharding
 from .outputs.output_formats import OutputFormat
 from .outputs.rows import Retry
 from .remote.opening import ReadingConfig, is_url
+from .segmentation.picture_config import PictureConfig
 from .segmentation.segment_config import SegmentConfig
 
 OnError = Literal["record", "raise"]
@@ -30,17 +31,19 @@ def runs_image_by_image(backend: str, device: str) -> bool:
 class RunConfig(MethodConfig):
     """A run of `unsee run` or `unsee promote`.
 
-    sources: see `Sources`. output_folder: the run directory. segmentation: see `SegmentConfig`. shards: see `Sharding`.
-    exif, max_pixels, exact_decoding: see `DecodingConfig`. on_error: whether a failed image becomes a row or ends the run.
-    max_error_rate: share of failed images above which the run ends with `ExitCode.FAILED_ROWS`. timeout: seconds in which
-    an image must be read and decoded. max_bytes: see `ReadingConfig`. workers: decoding and encoding threads of a process.
-    distributor, processes: see `executors`. max_shard_retry: how often a shard is tried again after a crash.
+    sources: see `Sources`. output_folder: the run directory. segmentation: see `SegmentConfig`. pictures: see
+    `PictureConfig`. shards: see `Sharding`. exif, max_pixels, exact_decoding: see `DecodingConfig`. on_error: whether a
+    failed image becomes a row or ends the run. max_error_rate: share of failed images above which the run ends with
+    `ExitCode.FAILED_ROWS`. timeout: seconds in which an image must be read and decoded. max_bytes: see `ReadingConfig`.
+    workers: decoding and encoding threads of a process. distributor, processes: see `executors`. max_shard_retry: how often
+    a shard is tried again after a crash.
     """
 
     sources: Sources
     output_folder: Annotated[str, "run directory: maps, rows and stats"]
     _: KW_ONLY
     segmentation: SegmentConfig = field(default_factory=SegmentConfig)
+    pictures: PictureConfig = field(default_factory=PictureConfig)
     shards: Sharding = field(default_factory=Sharding)
     output_format: Annotated[OutputFormat, "dummy writes rows but no maps"] = "files"
     exif: Annotated[bool, "turn images as their EXIF orientation says"] = True
@@ -73,6 +76,8 @@ class RunConfig(MethodConfig):
             raise UnseeError(f"max error rate must be 0 to 1, got {self.max_error_rate}")
         if self.output_format not in get_args(OutputFormat):
             raise UnseeError(f"output format must be one of {get_args(OutputFormat)}, got {self.output_format!r}")
+        if self.output_format == "npy" and self.pictures.output_kind != "map":
+            raise UnseeError("npy holds the raw maps: leave --output-kind out, or choose another --output-format")
         if self.prior and self.shards.output_names != "mirror":
             raise UnseeError("given maps are found by their images' paths: leave --output-names out")
 
@@ -101,6 +106,7 @@ class RunConfig(MethodConfig):
             "method": self.method,
             **asdict(self.preset),
             "segmentation": asdict(self.segmentation),
+            "pictures": asdict(self.pictures),
             "batch_size": "any" if image_by_image else self.batch_size or "auto",
             "samples_per_shard": self.shards.samples,
             "output_names": self.shards.output_names,

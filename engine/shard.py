@@ -26,11 +26,13 @@ from .outputs.output_formats import SINKS
 from .outputs.plan import Plan, PlannedInput
 from .outputs.rows import SUCCESS, Row, Stored
 from .outputs.sink import Sink, UnstorableError
+from .pictures import Picture
 from .plans.earlier_shard import Carried, Earlier, unfinished_shard
 from .plans.priors import Priors
 from .remote.opening import TIMEOUT
 from .run_config import RunConfig, runs_image_by_image
 from .segmentation.objectness import judged
+from .segmentation.objects import marked, object_mask
 from .segmentation.segmenter import Segmenter
 from .workers.daemon_threads import Workers
 from .workers.pipeline import StageClock, batched, ordered_map, ordered_map_within
@@ -40,7 +42,8 @@ from .workers.pipeline import StageClock, batched, ordered_map, ordered_map_with
 class Work:
     """An input on its way through the stages: its row so far, and what the last stage made of it.
 
-    carried: its row, and its map where it succeeded, are taken over from an earlier run.
+    carried: its row, and its map where it succeeded, are taken over from an earlier run. data: the file, where the picture
+    that is stored shows it.
     """
 
     planned: PlannedInput
@@ -48,6 +51,7 @@ class Work:
     image: DecodedImage | None = None
     detection: Detection | None = None
     carried: Carried | None = None
+    data: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -185,7 +189,8 @@ class ShardRunner:
         except DecodingError as error:
             return _failed(Work(planned, row), "failed_to_decode", error.code, str(error))
         row = replace(row, width=image.width, height=image.height, orientation=image.orientation)
-        return Work(planned, row, image) if self.priors is None else self._with_prior(Work(planned, row, image))
+        work = Work(planned, row, image, data=data if self.config.pictures.needs_photograph else None)
+        return work if self.priors is None else self._with_prior(work)
 
     def _with_prior(self, work: Work) -> Work:
         assert work.image and self.priors
@@ -221,7 +226,31 @@ class ShardRunner:
         with self.clock.stage("post"):
             found = self.segmenter.segmented(judged(found, images), images, names)
         following = iter(found)
-        return [_found(work, next(following)) if work.image else work for work in batch.works]
+        return [self._found(work, next(following)) if work.image else work for work in batch.works]
+
+    def _found(self, work: Work, detection: Detection | Failure | None) -> Work:
+        if detection is None:
+            return _failed(work, "failed_to_descend", "diverged", DIVERGED)
+        if isinstance(detection, Failure):
+            return _failed(work, detection.status, detection.code, detection.message)
+        assert work.image
+        mask = object_mask(detection, self.config.pictures.threshold)
+        there = marked(mask, work.image.width, work.image.height)
+        row = replace(
+            work.row,
+            target=detection.target,
+            label=None if detection.label is None else detection.target,
+            label_name=detection.label,
+            score=detection.score,
+            raw_max=detection.magnitude,
+            map_mean=float(detection.saliency.mean() / 255),
+            mask_area=None if detection.mask is None else float(detection.mask.mean()),
+            box=there.box,
+            object_share=there.share,
+            objectness=detection.objectness,
+            has_object=detection.has_object,
+        )
+        return replace(work, row=row, image=None, detection=detection)
 
     def _encode(self, work: Work, sink: Sink) -> "Encoded":
         row, detection = work.row, work.detection
@@ -230,7 +259,8 @@ class ShardRunner:
         if detection is None or not row.width or not row.height:
             return Encoded(row, None)
         with self.clock.stage("encode"):
-            stored = sink.encode(detection, row.width, row.height)
+            picture = Picture(detection, row.width, row.height, self.config.pictures, row.box, work.data, self.decoding)
+            stored = sink.encode(picture)
         sha256 = hashlib.sha256(stored.mask).hexdigest() if stored.mask else None
         return Encoded(replace(row, map_sha256=hashlib.sha256(stored.saliency).hexdigest(), mask_sha256=sha256), stored)
 
@@ -273,26 +303,6 @@ def _stacked(works: list[Work], config: DecodingConfig, with_priors: bool) -> Ba
         stack([image.promoter_pixels for image in images], fine, fine, 3) if fine else None,
         stack([image.prior for image in images], size, size) if with_priors else None,
     )
-
-
-def _found(work: Work, detection: Detection | Failure | None) -> Work:
-    if detection is None:
-        return _failed(work, "failed_to_descend", "diverged", DIVERGED)
-    if isinstance(detection, Failure):
-        return _failed(work, detection.status, detection.code, detection.message)
-    row = replace(
-        work.row,
-        target=detection.target,
-        label=None if detection.label is None else detection.target,
-        label_name=detection.label,
-        score=detection.score,
-        raw_max=detection.magnitude,
-        map_mean=float(detection.saliency.mean() / 255),
-        mask_area=None if detection.mask is None else float(detection.mask.mean()),
-        objectness=detection.objectness,
-        has_object=detection.has_object,
-    )
-    return replace(work, row=row, image=None, detection=detection)
 
 
 def _failed(work: Work, status: str, code: str, message: str) -> Work:

@@ -15,6 +15,7 @@ from .outputs.output_formats import SINKS, OutputFormat, map_reader
 from .outputs.plan import Plan, PlannedInput, read_plan
 from .outputs.rows import SUCCESS, Row, Stored
 from .outputs.sink import stored_rows
+from .segmentation.picture_config import stored_kind
 
 
 def faults(folder: Path) -> Iterator[str]:
@@ -45,15 +46,16 @@ def _shard_faults(plan: Plan, shard: int) -> Iterator[str]:
     if (stats["count"], stats["successes"]) != (len(rows), sum(row.status == SUCCESS for row in rows)):
         yield "the counts of the done-mark are not those of the rows"
     output_format: OutputFormat = plan.identity["output_format"]
+    sink, cropped = SINKS[output_format], stored_kind(plan.identity) == "crop"
     read_map = map_reader(plan.folder, shard, output_format)
     for member, row in zip(planned, rows, strict=True):
         if row.path != printable(member.input.place):
             yield f"{row.key}: row of {row.path}, planned {printable(member.input.place)}"
-        if row.status == SUCCESS and SINKS[output_format].keeps_maps:
-            yield from _map_faults(member, row, read_map(member), output_format)
+        if row.status == SUCCESS and sink.keeps_maps:
+            yield from _map_faults(member, row, read_map(member), sink.keeps_pictures and not cropped)
 
 
-def _map_faults(member: PlannedInput, row: Row, stored: Stored | None, output_format: OutputFormat) -> Iterator[str]:
+def _map_faults(member: PlannedInput, row: Row, stored: Stored | None, whole: bool) -> Iterator[str]:
     parts = [("map", row.map_sha256, stored.saliency if stored else None)]
     if row.mask_sha256:
         parts.append(("mask", row.mask_sha256, stored.mask if stored else None))
@@ -62,7 +64,7 @@ def _map_faults(member: PlannedInput, row: Row, stored: Stored | None, output_fo
             yield f"{member.key}: the {part} of {row.path} is missing"
         elif hashlib.sha256(data).hexdigest() != sha256:
             yield f"{member.key}: the {part} of {row.path} is not the one that was written"
-        elif SINKS[output_format].keeps_pictures and _png_size(data) != (row.width, row.height):
+        elif whole and _png_size(data) != (row.width, row.height):
             yield f"{member.key}: the {part} of {row.path} has another size than the image"
 
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import IO
 
-import pyarrow.parquet as pq
-
 from ...errors import UnseeError
 from ...formats import EXTENSIONS
+from ...parquet import Table
 from ..remote.filesystems import failure_of
 from ..remote.opening import NOT_A_FILE, ReadingConfig, ReadingError, open_binary, size_of
 from .cells import image_column
@@ -151,8 +150,8 @@ def parquet_inputs(path: str, relative: str, reading: ReadingConfig) -> Iterator
     """
     try:
         with open_binary(path, reading) as file:
-            table = pq.ParquetFile(file)
-            rows = table.metadata.num_rows if image_column(table.schema_arrow, reading.image_column, path) else None
+            table = Table(file)
+            rows = table.metadata.num_rows if image_column(table.schema, reading.image_column, path) else None
     except UnseeError:
         raise
     except Exception as error:  # as above

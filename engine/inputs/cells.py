@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...errors import UnseeError
+from ...parquet import Table
 from ..remote.opening import TOO_LARGE, ReadingConfig, ReadingError, check_size, open_binary
 
 IMAGE_COLUMNS = ("image", "img", "jpg", "jpeg", "png", "webp", "bytes", "content", "data")
@@ -101,14 +102,14 @@ def _row_group(path: str, row: int, reading: ReadingConfig) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=2)
-def _parquet_file(path: str, reading: ReadingConfig) -> pq.ParquetFile:
-    return pq.ParquetFile(open_binary(path, reading))
+def _parquet_file(path: str, reading: ReadingConfig) -> Table:
+    return Table(open_binary(path, reading))
 
 
 @lru_cache(maxsize=2)
 def _group_images(path: str, group: int, reading: ReadingConfig) -> Any:
     file = _parquet_file(path, reading)
-    column = image_column(file.schema_arrow, reading.image_column, path)
+    column = image_column(file.schema, reading.image_column, path)
     if column is None:
         raise ReadingError("missing_row", "the file holds no images any more")
     metadata = file.metadata.row_group(group)
@@ -118,7 +119,7 @@ def _group_images(path: str, group: int, reading: ReadingConfig) -> Any:
             f"its row group holds {size} bytes of images, more than {most}: raise --max-bytes, or write smaller ones"
         )
         raise ReadingError(TOO_LARGE, message)
-    return file.read_row_group(group, [column]).column(0)
+    return file.row_group(group, [column]).column(0)
 
 
 def column_size(group: pq.RowGroupMetaData, column: str) -> int:

@@ -5,8 +5,8 @@ float grey is scaled from its own minimum and maximum to 0..255; CMYK, YCbCr, HS
 Lab goes through its ICC profile. Of an animation or a multi-page file the first frame counts. Orientation follows EXIF.
 """
 
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 
@@ -88,6 +88,18 @@ def decode(data: bytes, config: DecodingConfig) -> DecodedImage:
         raise damaged(error) from None
 
 
+@contextmanager
+def whole_image(data: bytes, config: DecodingConfig) -> Iterator[Image.Image]:
+    """Yield an image file that `decode` has taken as RGB at its full size, turned as `decode` does."""
+    image = open_image(data, config.max_pixels)
+    turned = _orientation(image) if isinstance(image, TiffImageFile) else None
+    with _budget(config.max_pixels).held(image.width * image.height), closing(image):
+        image.load()
+        turn = _turn_of(image, turned, config.exif)
+        whole = to_rgb(image)
+        yield whole if turn is None else whole.transpose(turn)
+
+
 _budget = cache(PixelBudget)
 """One budget a limit for all threads of the process, as memory is the process's."""
 
@@ -116,10 +128,9 @@ def _on_grid(image: Image.Image, config: DecodingConfig, width: int, height: int
     turned = _orientation(image) if isinstance(image, TiffImageFile) else None  # Pillow turns these while it loads them
     image.load()  # before other metadata is asked for: Pillow hides damage that it meets while it looks for metadata
     orientation = (turned or _orientation(image)) if config.exif else 1
-    turn = TURNS.get(orientation)
+    turn = _turn_of(image, turned, config.exif)
     if turned:
         width, height = image.size
-        turn = None if config.exif else UNTURNS.get(turned)
     whole = to_rgb(image)
     pixels = _resized(whole, config.size, turn)
     fine = None
@@ -129,6 +140,13 @@ def _on_grid(image: Image.Image, config: DecodingConfig, width: int, height: int
     if _swaps_sides(turned) != _swaps_sides(orientation):
         width, height = height, width
     return DecodedImage(pixels, width, height, orientation, fine)
+
+
+def _turn_of(image: Image.Image, turned: int | None, exif: bool) -> Image.Transpose | None:
+    """Return what makes a loaded image upright, or with exif off as it is stored; turned: as Pillow turned it already."""
+    if turned:
+        return None if exif else UNTURNS.get(turned)
+    return TURNS.get(_orientation(image)) if exif else None
 
 
 def _swaps_sides(orientation: int | None) -> bool:

@@ -14,10 +14,10 @@ from itertools import chain, islice
 from typing import IO, Any, Literal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from fsspec.utils import infer_compression
 
 from ...errors import UnseeError
+from ...parquet import Table
 from ..remote.filesystems import failure_of
 from ..remote.opening import ReadingConfig, ReadingError, is_url, open_binary, open_stream
 from .cells import column_size, holds_bytes, holds_text, plain_type
@@ -252,16 +252,16 @@ def _column(names: list[str], path: str, column: str | None) -> str:
 
 
 def _parquet_values(file: IO[bytes], path: str, column: str | None) -> Iterator[tuple[int, Any]]:
-    table = pq.ParquetFile(file)
-    schema = table.schema_arrow
+    table = Table(file)
+    schema = table.schema
     name = _column(schema.names, path, column)
     kind = plain_type(schema.field(name).type)
     if not holds_text(kind) and not holds_bytes(kind):
         raise _unreadable(path, "parquet", f"column {name} is {kind}, not text; name another with --path-column")
-    if any(column_size(table.metadata.row_group(group), name) > LARGEST_JSON for group in range(table.num_row_groups)):
+    if any(
+        column_size(table.metadata.row_group(group), name) > LARGEST_JSON
+        for group in range(table.metadata.num_row_groups)
+    ):
         raise _unreadable(path, "parquet", f"column {name} takes more than {LARGEST_JSON} bytes in one row group")
-    number = 0
-    for batch in table.iter_batches(columns=[name]):
-        for value in batch.column(0).to_pylist():
-            number += 1
-            yield number, os.fsdecode(value) if isinstance(value, bytes) else value
+    for number, value in enumerate(table.values(name), 1):
+        yield number, os.fsdecode(value) if isinstance(value, bytes) else value

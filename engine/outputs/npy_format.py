@@ -3,17 +3,13 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...files import flush_and_rename, temporary_of
 from .layout import ARRAY_FILE, MASKS_FILE
 from .rows import SUCCESS, Row, Stored
-from .sink import MapReader, Planned, Sink, stored_rows
-
-if TYPE_CHECKING:
-    from ..methods.detection import Detection
+from .sink import MapReader, Planned, Sink, Storable, stored_rows
 
 
 class ArraySink(Sink):
@@ -30,8 +26,9 @@ class ArraySink(Sink):
         self._maps = ArrayFile(folder / ARRAY_FILE.format(shard=shard), "<f4", size)
         self._masks = ArrayFile(folder / MASKS_FILE.format(shard=shard), "|u1", size)
 
-    def encode(self, detection: "Detection", width: int, height: int) -> Stored:  # noqa: ARG002 - arrays keep the grid's size
-        """Return the bytes of the raw map and the mask."""
+    def encode(self, picture: Storable) -> Stored:
+        """Return the bytes of the raw map and the mask, which keep the grid's size."""
+        detection = picture.detection
         mask = detection.resized_mask(self.size, self.size)
         return Stored(detection.raw.astype("<f4").tobytes(), None if mask is None else mask.tobytes())
 

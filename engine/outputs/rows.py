@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from ...errors import UnseeError
 from ...files import flush_and_rename, temporary_of
 from ...names import printable
+from ...parquet import Table
 
 SUCCESS = "success"
 MAP_COLUMN = "png"
@@ -42,6 +43,8 @@ SCHEMA = pa.schema(
         ("map_sha256", pa.string()),
         ("mask_area", pa.float64()),
         ("mask_sha256", pa.string()),
+        ("box", pa.list_(pa.int32())),
+        ("object_share", pa.float64()),
         ("objectness", pa.float64()),
         ("has_object", pa.bool_()),
     ]
@@ -57,8 +60,10 @@ class Row:
     label_name, score: the same, its name and its probability in the original image, None where the model cannot name
     things. raw_max: largest mean change of a pixel in grey levels, 0 for a flat map.
     map_mean: mean of the finished map, 0 to 1. map_sha256: of the map as it is stored. mask_area: share of the image
-    that the mask covers. mask_sha256: of the mask as it is stored. objectness: 0 to 1, how far the
-    mean colour of what the map marks is from that of the rest. has_object: whether that is enough to call it an object.
+    that the mask covers. mask_sha256: of the mask as it is stored. box: left, top, width and height in
+    pixels of what the map marks, None where that is nothing. object_share: of the image that it covers. objectness: 0 to
+    1, how far the mean colour of what the map marks is from that of the rest. has_object: whether that is enough to call
+    it an object.
     """
 
     key: str
@@ -80,6 +85,8 @@ class Row:
     map_sha256: str | None = None
     mask_area: float | None = None
     mask_sha256: str | None = None
+    box: list[int] | None = None
+    object_share: float | None = None
     objectness: float | None = None
     has_object: bool | None = None
 
@@ -153,8 +160,9 @@ def read_rows(path: Path, failures_only: bool = False) -> list[Row]:
     """
     known = {field.name for field in fields(Row)}
     try:
-        with path.open("rb") as source, pq.ParquetFile(source) as file:
-            table = file.read([name for name in file.schema_arrow.names if name in known])
+        with path.open("rb") as source:
+            file = Table(source)
+            table = file.read([name for name in file.schema.names if name in known])
         if failures_only:
             table = table.filter(pc.field("status") != SUCCESS)
         return [Row(**row) for row in table.to_pylist()]

@@ -17,6 +17,17 @@ if TYPE_CHECKING:
     from ..methods.detection import Detection
 
 
+class Storable(Protocol):
+    """A finished image: its detection, and the picture and the mask that are stored of it (see `Picture`)."""
+
+    @property
+    def detection(self) -> "Detection": ...
+
+    def pixels(self) -> np.ndarray: ...
+
+    def mask(self) -> np.ndarray | None: ...
+
+
 class Planned(Protocol):
     """An input of the plan: its key and where its results go."""
 
@@ -54,10 +65,10 @@ class Sink:
         self.size = size
         self.rows = RowsWriter(rows_path(folder, shard), self.maps_in_rows)
 
-    def encode(self, detection: "Detection", width: int, height: int) -> Stored:
-        """Return the stored form: 8-bit single-channel PNGs at the image's size. Called from several threads."""
-        mask = detection.resized_mask(width, height)
-        return Stored(_png(detection.resized(width, height)), None if mask is None else _png(mask))
+    def encode(self, picture: Storable) -> Stored:
+        """Return the stored form: 8-bit PNGs. Called from several threads."""
+        mask = picture.mask()
+        return Stored(_png(picture.pixels()), None if mask is None else _png(mask))
 
     def add(self, row: Row, stored: Stored | None) -> None:
         """Store a row, its map and its mask; None stands for an input that failed."""
