@@ -1,36 +1,82 @@
-"""The command line: every command, and what becomes of errors."""
+"""The command line: every command, imported when it is used, and what becomes of errors."""
 
-from typing import Any
+import sys
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
+from .. import __version__
 from ..errors import ExitCode, UnseeError
-from ..quiet import quiet_decoders
-from ..terminal import show_log, stderr
-from . import deployment, runs
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a command is: a function or a group of a module of this room, and what the list of commands says of it."""
+
+    module: str
+    name: str
+    help: str
+
+    def build(self, command: str) -> Any:
+        """Import the command, under the name by which it is called."""
+        found = getattr(import_module(f".{self.module}", __package__), self.name)
+        holder = typer.Typer(rich_markup_mode=None)
+        if isinstance(found, typer.Typer):
+            holder.add_typer(found, name=command)
+        else:
+            holder.command(command)(found)
+        return get_group(holder).commands[command]
+
+
+COMMANDS = {
+    "run": Place("runs", "run", "Make saliency maps of images, in bulk."),
+    "promote": Place("runs", "promote", "Promote the maps of any method, in bulk."),
+    "status": Place("runs", "status", "Show how far a run has come."),
+    "verify": Place("runs", "verify", "Check that every row and map is there and whole."),
+    "report": Place("benchmarks", "report", "Write a page to look through a run, or through what differs in two."),
+    "eval": Place("benchmarks", "evaluate", "Score maps against masks."),
+    "export": Place("deployment", "export", "Write a bundle that runs without PyTorch."),
+    "check": Place("deployment", "check", "Compare what a bundle computes with what PyTorch made of it."),
+    "doctor": Place("deployment", "doctor", "Show what is installed, and what a run would use."),
+    "demo": Place("runs", "demo", "Run on a few photographs and leave a sheet to look at."),
+    "train": Place("trainings", "app", "Train networks."),
+    "bench": Place("benchmarks", "app", "Measure speed and quality against peers."),
+}
 
 
 class Commands(TyperGroup):
     """Turns a user's mistake into one line, and it and an interruption into their exit codes.
 
-    What trains and measures is imported when it is asked for, by its name or by --help.
+    A command is imported when it is run: the list of them needs none.
     """
 
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
+        """Return the names of all commands."""
+        return list(COMMANDS)
+
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return the command of a name."""
-        if cmd_name not in self.commands:
-            self.commands.update(_others())
+        """Return the command of a name, or what the list shows of it."""
+        if cmd_name not in self.commands and cmd_name in COMMANDS:
+            return TyperCommand(cmd_name, help=COMMANDS[cmd_name].help, rich_markup_mode=None)
         return super().get_command(ctx, cmd_name)
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Return the names of all commands."""
-        self.commands.update(_others())
-        return super().list_commands(ctx)
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that the arguments name, and what is left of them."""
+        if args and args[0] in COMMANDS:
+            self.commands.setdefault(args[0], COMMANDS[args[0]].build(args[0]))
+        elif args and (meant := get_close_matches(args[0], COMMANDS, 1)):
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {meant[0]!r}?")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that the arguments name."""
+        from ..terminal import stderr
+
         try:
             return super().invoke(ctx)
         except UnseeError as error:
@@ -44,42 +90,36 @@ class Commands(TyperGroup):
 app = typer.Typer(
     cls=Commands,
     help="Object saliency in bulk.",
+    epilog="unsee run photos/ -o maps/ makes a map of every photograph. unsee COMMAND --help tells more.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     # --batch_size and --batch-size are the same option.
     context_settings={"token_normalize_func": lambda token: token.replace("_", "-")},
 )
 
 
-def _others() -> dict[str, Any]:
-    """Return the commands that train and measure."""
-    from .benchmarks import app as bench
-    from .benchmarks import evaluate, report
-    from .trainings import app as train
-
-    others = typer.Typer()
-    others.add_typer(bench, name="bench")
-    others.add_typer(train, name="train")
-    others.command("eval")(evaluate)
-    others.command()(report)
-    return dict(get_group(others).commands)
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"unsee {__version__}")
+        raise typer.Exit
 
 
-for command in (
-    runs.run,
-    runs.promote,
-    deployment.export,
-    deployment.check,
-    runs.status,
-    runs.verify,
-    runs.demo,
-    deployment.doctor,
-):
-    app.command()(command)
+@app.callback()
+def settings(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="show the version")
+    ] = False,
+) -> None:
+    """Object saliency in bulk."""
 
 
 def main() -> None:
     """Run the command that the process was started with."""
-    quiet_decoders()
-    show_log()
+    if set(sys.argv[1:]) & COMMANDS.keys() and "--help" not in sys.argv:  # help needs neither, and should come at once
+        from ..quiet import quiet_decoders
+        from ..terminal import show_log
+
+        quiet_decoders()
+        show_log()
     app()

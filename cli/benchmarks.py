@@ -12,7 +12,9 @@ from ..terminal import stderr, stdout
 from ..train.networks.model_names import DEFAULT_NAME
 from .preset_options import with_preset
 
-app = typer.Typer(help="Measure speed against peers; the last line printed is JSON.", no_args_is_help=True)
+app = typer.Typer(
+    help="Measure speed against peers; the last line printed is JSON.", no_args_is_help=True, rich_markup_mode=None
+)
 Rounds = Annotated[int, typer.Option(min=1, help="rounds; ratios are medians over them")]
 BatchSize = Annotated[int, typer.Option(min=1, help="images in a batch")]
 Network = Annotated[str, typer.Option("--model", "-m", help="checkpoint, or a network with random weights")]

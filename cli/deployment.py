@@ -10,11 +10,13 @@ from ..engine.methods.presets import Preset
 from ..errors import UnseeError
 from ..export.bundles.descent_config import Precision
 from ..terminal import stdout
+from .everyday import everyday
 from .preset_options import with_preset
 
 DOCTOR_COLUMN = 20
 
 
+@everyday("preset", "weights", "precision", "probes", "tensorrt")
 @with_preset
 def export(
     model: Annotated[str, typer.Argument(help=MODEL_HELP)],

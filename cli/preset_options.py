@@ -13,8 +13,7 @@ from ..export.bundles.bundle import is_bundle
 from ..export.bundles.descent_config import DescentConfig
 from .records import Command, Maker, parameters_but, set_signature, with_record
 
-PRESET_HELP = "reference: as the authors' code; paper: as printed; best: faster and better"
-PANEL = "Constants of the preset"
+PRESET_HELP = "best: faster and better than the papers; reference: as the authors' code; paper: as printed"
 
 
 def with_preset(command: Callable[..., None]) -> Callable[..., None]:
@@ -38,8 +37,9 @@ def with_preset(command: Callable[..., None]) -> Callable[..., None]:
     ]
     set_signature(parsed, [*parameters_but(command, "preset"), *made])
     wrapped: Command = parsed
+    usual = default_preset()
     for name, record in (("descent", DescentConfig), ("post", PostConfig)):
-        wrapped = with_record(name, record, panel=PANEL, optional=True)(wrapped)
+        wrapped = with_record(name, record, optional=True, shown=(usual.name, getattr(usual, name)))(wrapped)
     return wrapped
 
 

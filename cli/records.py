@@ -42,15 +42,15 @@ def with_record(
     record: type,
     but: Collection[str] = (),
     flags: Mapping[str, Flag] | None = None,
-    panel: str | None = None,
     optional: bool = False,
+    shown: tuple[str, Any] | None = None,
     **defaults: Any,
 ) -> Callable[[Command], Command]:
     """Replace a command's parameter `name`, which takes a `Maker`, by an option for each field of a record.
 
-    but: fields that are no options here. flags: by field. panel: heading of the options in the help. optional: no option
-    has a default, and only what is given comes to the maker. defaults: of this command, where they differ from the
-    record's.
+    but: fields that are no options here. flags: by field. optional: no option has a default, and only what is given comes to
+    the maker. shown: a name and a record whose values the help tells all the same. defaults: of this command, where they differ
+    from the record's.
     """
     known = flags or {}
     hints = get_type_hints(record, include_extras=True)
@@ -64,7 +64,7 @@ def with_record(
                 values = {field: value for field, value in values.items() if value is not None}
             command(*args, **{name: Maker(record, values)}, **given)
 
-        made = [_option(item, hints[item.name], known.get(item.name), panel, optional, defaults) for item in chosen]
+        made = [_option(item, hints[item.name], known.get(item.name), optional, shown, defaults) for item in chosen]
         set_signature(parsed, [*parameters_but(command, name), *made])
         return parsed
 
@@ -88,7 +88,12 @@ def set_signature(command: Command, parameters: list[inspect.Parameter]) -> None
 
 
 def _option(
-    item: "Field[Any]", hint: Any, flag: Flag | None, panel: str | None, optional: bool, defaults: Mapping[str, Any]
+    item: "Field[Any]",
+    hint: Any,
+    flag: Flag | None,
+    optional: bool,
+    shown: tuple[str, Any] | None,
+    defaults: Mapping[str, Any],
 ) -> inspect.Parameter:
     kind, text = get_args(hint)
     if flag and flag.parse:
@@ -103,7 +108,10 @@ def _option(
     elif default == ():
         kind, default = kind | None, None
     names = flag.names if flag else ()
-    setting = typer.Option(*names, help=text, show_default=not optional, rich_help_panel=panel)
+    if shown is not None:
+        name, values = shown
+        text = f"{text}  [{name}: {getattr(values, item.name)}]"
+    setting = typer.Option(*names, help=text, show_default=not optional)
     return inspect.Parameter(
         item.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, setting]
     )

@@ -40,6 +40,7 @@ RECORDS = {
 }
 FLAGS = {
     "model": Flag(("--model", "-m")),
+    "output_folder": Flag(("--output-folder", "-o")),
     "format": Flag(("--input-format",)),
     "path_column": Flag(("--path-column", "--url-col")),
     "allow_hosts": Flag(("--allow-hosts",), host_names),

@@ -12,10 +12,18 @@ from ..engine.run_config import RunConfig
 from ..errors import ExitCode, UnseeError, VerificationError
 from ..terminal import counted, stderr, stdout
 from ..train.networks.model_names import DEFAULT_NAME
+from .everyday import everyday
 from .preset_options import with_preset
 from .run_records import RunRecords, with_run
 
+EVERYDAY = (
+    *("output_folder", "model", "device", "backend", "output_format", "output_kind", "segment", "processes"),
+    *("overwrite", "extend", "retry", "repair", "dry_run", "max_error_rate"),
+)
+"""Options of a run that its help shows; --help-all shows all."""
 
+
+@everyday(*EVERYDAY, "preset", "promote", "method")
 @with_preset
 @with_run()
 def run(
@@ -29,7 +37,10 @@ def run(
     *,
     given: RunRecords,
 ) -> None:
-    """Make saliency maps of images, in bulk; the same command again goes on where it stopped."""
+    """Make saliency maps of images, in bulk; the same command again goes on where it stopped.
+
+    For example: unsee run photos/ -o maps/
+    """
     if cnn1 is not None and given.config.given["method"] != "a":
         raise UnseeError("--cnn1 belongs to method a: add --method a, or name the classifier with --model")
     promotion = PromotionConfig(promote, promote_iterations) if promote else None
@@ -37,6 +48,7 @@ def run(
     execute(given.configured(inputs, preset=preset, promotion=promotion, **recognizer), given)
 
 
+@everyday(*EVERYDAY, "prior", "images", "iterations")
 @with_run("model", "weights", "method", "cnn2", "cnn3")
 def promote(
     prior: Annotated[str, typer.Option(help="folder of maps by any method, called as their images are")],

@@ -13,7 +13,7 @@ from ..train.data.catalogue import DATA_HELP
 from .map_trainings import attentional, promoter
 from .records import Flag, Maker, with_record
 
-app = typer.Typer(help="Train networks.", no_args_is_help=True)
+app = typer.Typer(help="Train networks.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()

@@ -44,11 +44,11 @@ class PostConfig:
     segments: Annotated[int, "superpixels an image; 0 turns the smoothing off"] = 100
     compactness: Annotated[float, "compactness of superpixels"] = 10.0
     smallest_superpixel: Annotated[float, "components up to this share of the mean superpixel join a neighbour"] = 0.25
-    low_level: Annotated[bool, "weigh the map by low-level colour contrast (B6)"] = True
+    low_level: Annotated[bool, "weigh the map by low-level colour contrast"] = True
     alpha: Annotated[float, "weight of the map where the colour contrast is zero"] = 0.2
     distribution_k: Annotated[float, "exponent of the colour distribution"] = 6.0
     color_sigma: Annotated[float, "width of the colour distribution in Lab units"] = 20.0
-    background: Annotated[bool, "hold the map against robust background detection instead (spec 5.9)"] = False
+    background: Annotated[bool, "hold the map against robust background detection instead"] = False
     affinity_floor: Annotated[float, "pull of neighbouring superpixels of unlike colours, with --background"] = 0.03
     final_prune: Annotated[FinalPruning, "hard brightens, clips and cuts; soft is as above; sigmoid parts"] = "hard"
     gain: Annotated[float, "brightening of the refined map"] = 1.7

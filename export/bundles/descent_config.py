@@ -28,8 +28,8 @@ class DescentConfig:
     cost: see `costs`.
     """
 
-    cost: Annotated[Cost, "what the descent lowers (B1, A1, A3)"] = "clamp"
-    gamma: Annotated[float, "weight of the clamp (B1)"] = 100.0
+    cost: Annotated[Cost, "what the descent lowers"] = "clamp"
+    gamma: Annotated[float, "weight of the clamp"] = 100.0
     gradient: Annotated[Gradient, "raw, or scaled to 0..1 per channel and image"] = "normalized"
     gradient_floor: Annotated[float, "smaller gradient values become this: 0 in A2, -inf keeps the signed gradient"] = (
         0.0
