@@ -49,8 +49,8 @@ def with_record(
     """Replace a command's parameter `name`, which takes a `Maker`, by an option for each field of a record.
 
     but: fields that are no options here. flags: by field. optional: no option has a default, and only what is given comes to
-    the maker. shown: a name and a record whose values the help tells all the same. defaults: of this command, where they differ
-    from the record's.
+    the maker. shown: a name and a record whose values the help tells all the same. defaults: of this command, where they
+    differ from the record's.
     """
     known = flags or {}
     hints = get_type_hints(record, include_extras=True)

@@ -12,7 +12,6 @@ import numpy as np
 
 from .device import empty, filled, is_cuda, launch, pixel_of
 from .parallel import compiled, over_images
-from .union_find import root_of
 
 cuda: Any = None  # bound by launch: a CPU needs no CUDA
 
@@ -92,14 +91,22 @@ def _join_equal_neighbours(labels: np.ndarray, parents: np.ndarray) -> None:
 
 @compiled
 def _join(parents: np.ndarray, first: int, second: int) -> int:
-    first, second = root_of(parents, first), root_of(parents, second)
+    first, second = _root(parents, first), _root(parents, second)
     parents[max(first, second)] = min(first, second)
     return min(first, second)
 
 
 @compiled
+def _root(parents: np.ndarray, pixel: int) -> int:
+    while parents[pixel] != pixel:
+        parents[pixel] = parents[parents[pixel]]
+        pixel = parents[pixel]
+    return pixel
+
+
+@compiled
 def _root_unchanged(parents: np.ndarray, pixel: int) -> int:
-    """As `root_of`, but writes nothing: other threads may be joining."""
+    """As `_root`, but writes nothing: other threads may be joining."""
     while parents[pixel] != pixel:
         pixel = parents[pixel]
     return pixel

@@ -9,7 +9,6 @@ from ..errors import UnseeError
 from .blur import gaussian_blur
 from .checks import check_lab
 from .parallel import compiled, over_images
-from .union_find import root_of
 
 STEPS = 128
 
@@ -60,16 +59,24 @@ def _segment_loop(
         for pixel in range(height * width):
             roots[pixel], sizes[pixel], limits[pixel] = pixel, 1, scale
         for edge in order[image]:
-            one, other = root_of(roots, ends[edge, 0]), root_of(roots, ends[edge, 1])
+            one, other = _root(roots, ends[edge, 0]), _root(roots, ends[edge, 1])
             length = np.float64(lengths[image, edge])
             if one != other and length <= limits[one] and length <= limits[other]:
                 root = _merge(roots, sizes, one, other)
                 limits[root] = length + scale / sizes[root]
         for edge in order[image]:
-            one, other = root_of(roots, ends[edge, 0]), root_of(roots, ends[edge, 1])
+            one, other = _root(roots, ends[edge, 0]), _root(roots, ends[edge, 1])
             if one != other and (sizes[one] < min_size or sizes[other] < min_size):
                 _merge(roots, sizes, one, other)
         _number(roots, sizes, labels[image])
+
+
+@compiled
+def _root(roots: np.ndarray, pixel: int) -> int:
+    while roots[pixel] != pixel:
+        roots[pixel] = roots[roots[pixel]]
+        pixel = roots[pixel]
+    return pixel
 
 
 @compiled
@@ -89,7 +96,7 @@ def _number(roots: np.ndarray, names: np.ndarray, labels: np.ndarray) -> None:
     count = 0
     height, width = labels.shape
     for pixel in range(height * width):
-        root = root_of(roots, pixel)
+        root = _root(roots, pixel)
         if names[root] < 0:
             names[root] = count
             count += 1

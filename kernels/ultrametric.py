@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from .parallel import compiled, over_images
-from .union_find import root_of
 
 
 @dataclass(frozen=True)
@@ -74,9 +73,9 @@ def _tree_loop(costs: np.ndarray, parents: np.ndarray, heights: np.ndarray) -> N
         join = regions
         for edge in np.argsort(lengths, kind="mergesort"):
             for end in range(2):
-                parents[image, root_of(tops, ends[edge, end])] = join
+                parents[image, _top(tops, ends[edge, end])] = join
             for end in range(2):
-                tops[root_of(tops, ends[edge, end])] = join
+                tops[_top(tops, ends[edge, end])] = join
             heights[image, join] = lengths[edge]
             join += 1
 
@@ -98,6 +97,15 @@ def _spanning_tree(costs: np.ndarray, ends: np.ndarray, lengths: np.ndarray) -> 
         for node in range(regions):
             if costs[chosen, node] < cheapest[node]:
                 cheapest[node], nearest[node] = costs[chosen, node], chosen
+
+
+@compiled
+def _top(tops: np.ndarray, node: int) -> int:
+    """The highest join so far above a node; the path to it is halved on the way."""
+    while tops[node] != node:
+        tops[node] = tops[tops[node]]
+        node = tops[node]
+    return node
 
 
 @compiled
