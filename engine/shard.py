@@ -26,7 +26,6 @@ from .outputs.output_formats import SINKS
 from .outputs.plan import Plan, PlannedInput
 from .outputs.rows import SUCCESS, Row, Stored
 from .outputs.sink import Sink, UnstorableError
-from .pictures import Picture
 from .plans.earlier_shard import Carried, Earlier, unfinished_shard
 from .plans.priors import Priors
 from .remote.opening import TIMEOUT
@@ -34,6 +33,7 @@ from .run_config import RunConfig, runs_image_by_image
 from .segmentation.objectness import judged
 from .segmentation.objects import marked, object_mask
 from .segmentation.segmenter import Segmenter
+from .stored_picture import Picture
 from .workers.daemon_threads import Workers
 from .workers.pipeline import StageClock, batched, ordered_map, ordered_map_within
 

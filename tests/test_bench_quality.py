@@ -93,6 +93,8 @@ def test_command_line_builds_the_configuration(photographs, masks, monkeypatch):
         "segments=0",
         "--peers",
         "plain-loop,spectral-residual",
+        "--preset",
+        "reference",
         "--gamma",
         "7",
     ]

@@ -23,7 +23,18 @@ RUNNER = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
 def bundle(tiny_model, photographs, tmp_path_factory):
     """A bundle of the tiny model with two constants of its own."""
     directory = tmp_path_factory.mktemp("bundle") / "bundle"
-    options = ["--iterations", "3", "--gamma", "50", "--alpha", "0.3", "--probes", str(photographs)]
+    options = [
+        "--preset",
+        "reference",
+        "--iterations",
+        "3",
+        "--gamma",
+        "50",
+        "--alpha",
+        "0.3",
+        "--probes",
+        str(photographs),
+    ]
     result = RUNNER.invoke(app, ["export", str(tiny_model), str(directory), *options])
     assert result.exit_code == 0, result.output
     assert "share of pixels more than 1 level off after one iteration: 0" in result.output
@@ -38,7 +49,7 @@ def test_preset_comes_back_whole(bundle):
 
 def test_run_takes_the_bundles_constants_and_gives_pytorchs_maps(bundle, tiny_model, photographs, tmp_path):
     unsee("run", photographs, "--output-folder", tmp_path / "bundle", "--model", bundle)
-    same = ("--iterations", 3, "--gamma", 50, "--alpha", 0.3)
+    same = ("--preset", "reference", "--backend", "torch", "--iterations", 3, "--gamma", 50, "--alpha", 0.3)
     unsee("run", photographs, "--output-folder", tmp_path / "torch", "--model", tiny_model, *same)
     identity = json.loads((tmp_path / "bundle/plan.json").read_text())["identity"]
     assert (identity["backend"], identity["descent"]["gamma"], identity["post"]["alpha"]) == ("onnxruntime", 50, 0.3)

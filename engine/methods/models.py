@@ -72,6 +72,7 @@ def _bundle_of(found: Found, config: DescentConfig, device: str, backend: str) -
     except UnseeError as error:
         if backend != "auto":
             raise
+        found.load()  # raises where PyTorch could not run it either
         LOG.warning("%s cannot run in ONNX Runtime, so it runs in PyTorch, more slowly: %s", found.name, error)
         return None
 

@@ -60,7 +60,10 @@ class PostConfig:
     def __post_init__(self) -> None:
         check_fields(self, POST_LIMITS)
         if self.background and (self.low_level or not self.segments):
-            raise UnseeError("background replaces low_level and needs superpixels: low_level off, segments above 0")
+            raise UnseeError(
+                "background takes the place of low_level and needs superpixels: have low_level off and segments above 0, "
+                "or turn background off (--no-background), or name another preset (--preset reference)"
+            )
         if self.steepness <= 0 or not 0 < self.middle < 1:
             raise UnseeError("steepness must be above 0, middle between 0 and 1")
         if self.theta >= 1 or self.final_threshold >= 1:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import OutputError, UnseeError
 from ...files import digest_of
@@ -21,6 +21,9 @@ from ..bundles.descent_contents import GRAPH_CONSTANTS, DescentContents, descent
 from ..bundles.map_contents import MapContents
 
 LOG = logging.getLogger("unsee")
+
+if TYPE_CHECKING:
+    from ..graph.exporter import Exportable
 
 Kept = TypeVar("Kept", DescentContents, MapContents)
 
@@ -36,7 +39,7 @@ def cached_bundle(found: Found, config: DescentConfig, cache: Path | None = None
     """
     constants = {name: descent_to_json(config)[name] for name in GRAPH_CONSTANTS}
     name = f"{found.name}-{found.digest()[:12]}-{_identity(constants)}"
-    return _kept(name, cache, DescentContents, lambda directory: _exported(found, directory, config))
+    return _kept(name, cache, DescentContents, lambda: _step_of(found, config))
 
 
 def cached_map_bundle(model: str, iterations: int | None = None, cache: Path | None = None) -> Bundle[MapContents]:
@@ -46,18 +49,23 @@ def cached_map_bundle(model: str, iterations: int | None = None, cache: Path | N
     """
     from ...train.networks.maps.mappers import fingerprint
     from ..graph.eager import load_with_iterations
-    from ..graph.exportables import export_map_network
+    from ..graph.exportables import MapNetwork
 
-    name = f"{fingerprint(load_with_iterations(Path(model), iterations))}-{_identity({})}"
-    return _kept(name, cache, MapContents, lambda directory: export_map_network(model, directory, iterations))
+    loaded = load_with_iterations(Path(model), iterations)
+    return _kept(f"{fingerprint(loaded)}-{_identity({})}", cache, MapContents, lambda: MapNetwork(loaded))
 
 
 def _identity(constants: dict[str, Any]) -> str:
     return digest_of({**constants, "unsee": version("unsee")})[:12]
 
 
-def _kept(name: str, cache: Path | None, contents: type[Kept], export: Callable[[Path], Bundle[Kept]]) -> Bundle[Kept]:
-    """Return the bundle of a name in the cache, exported where it is not there or damaged."""
+def _kept(
+    name: str, cache: Path | None, contents: type[Kept], exportable: "Callable[[], Exportable[Kept]]"
+) -> Bundle[Kept]:
+    """Return the bundle of a name in the cache, exported where it is not there or damaged.
+
+    What cannot be loaded is an error before anything is said of exporting.
+    """
     folder = (cache or cache_directory()) / "bundles"
     directory = folder / name
     with _alone(folder / f"{name}.lock"):
@@ -65,14 +73,17 @@ def _kept(name: str, cache: Path | None, contents: type[Kept], export: Callable[
             return read_bundle(directory, contents)
         except UnseeError:  # not there, or damaged
             _remove(directory)
-            return _announced(name, lambda: export(directory))
+            return _exported(name, exportable(), directory)
 
 
-def _announced(name: str, export: Callable[[], Bundle[Kept]]) -> Bundle[Kept]:
+def _exported(name: str, exportable: "Exportable[Kept]", directory: Path) -> Bundle[Kept]:
     """Export, and say so: it takes seconds, and minutes for a large network."""
+    from ..graph.exporter import export, require_tools
+
+    require_tools()
     LOG.info("exporting %s (once; kept in the cache)", name)
     started = time.perf_counter()
-    bundle = export()
+    bundle = export(exportable, directory)
     LOG.info("exported in %.0f s", time.perf_counter() - started)
     return bundle
 
@@ -84,13 +95,10 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _exported(found: Found, directory: Path, config: DescentConfig) -> Bundle[DescentContents]:
+def _step_of(found: Found, config: DescentConfig) -> "Exportable[DescentContents]":
     from ..graph.exportables import ClassifierStep
-    from ..graph.exporter import export, require_tools
 
-    require_tools()
-    verified = replace(config, iterations=min(config.iterations, VERIFIED_ITERATIONS))
-    return export(ClassifierStep(found.load(), verified), directory)
+    return ClassifierStep(found.load(), replace(config, iterations=min(config.iterations, VERIFIED_ITERATIONS)))
 
 
 @contextmanager

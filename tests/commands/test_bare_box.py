@@ -62,6 +62,15 @@ def test_bundles_are_checked_and_run(name, bare_venv, photographs, tmp_path, req
     assert len(rows) == 12 and {row["status"] for row in rows} == {"success"}
 
 
+def test_the_default_run_needs_no_more_than_this_and_names_nothing(bare_venv, photographs, tmp_path):
+    said = on_the_box(bare_venv, "run", photographs, "-o", "maps", cwd=tmp_path).err
+    assert "on cpu (onnxruntime), preset best" in said
+    rows = rows_of(tmp_path / "maps")
+    assert len(rows) == 12 and {row["status"] for row in rows} == {"success"}
+    assert {(row["label"], row["label_name"], row["score"]) for row in rows} == {(None, None, None)}
+    assert all(isinstance(row["target"], int) for row in rows)
+
+
 def test_methods_without_a_network_run(bare_venv, photographs, tmp_path):
     image = photographs / "01.png"
     on_the_box(bare_venv, "run", image, "--method", "rbd", "--output-folder", "out", cwd=tmp_path)
@@ -106,8 +115,8 @@ def test_scores_and_reports(bare_venv, report_venv, tiny_bundle, photographs, tm
     ("arguments", "extra"),
     [
         (("run", "{photographs}", "--output-folder", "out", "--model", "{checkpoint}"), "train"),
-        (("run", "{photographs}", "--output-folder", "out"), "train"),
-        (("run", "{photographs}", "--output-folder", "out", "--backend", "onnxruntime"), "train"),
+        (("run", "{photographs}", "--output-folder", "out", "--preset", "reference"), "train"),
+        (("run", "{photographs}", "--output-folder", "out", "--backend", "torch"), "train"),
         (("export", "{checkpoint}", "bundle"), "export"),
     ],
 )

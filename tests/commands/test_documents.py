@@ -16,7 +16,7 @@ import pytest
 import typer
 from typer.core import TyperGroup
 
-from unsee.cli.app import app
+from unsee.cli.app import COMMANDS as app_commands
 from unsee.engine.outputs.layout import journal_path
 from unsee.errors import ExitCode
 from unsee.tests.commands.running import UNSEE, unsee
@@ -63,7 +63,7 @@ def commands_below(group: Any, *words: str) -> Iterator[tuple[tuple[str, ...], A
         yield words, group
     if isinstance(group, TyperGroup):
         context = typer.Context(group)
-        for name in group.list_commands(context):  # some are only imported now
+        for name in group.list_commands(context):
             yield from commands_below(group.get_command(context, name), *words, name)
 
 
@@ -120,7 +120,11 @@ def test_options_of_steps_that_are_not_run_exist(step: Step, tmp_path: Path) -> 
         take(Step(step.page, step.language, f"{step.text} --help"), tmp_path)
 
 
-COMMANDS = {" ".join(words): command for words, command in commands_below(typer.main.get_command(app))}
+COMMANDS = {
+    " ".join(words): command
+    for name, place in app_commands.items()
+    for words, command in commands_below(place.build(name), name)
+}
 OPTIONS = {words: options_of(command) for words, command in COMMANDS.items()}
 FOREIGN = {"--no-deps": "pip", "--nproc-per-node": "torchrun"}
 """Options of other programs that the pages name."""
