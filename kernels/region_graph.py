@@ -3,7 +3,6 @@
 Graphs are dense, [B, n, n] for n regions, padded where an image has fewer: superpixels are few.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,12 +14,12 @@ from .pooling import SuperpixelStatistics
 
 @dataclass(frozen=True)
 class RegionGraph:
-    """The regions of a batch, n ids an image: who exists, who touches whom or the border, how much their colours differ.
+    """The regions of a batch, n ids an image: who exists, who touches whom or the border, what colour they are.
 
-    distances: float64 [B, n, n], Lab. touching: bool [B, n, n]. border, present: bool [B, n].
+    color: float32 [B, n, 3], mean Lab. touching: bool [B, n, n]. border, present: bool [B, n].
     """
 
-    distances: np.ndarray
+    color: np.ndarray
     touching: np.ndarray
     border: np.ndarray
     present: np.ndarray
@@ -28,7 +27,7 @@ class RegionGraph:
     @classmethod
     def of(cls, labels: np.ndarray, statistics: SuperpixelStatistics) -> "RegionGraph":
         """Build the graph of labels int [B, H, W]."""
-        return cls(color_distances(statistics), touching(labels), on_border(labels), statistics.size > 0)
+        return cls(statistics.color, touching(labels), on_border(labels), statistics.size > 0)
 
 
 def touching(labels: np.ndarray) -> np.ndarray:
@@ -51,8 +50,8 @@ def on_border(labels: np.ndarray) -> np.ndarray:
 
 def color_distances(statistics: SuperpixelStatistics) -> np.ndarray:
     """Lab distances between the mean colours of all regions, float64 [B, n, n]."""
-    color = statistics.color.astype(np.float64)
-    distances = np.empty((*color.shape[:2], color.shape[1]))
+    color = np.ascontiguousarray(statistics.color.transpose(0, 2, 1), np.float64)
+    distances = np.empty((len(color), color.shape[2], color.shape[2]))
     over_images(_distance_loop, color, distances)
     return distances
 
@@ -77,12 +76,12 @@ def shortest_paths(costs: np.ndarray) -> np.ndarray:
 @compiled
 def _distance_loop(color: np.ndarray, distances: np.ndarray) -> None:
     for image in range(len(color)):
-        for one in range(color.shape[1]):
-            for other in range(color.shape[1]):
-                total = 0.0
-                for channel in range(3):
-                    total += (color[image, one, channel] - color[image, other, channel]) ** 2
-                distances[image, one, other] = math.sqrt(total)
+        lightness, a, b = color[image]
+        for one in range(len(lightness)):
+            row = distances[image, one]
+            for other in range(len(row)):
+                along_l, along_a, along_b = lightness[one] - lightness[other], a[one] - a[other], b[one] - b[other]
+                row[other] = np.sqrt(along_l * along_l + along_a * along_a + along_b * along_b)
 
 
 @compiled

@@ -1,8 +1,7 @@
 """SLIC superpixels of batches of images (spec 2.6; Achanta et al., PAMI 2012).
 
 Colours, places and centres are integers in fixed point. Sums are then exact in any order and no product is rounded
-differently where a compiler fuses it with a sum: CPU and GPU agree bit for bit, and the loop over a window's row
-vectorises.
+differently where a compiler fuses it with a sum: CPU and GPU agree bit for bit, and the loop over a window vectorises.
 """
 
 import math
@@ -29,7 +28,7 @@ PLACE_STEPS = 16  # to 1/16 pixel
 PLACE_LIMIT = np.float32(2e8)  # along one axis; reached from a compactness of about 200 on
 OUTSIDE = np.int32(1_000_000_000)  # the place of pixels outside a window, and the distance where there is no centre yet
 LARGEST_STEP = 2000
-VECTOR = 16  # rows of windows are computed in whole vectors
+STRIP = 16  # columns that are worked on together, in whole vectors
 RUN = 32  # pixels of a row that one CUDA thread sums before it touches shared sums
 
 # Components up to this share of the mean superpixel join a neighbour. scikit-image takes 1/2, which leaves 72
@@ -126,16 +125,20 @@ def grid_seeds(height: int, width: int, segments: int) -> tuple[np.ndarray, int]
 
 @compiled
 def _cluster_loop(lab: np.ndarray, labels: np.ndarray, seeds: np.ndarray, step: int, weight: np.float32) -> None:
+    """Images are worked on in strips of STRIP columns, row below row: what a window has of a strip is one long run."""
     count, height, width = labels.shape
-    planes = np.empty((3, height, width), np.int32)
-    distances = np.empty((height, width), np.int32)
+    strips = (width + STRIP - 1) // STRIP
+    planes = np.zeros((3, strips, height * STRIP), np.int16)
+    distances, chosen = np.empty(planes.shape[1:], np.int32), np.empty(planes.shape[1:], np.int32)
     centers = np.empty((len(seeds), 5), np.int32)
     for image in range(count):
         _fix_colours(lab[image], planes)
         _place_centers(planes, seeds, centers)
-        for _ in range(ITERATIONS):
-            _assign(planes, centers, step, weight, distances, labels[image])
-            _update(planes, labels[image], step, centers)
+        _assign(planes, centers, step, weight, width, distances, chosen)
+        for _ in range(ITERATIONS - 1):
+            _update(planes, chosen, step, width, centers)
+            _assign(planes, centers, step, weight, width, distances, chosen)
+        _leave_strips(chosen, labels[image])
 
 
 @compiled
@@ -176,7 +179,8 @@ def _fix_colours(lab: np.ndarray, planes: np.ndarray) -> None:
     for row in range(height):
         for column in range(width):
             for channel in range(3):
-                planes[channel, row, column] = fixed_colour(lab[row, column, channel])
+                value = fixed_colour(lab[row, column, channel])
+                planes[channel, column // STRIP, row * STRIP + column % STRIP] = value
 
 
 @compiled
@@ -184,101 +188,134 @@ def _place_centers(planes: np.ndarray, seeds: np.ndarray, centers: np.ndarray) -
     for index in range(len(seeds)):
         row, column = seeds[index]
         for channel in range(3):
-            centers[index, channel] = planes[channel, row, column]
+            centers[index, channel] = planes[channel, column // STRIP, row * STRIP + column % STRIP]
         centers[index, 3], centers[index, 4] = row * PLACE_STEPS, column * PLACE_STEPS
 
 
 @compiled
+def _leave_strips(chosen: np.ndarray, labels: np.ndarray) -> None:
+    height, width = labels.shape
+    for row in range(height):
+        for column in range(width):
+            labels[row, column] = chosen[column // STRIP, row * STRIP + column % STRIP]
+
+
+@compiled
+def strips_of(left: int, right: int) -> tuple[int, int]:
+    """First strip and end of those that columns lie in."""
+    return left // STRIP, (right + STRIP - 1) // STRIP
+
+
+@compiled
 def _assign(
-    planes: np.ndarray, centers: np.ndarray, step: int, weight: float, distances: np.ndarray, labels: np.ndarray
-) -> None:
-    """Give each pixel the nearest centre whose window holds it, of equally near ones the first; -1 where there is none."""
-    places = np.empty(2 * (step + VECTOR), np.int32)
-    distances[:] = OUTSIDE
-    labels[:] = -1
-    for index in range(len(centers)):
-        _offer_center(planes, centers[index], np.int32(index), step, weight, places, distances, labels)
-
-
-@compiled
-def whole_vectors(left: int, right: int, width: int) -> tuple[int, int]:
-    """A span of columns widened to whole vectors."""
-    return left // VECTOR * VECTOR, min((right + VECTOR - 1) // VECTOR * VECTOR, width)
-
-
-@compiled
-def _offer_center(
     planes: np.ndarray,
-    center: np.ndarray,
-    index: int,
+    centers: np.ndarray,
     step: int,
     weight: float,
-    places: np.ndarray,
+    width: int,
     distances: np.ndarray,
-    labels: np.ndarray,
+    chosen: np.ndarray,
 ) -> None:
-    lightness, a, b = center[0], center[1], center[2]
-    top, bottom = window(center[3], step, labels.shape[0])
-    left, right = window(center[4], step, labels.shape[1])
-    first, end = whole_vectors(left, right, labels.shape[1])
-    for column in range(first, end):
-        inside = left <= column < right
-        places[column - first] = fixed_place(column * PLACE_STEPS - center[4], weight) if inside else OUTSIDE
-    for row in range(top, bottom):
-        row_l, row_a, row_b = planes[0, row, first:end], planes[1, row, first:end], planes[2, row, first:end]
-        nearest, chosen = distances[row, first:end], labels[row, first:end]
-        row_place = fixed_place(row * PLACE_STEPS - center[3], weight)
-        for column in range(end - first):  # 32-bit selects, not branches, so that this loop vectorises
-            distance = fixed_distance(
-                np.int32(row_l[column] - lightness),
-                np.int32(row_a[column] - a),
-                np.int32(row_b[column] - b),
-                np.int32(row_place + places[column]),
-            )
-            nearer = distance < nearest[column]
-            nearest[column] = distance if nearer else nearest[column]
-            chosen[column] = index if nearer else chosen[column]
+    """Give each pixel the nearest centre whose window holds it, of equally near ones the first; -1 where there is none."""
+    height = distances.shape[1] // STRIP
+    down = np.empty(2 * step + 1, np.int32)
+    across = np.empty(2 * (step + STRIP), np.int32)
+    distances[:] = OUTSIDE
+    chosen[:] = -1
+    for index in range(len(centers)):
+        center = centers[index]
+        top, bottom = window(center[3], step, height)
+        left, right = window(center[4], step, width)
+        first, end = strips_of(left, right)
+        for row in range(top, bottom):
+            down[row - top] = fixed_place(row * PLACE_STEPS - center[3], weight)
+        for column in range(first * STRIP, end * STRIP):
+            inside = left <= column < right
+            place = fixed_place(column * PLACE_STEPS - center[4], weight) if inside else OUTSIDE
+            across[column - first * STRIP] = place
+        color = np.int16(center[0]), np.int16(center[1]), np.int16(center[2])
+        start, stop = top * STRIP, bottom * STRIP
+        for strip in range(first, end):
+            lanes = across[(strip - first) * STRIP : (strip - first + 1) * STRIP]
+            run = planes[0, strip, start:stop], planes[1, strip, start:stop], planes[2, strip, start:stop]
+            _offer(run, color, down, lanes, np.int32(index), distances[strip, start:stop], chosen[strip, start:stop])
 
 
 @compiled
-def _update(planes: np.ndarray, labels: np.ndarray, step: int, centers: np.ndarray) -> None:
-    """Move each centre to the mean of its pixels; a centre without pixels stays."""
+def _offer(
+    run: tuple[np.ndarray, np.ndarray, np.ndarray],
+    color: tuple[int, int, int],
+    down: np.ndarray,
+    across: np.ndarray,
+    index: int,
+    nearest: np.ndarray,
+    chosen: np.ndarray,
+) -> None:
+    """Offer a centre to its pixels of one strip: 16-bit differences, and selects, not branches, which vectorise."""
+    run_l, run_a, run_b = run
+    lightness, a, b = color
+    for row in range(len(run_l) // STRIP):
+        row_place = down[row]
+        for lane in range(STRIP):
+            pixel = row * STRIP + lane
+            distance = fixed_distance(
+                np.int32(np.int16(run_l[pixel] - lightness)),
+                np.int32(np.int16(run_a[pixel] - a)),
+                np.int32(np.int16(run_b[pixel] - b)),
+                np.int32(row_place + across[lane]),
+            )
+            nearer = distance < nearest[pixel]
+            nearest[pixel] = distance if nearer else nearest[pixel]
+            chosen[pixel] = index if nearer else chosen[pixel]
+
+
+@compiled
+def _update(planes: np.ndarray, chosen: np.ndarray, step: int, width: int, centers: np.ndarray) -> None:
+    """Move each centre to the mean of its pixels, all of which lie in its window; a centre without pixels stays."""
+    height = chosen.shape[1] // STRIP
     sums = np.empty(6, np.int64)
     for index in range(len(centers)):
+        top, bottom = window(centers[index, 3], step, height)
+        first, end = strips_of(*window(centers[index, 4], step, width))
+        start, stop = top * STRIP, bottom * STRIP
         sums[:] = 0
-        _add_window(planes, labels, np.int32(index), step, centers[index], sums)
+        for strip in range(first, end):
+            run = planes[0, strip, start:stop], planes[1, strip, start:stop], planes[2, strip, start:stop]
+            _add_strip(run, chosen[strip, start:stop], np.int32(index), top, strip * STRIP, sums)
         if sums[5] > 0:
             for feature in range(5):
                 centers[index, feature] = fixed_mean(sums[feature], sums[5])
 
 
 @compiled
-def _add_window(
-    planes: np.ndarray, labels: np.ndarray, index: int, step: int, center: np.ndarray, sums: np.ndarray
+def _add_strip(
+    run: tuple[np.ndarray, np.ndarray, np.ndarray],
+    chosen: np.ndarray,
+    index: int,
+    top: int,
+    left: int,
+    sums: np.ndarray,
 ) -> None:
-    """Add a centre's pixels, all of which lie in its window, to the sums of L, a, b, row, column and count.
+    """Add a centre's pixels of one strip to the sums of L, a, b, row, column and count.
 
-    Reading a whole window without branches is faster than following runs of labels, whose ends cannot be predicted.
+    Reading all of a window without branches is faster than following runs of labels, whose ends cannot be predicted.
     """
-    top, bottom = window(center[3], step, labels.shape[0])
-    first, end = whole_vectors(*window(center[4], step, labels.shape[1]), labels.shape[1])
-    for row in range(top, bottom):
-        row_l, row_a, row_b = planes[0, row, first:end], planes[1, row, first:end], planes[2, row, first:end]
-        chosen = labels[row, first:end]
-        lightness = a = b = columns = count = np.int32(0)
-        for column in range(end - first):
-            own = np.int32(-1) if chosen[column] == index else np.int32(0)
-            lightness = np.int32(lightness + (row_l[column] & own))
-            a = np.int32(a + (row_a[column] & own))
-            b = np.int32(b + (row_b[column] & own))
-            columns = np.int32(columns + (np.int32(column) & own))
-            count = np.int32(count - own)
-        sums[0] += lightness
-        sums[1] += a
-        sums[2] += b
-        sums[3] += PLACE_STEPS * row * np.int64(count)
-        sums[4] += PLACE_STEPS * (columns + first * np.int64(count))
-        sums[5] += count
+    run_l, run_a, run_b = run
+    lightness = a = b = places = lanes = count = np.int32(0)
+    for pixel in range(len(chosen)):
+        own = np.int32(-1) if chosen[pixel] == index else np.int32(0)
+        lightness = np.int32(lightness + (np.int32(run_l[pixel]) & own))
+        a = np.int32(a + (np.int32(run_a[pixel]) & own))
+        b = np.int32(b + (np.int32(run_b[pixel]) & own))
+        places = np.int32(places + (np.int32(pixel) & own))
+        lanes = np.int32(lanes + (np.int32(pixel % STRIP) & own))
+        count = np.int32(count - own)
+    sums[0] += lightness
+    sums[1] += a
+    sums[2] += b
+    sums[3] += PLACE_STEPS * ((places - lanes) // STRIP + top * np.int64(count))
+    sums[4] += PLACE_STEPS * (lanes + left * np.int64(count))
+    sums[5] += count
 
 
 def _fix_kernel(lab: Any, planes: Any) -> None:

@@ -60,7 +60,7 @@ class GradientMethod(DescentMethod):
         maps = np.abs(gradient).max(1)
         scaled = normalize(maps, "linf")
         magnitude = maps.max((1, 2), initial=0)
-        return described(Maps(scaled, scaled, scaled, scaled, magnitude, diverged), computed, self.info)
+        return described(Maps(scaled, scaled, lambda: scaled, scaled, magnitude, diverged), computed, self.info)
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def combined(parts: list[Maps], post: PostConfig) -> Maps:
     return Maps(
         raw=_mean(part.raw for part in parts),
         pruned=_mean(part.pruned for part in parts),
-        smoothed=_mean(part.smoothed for part in parts),
+        smoothing=lambda: _mean(part.smoothed for part in parts),
         final=final,
         magnitude=np.maximum.reduce([part.magnitude for part in parts]),
         diverged=np.logical_or.reduce([part.diverged for part in parts]),

@@ -58,7 +58,7 @@ def _contrast(statistics: SuperpixelStatistics, regions: RegionGraph, background
     """Background-weighted contrast, scaled to 0..1."""
     near = np.exp(-_squared_distances(statistics) / (2 * CONTRAST_SIGMA**2))
     weights = near * background[:, None] * _pairs(statistics)
-    return rescaled((regions.distances * weights).sum(2), regions.present)
+    return rescaled((color_distances(statistics) * weights).sum(2), regions.present)
 
 
 def _superpixels(images: np.ndarray) -> tuple[np.ndarray, SuperpixelStatistics]:

@@ -1,10 +1,12 @@
 """From the descended difference to the finished map, on the network's grid (spec sections 2.2, 2.5, 5.9)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from ...kernels.background import background_weight, optimum
+from ...kernels.change import raw_maps
 from ...kernels.color import rgb_to_lab
 from ...kernels.contrast import low_level_map
 from ...kernels.morphology import dilate, erode
@@ -20,15 +22,20 @@ class Maps:
     """The map after each stage, float32 [B,H,W].
 
     magnitude: float32 [B], the largest change of a pixel in grey levels (mean over channels). diverged: bool [B], the
-    difference was not finite; its maps are zero.
+    difference was not finite; its maps are zero. smoothing: makes the map of superpixels' means when it is asked for.
     """
 
     raw: np.ndarray
     pruned: np.ndarray
-    smoothed: np.ndarray
+    smoothing: Callable[[], np.ndarray]
     final: np.ndarray
     magnitude: np.ndarray
     diverged: np.ndarray
+
+    @property
+    def smoothed(self) -> np.ndarray:
+        """The map of the superpixels' means (B4), scaled."""
+        return self.smoothing()
 
 
 def finish(delta: np.ndarray, images: np.ndarray, config: PostConfig) -> Maps:
@@ -38,37 +45,48 @@ def finish(delta: np.ndarray, images: np.ndarray, config: PostConfig) -> Maps:
     the low-level map (B6) or held against the background (spec 5.9), pruned and scaled again, dilated and eroded. A
     zero difference gives zero maps.
     """
-    diverged = np.logical_not(np.isfinite(delta).all((1, 2, 3)))
-    delta = np.where(diverged[:, None, None, None], np.float32(0), delta)
-    magnitude = delta.mean(1).max((1, 2), initial=0)
-    raw = raw_map(delta, config)
+    raw, magnitude, diverged = raw_maps(delta, config.channel_normalization)
     pruned = _pruned(raw, config)
-    smoothed, refined = _on_superpixels(pruned, images, config) if config.segments else (pruned, pruned)
-    refined = normalize(refined, config.normalization)
-    return Maps(raw, pruned, smoothed, closed(_finished(refined, config), config), magnitude, diverged)
+    if not config.segments:
+        return Maps(raw, pruned, lambda: pruned, closed(_last(pruned, config), config), magnitude, diverged)
+    smoothing, final = _on_superpixels(pruned, images, config)
+    return Maps(raw, pruned, smoothing, closed(final, config), magnitude, diverged)
 
 
-def _on_superpixels(pruned: np.ndarray, images: np.ndarray, config: PostConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Return the smoothed and the refined maps, the latter not yet scaled."""
+def _on_superpixels(
+    pruned: np.ndarray, images: np.ndarray, config: PostConfig
+) -> tuple[Callable[[], np.ndarray], np.ndarray]:
+    """Return what makes the smoothed maps, and the final ones."""
     lab = rgb_to_lab(images)
     labels = slic_lab(lab, config.segments, config.compactness, config.smallest_superpixel)
     values = superpixel_values(pruned, labels)
-    smoothed = normalize(paint(values, labels), config.normalization)
+
+    def smoothed() -> np.ndarray:
+        return normalize(paint(values, labels), config.normalization)
+
     if config.background:
         regions = RegionGraph.of(labels, superpixel_statistics(lab, labels))
-        return smoothed, paint(_against_background(values, regions, config), labels)
+        return smoothed, _painted(_against_background(values, regions, config), labels, config)
     if config.low_level:
-        return smoothed, smoothed * _low_level_weight(superpixel_statistics(lab, labels), labels, config)
-    return smoothed, smoothed
+        weight = _low_level_weight(superpixel_statistics(lab, labels), labels, config)
+        return smoothed, _last(smoothed() * weight, config)
+    return smoothed, _last(smoothed(), config)
+
+
+def _painted(values: np.ndarray, labels: np.ndarray, config: PostConfig) -> np.ndarray:
+    """Return final maps of superpixels' values [B,n], 0 to 1: finished before they are painted, where pixels add nothing."""
+    if config.normalization in ("minmax", "linf") and config.final_prune != "soft":
+        return paint(_finished(values.astype(np.float32)[:, None], config)[:, 0], labels)
+    return _last(paint(values, labels), config)
+
+
+def _last(maps: np.ndarray, config: PostConfig) -> np.ndarray:
+    return _finished(normalize(maps, config.normalization), config)
 
 
 def raw_map(delta: np.ndarray, config: PostConfig) -> np.ndarray:
     """Return the mean over channels of the difference, [B,H,W], scaled to a maximum of 1 (A 1.4 step 5, B 2.5)."""
-    if config.channel_normalization:
-        batch, channels, height, width = delta.shape
-        flat = min_max(delta.reshape(batch * channels, height, width))
-        delta = flat.reshape(batch, channels, height, width)
-    return normalize(delta.mean(1), "linf")
+    return raw_maps(delta, config.channel_normalization)[0]
 
 
 def closed(maps: np.ndarray, config: PostConfig) -> np.ndarray:
