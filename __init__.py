@@ -4,10 +4,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .engine.detector import Detector, FailedItemError, Saliency
+    from .engine.bulk import run
+    from .engine.detector import Detector, FailedItemError
     from .engine.inputs.sources import Sources
-    from .engine.run import run
     from .engine.run_config import RunConfig
+    from .engine.saliency import Saliency
+    from .engine.segmentation.picture_config import PictureConfig
     from .engine.segmentation.segment_config import SegmentConfig
     from .errors import UnseeError
     from .train.networks.model_names import load_classifier
@@ -16,6 +18,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Detector",
     "FailedItemError",
+    "PictureConfig",
     "RunConfig",
     "Saliency",
     "SegmentConfig",
@@ -29,13 +32,14 @@ __all__ = [
 _HOMES = {
     "Detector": ".engine.detector",
     "FailedItemError": ".engine.detector",
-    "Saliency": ".engine.detector",
+    "PictureConfig": ".engine.segmentation.picture_config",
+    "Saliency": ".engine.saliency",
     "UnseeError": ".errors",
     "RunConfig": ".engine.run_config",
     "SegmentConfig": ".engine.segmentation.segment_config",
     "Sources": ".engine.inputs.sources",
     "load_classifier": ".train.networks.model_names",
-    "run": ".engine.run",
+    "run": ".engine.bulk",
 }
 
 
@@ -44,6 +48,10 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'unsee' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name], __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def saliency(image: Any, model: str = "unsee-small", preset: str | None = None, device: str = "auto") -> "Saliency":

@@ -1,6 +1,7 @@
 """The demonstration: the main job on scikit-image's photographs, and a sheet to look at."""
 
 import io
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,18 @@ from PIL import Image
 from rich.console import Console
 
 from ..engine.inputs.sources import Sources
+from ..engine.methods.presets import preset
 from ..engine.run import run
 from ..engine.run_config import Resumption, RunConfig
+from ..engine.status import Summary
 from ..errors import UnseeError
+from ..export.bundles.bundle import is_bundle
+from ..export.runtime.backends import EXPORT_PACKAGES
 from ..extras import require
 from ..files import write_bytes
 from ..terminal import stderr
-from ..train.networks.model_names import DEFAULT_NAME
-from .pages.sheet import SheetRow, contact_sheet
+from ..train.networks.model_names import DEFAULT_NAME, PACKAGES
+from .pages.sheet import SheetColumn, contact_sheet
 
 PHOTOGRAPHS = {
     "astronaut": "astronaut.png",
@@ -31,15 +36,47 @@ PHOTOGRAPHS = {
 SHEET = "sheet.png"
 
 
+NAMES = "efficientnet-lite0"
+"""The classifier that names what is in the photographs, where it is installed."""
+
+
 def demo(folder: Path, model: str = DEFAULT_NAME, console: Console | None = None) -> Path:
-    """Run `unsee run` on the photographs in `folder`/photos into `folder`/maps; return the path of the overlay sheet."""
+    """Run `unsee run` on the photographs in `folder`/photos into `folder`/maps; return the path of the sheet.
+
+    The sheet shows the maps of the papers' authors beside those of the default where PyTorch is installed, which they
+    need, and names what is seen where a classifier that can is.
+    """
     console = console or stderr()
     photographs = save_photographs(folder / "photos")
-    run(RunConfig(Sources((str(photographs),)), str(folder / "maps"), model=model), console, Resumption(overwrite=True))
+    runs = {"best": folder / "maps"}
+    summary = _run(photographs, runs["best"], model, console)
+    if not is_bundle(model) and find_spec("torch"):
+        runs = {"reference": folder / "reference", **runs}
+        _run(photographs, runs["reference"], model, console, preset=preset("reference"))
+    names = _names(photographs, folder, console)
     sheet = folder / SHEET
-    contact_sheet(_rows(photographs, folder / "maps")).save(sheet)
-    console.print(f"maps in {folder / 'maps'}, overlay sheet: {sheet}")
+    contact_sheet([_column(photographs, name, runs, names) for name in PHOTOGRAPHS]).save(sheet)
+    console.print(f"maps in {runs['best']}, {summary.rate:.1f} images/s; look at {sheet}")
     return sheet
+
+
+def _run(photographs: Path, output: Path, model: str, console: Console, **more: Any) -> Summary:
+    config = RunConfig(sources=Sources((str(photographs),)), output_folder=str(output), model=model, **more)
+    return run(config, console, Resumption(overwrite=True))
+
+
+def _names(photographs: Path, folder: Path, console: Console) -> dict[str, str]:
+    """Return what a classifier that can name things calls the photographs, by their names; nothing where there is none."""
+    if not all(map(find_spec, (PACKAGES[NAMES].module, *EXPORT_PACKAGES))):
+        return {}
+    _run(photographs, folder / "names", NAMES, console, output_format="dummy")
+    table = pq.read_table(folder / "names/00000.parquet").to_pylist()
+    return {row["output"]: f": {row['label_name']} {row['score']:.2f}" for row in table}
+
+
+def _column(photographs: Path, name: str, runs: dict[str, Path], names: dict[str, str]) -> SheetColumn:
+    maps = {preset: np.asarray(Image.open(output / f"{name}.png")) for preset, output in runs.items()}
+    return SheetColumn(Image.open(photographs / f"{name}.png"), maps, name + names.get(name, ""))
 
 
 def save_photographs(folder: Path) -> Path:
@@ -59,21 +96,3 @@ def _save(photograph: Image.Image, path: Path) -> None:
     if path.exists() and path.read_bytes() != buffer.getvalue():
         raise UnseeError(f"{path} is there and is not of this demonstration: name another folder")
     write_bytes(path, buffer.getvalue())
-
-
-def _rows(photographs: Path, maps: Path) -> list[SheetRow]:
-    table = pq.read_table(maps / "00000.parquet").to_pylist()
-    found = {row["output"]: _named(row) for row in table}
-    return [
-        SheetRow(
-            Image.open(photographs / f"{name}.png"),
-            np.asarray(Image.open(maps / f"{name}.png")),
-            f"{name}{found[name]}",
-        )
-        for name in PHOTOGRAPHS
-    ]
-
-
-def _named(row: dict[str, Any]) -> str:
-    """Return what the model calls what it found, nothing where it cannot name things."""
-    return "" if row["label_name"] is None else f": {row['label_name']} {row['score']:.2f}"

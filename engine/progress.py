@@ -1,7 +1,7 @@
 """How far a long command is: a bar on a terminal, a line every so often in a log."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from threading import Event, Lock, Thread
 from typing import Any
@@ -17,6 +17,9 @@ SHORTEST_SECONDS = 1.0
 """Ends of shards that follow one another faster share a line."""
 DIGITS_OF_PLACE = 4
 """The end of a row's key: its place in the shard; what is before is the shard."""
+
+
+Watch = Callable[[int, int | None, int], None]
 
 
 class Progress:
@@ -111,10 +114,14 @@ class Progress:
 
 
 class RunProgress(Progress):
-    """Counts the inputs of a run: one by one where this machine's processes finish them, by shards elsewhere."""
+    """Counts the inputs of a run: one by one where this machine's processes finish them, by shards elsewhere.
 
-    def __init__(self, console: Console, interval: float = SECONDS_BETWEEN_LINES) -> None:
+    watch: called with what is done, the total and what failed whenever that changes.
+    """
+
+    def __init__(self, console: Console, interval: float = SECONDS_BETWEEN_LINES, watch: Watch | None = None) -> None:
         super().__init__(console, "images", interval)
+        self._watch = watch
         self._by_rows = False
         self._seen: dict[str, int] = {}
         """How many inputs of each shard are counted: a shard that is tried again brings the same ones once more."""
@@ -126,6 +133,12 @@ class RunProgress(Progress):
         if place >= self._seen.get(shard, 0):
             self._seen[shard] = place + 1
             self.count(1, int(row.status != SUCCESS))
+
+    def count(self, done: int, failed: int = 0) -> None:
+        """See `Progress.count`."""
+        super().count(done, failed)
+        if self._watch:
+            self._watch(self.done, self.total, self.failed)
 
     def count_shard(self, stats: dict[str, Any]) -> None:
         """Count a shard, unless its inputs have been counted one by one."""

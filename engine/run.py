@@ -15,6 +15,7 @@ from ..errors import FailedShardsError, OutputError, UnseeError
 from ..export.runtime.model_info import ModelInfo
 from ..terminal import counted, stderr
 from .inputs.sources import Sources
+from .methods.method_config import CLASSIFIER_METHODS
 from .outputs.done_marks import done_shards, is_done, read_stats
 from .outputs.journal import drop_journal
 from .outputs.layout import PLAN_ROWS_FILE, rows_path
@@ -23,7 +24,7 @@ from .outputs.plan import Plan, ShardJob
 from .outputs.rows import SUCCESS, Retry, Row, read_rows
 from .plans.planning import Draft, PlanRequest, drafted, preview, refuse_nesting
 from .plans.priors import prior_fingerprint
-from .progress import RunProgress
+from .progress import RunProgress, Watch
 from .run_config import Resumption, RunConfig
 from .status import Summary, summarize
 from .verify import shard_faults
@@ -36,9 +37,15 @@ SHOWN_FAILURES = 5
 """Failed images that are named at the end; the rows name all."""
 
 
-def run(config: RunConfig, console: Console | None = None, resumption: Resumption | None = None) -> Summary:
+def run(
+    config: RunConfig,
+    console: Console | None = None,
+    resumption: Resumption | None = None,
+    watch: Watch | None = None,
+) -> Summary:
     """Process every input of a configuration into its output folder, going on where an earlier run stopped.
 
+    watch: told of the progress, see `RunProgress`.
     Raises `UnseeError` on unusable input, model, device or folder, `FailedShardsError` after all others are done; failed
     images become rows.
     """
@@ -47,7 +54,7 @@ def run(config: RunConfig, console: Console | None = None, resumption: Resumptio
     in_main_thread = threading.current_thread() is threading.main_thread()
     try:
         with interruptible() if in_main_thread else nullcontext(), locked(folder):
-            return _run(config, folder, console, resumption or Resumption())
+            return _run(config, folder, RunProgress(console, watch=watch), resumption or Resumption())
     except OSError as error:
         raise OutputError(f"{error.filename or folder}: {error.strerror or error}") from error
 
@@ -78,10 +85,10 @@ def dry_run(config: RunConfig, console: Console, resumption: Resumption | None =
     _tell_left_out(console, plan.left_out)
 
 
-def _run(config: RunConfig, folder: Path, console: Console, resumption: Resumption) -> Summary:
+def _run(config: RunConfig, folder: Path, progress: RunProgress, resumption: Resumption) -> Summary:
     wait_for_workers(folder)
     with drafted(_request(config, folder, resumption)) as draft:
-        return _run_draft(config, console, resumption, draft)
+        return _run_draft(config, progress, resumption, draft)
 
 
 def _request(config: RunConfig, folder: Path, resumption: Resumption) -> PlanRequest:
@@ -98,15 +105,15 @@ def _request(config: RunConfig, folder: Path, resumption: Resumption) -> PlanReq
     )
 
 
-def _run_draft(config: RunConfig, console: Console, resumption: Resumption, draft: Draft) -> Summary:
+def _run_draft(config: RunConfig, progress: RunProgress, resumption: Resumption, draft: Draft) -> Summary:
     """Open the model, put the plan in force, and finish it."""
     from .slots import open_slots  # it loads what computes, which no refusal has to wait for
 
-    progress = RunProgress(console)
+    console = progress.console
     slots = open_slots(config, progress.count_row)
     try:
         info = slots[0].info()
-        console.print(f"model {info.model_id} on {info.device} ({info.backend}), preset {config.preset.name}")
+        console.print(f"model {info.model_id} on {info.device} ({info.backend}){_preset_of(config)}")
         plan = draft.freeze(_identity(config, info))
         failed = _finish(plan, slots, config.max_shard_retry, progress, resumption, console)
     finally:
@@ -122,6 +129,11 @@ def _run_draft(config: RunConfig, console: Console, resumption: Resumption, draf
     if failed:
         raise _shards_error(failed)
     return summary
+
+
+def _preset_of(config: RunConfig) -> str:
+    """Return what is said of the preset; nothing of a method that has no use for one."""
+    return f", preset {config.preset.name}" if config.method in CLASSIFIER_METHODS else ""
 
 
 def _finish(

@@ -33,7 +33,7 @@ from .run_config import RunConfig, runs_image_by_image
 from .segmentation.objectness import judged
 from .segmentation.objects import marked, object_mask
 from .segmentation.segmenter import Segmenter
-from .stored_picture import Picture
+from .segmentation.stored_picture import Picture
 from .workers.daemon_threads import Workers
 from .workers.pipeline import StageClock, batched, ordered_map, ordered_map_within
 

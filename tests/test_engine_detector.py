@@ -52,11 +52,11 @@ def test_array_with_four_dimensions_is_a_batch(detector):
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (np.zeros((3, 4, 3)), "an array must be uint8"),
-        (np.zeros((3, 4, 4), np.uint8), "an array must be uint8"),
+        (np.full((3, 4, 3), 2.0), "values from 0 to 1, got 2 to 2"),
+        (np.zeros((3, 4, 2), np.uint8), "an array must be uint8"),
         (np.zeros((0, 4, 3), np.uint8), "an array must be uint8"),
         ("nowhere.jpg", "nowhere.jpg: cannot be read"),
-        ([3], "expected a path, a PIL image or an array, got int"),
+        ([3], "expected a path, a PIL image, an array or a tensor, got int"),
     ],
 )
 def test_unusable_images_are_user_errors(detector, image, message):
@@ -81,7 +81,7 @@ def test_a_bad_item_comes_after_the_good_ones_before_it_and_names_itself(detecto
         (None, "got NoneType"),
         (b"bytes", "got bytes"),
         (Image.open(tmp_path / "cut.png"), "cannot be decoded"),
-        (np.zeros((3, 4), np.uint8), "an array must be"),
+        (np.zeros((3, 4, 2), np.uint8), "an array must be"),
     ]:
         stream = detector.stream(iter([good, bad, other]))
         np.testing.assert_array_equal(next(stream).map, detector(good).map)

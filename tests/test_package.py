@@ -41,7 +41,7 @@ MODELS = {
     "",
 }
 ROOMS["engine.methods"] = MODELS
-ROOMS["engine.segmentation"] = MODELS | {"engine.methods"}
+ROOMS["engine.segmentation"] = MODELS | {"engine.methods", "engine.inputs"}
 ROOMS["engine.outputs"] = {"", "engine.inputs", "engine.methods"}
 ROOMS["engine.plans"] = {"", "engine.inputs", "engine.outputs", "engine.workers"}
 ROOMS["engine"] = MODELS | {room for room in ROOMS if room.startswith("engine.")}

@@ -1,46 +1,46 @@
-"""A contact sheet of photographs, overlays and maps, to look at."""
+"""A contact sheet of photographs, maps and overlays, to look at."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from ...engine.saliency import overlay
+
 TILE = 224
-CAPTION = 16
+MARGIN = 84
+CAPTION = 18
 
 
 @dataclass(frozen=True)
-class SheetRow:
-    """One photograph (RGB), its map (uint8 [H,W], the photograph's size) and a line of text."""
+class SheetColumn:
+    """One photograph (RGB) with its maps (uint8 [H,W], the photograph's size) by what they are called, and a line of text.
+
+    The last map is the one that is laid over the photograph.
+    """
 
     photograph: Image.Image
-    saliency: np.ndarray
+    maps: dict[str, np.ndarray]
     caption: str
 
 
-def overlay(photograph: Image.Image, saliency: np.ndarray) -> Image.Image:
-    """Return the photograph with everything but the salient object dimmed to grey."""
-    weight = (saliency.astype(np.float32) / 255)[..., None]
-    dimmed = np.asarray(photograph.convert("L").convert("RGB"), np.float32) * 0.35
-    mixed = np.asarray(photograph.convert("RGB"), np.float32) * weight + dimmed * (1 - weight)
-    return Image.fromarray(np.rint(mixed).astype(np.uint8))
-
-
-def contact_sheet(rows: Iterable[SheetRow]) -> Image.Image:
-    """Return one picture: a column for each photograph, above each other the photograph, its overlay and its map."""
-    columns = [_column(row) for row in rows]
-    sheet = Image.new("RGB", (TILE * len(columns), 3 * TILE + CAPTION), "white")
+def contact_sheet(columns: Sequence[SheetColumn]) -> Image.Image:
+    """Return one picture: a column for each photograph, above each other the photograph, its maps and its overlay."""
+    names = ["photograph", *columns[0].maps, "what stands out"]
+    sheet = Image.new("RGB", (MARGIN + TILE * len(columns), CAPTION + TILE * len(names)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for row, name in enumerate(names):
+        draw.text((6, CAPTION + row * TILE + TILE // 2), name, "black")
     for place, column in enumerate(columns):
-        sheet.paste(column, (place * TILE, 0))
+        left = MARGIN + place * TILE
+        draw.text((left + 4, 3), column.caption[:36], "black")
+        for row, picture in enumerate(_pictures(column)):
+            tile = picture.convert("RGB").resize((TILE - 4, TILE - 4), Image.Resampling.BILINEAR)
+            sheet.paste(tile, (left + 2, CAPTION + row * TILE + 2))
     return sheet
 
 
-def _column(row: SheetRow) -> Image.Image:
-    column = Image.new("RGB", (TILE, 3 * TILE + CAPTION), "white")
-    pictures = (row.photograph, overlay(row.photograph, row.saliency), Image.fromarray(row.saliency))
-    for place, picture in enumerate(pictures):
-        tile = picture.convert("RGB").resize((TILE - 4, TILE - 4), Image.Resampling.BILINEAR)
-        column.paste(tile, (2, place * TILE + 2))
-    ImageDraw.Draw(column).text((4, 3 * TILE + 2), row.caption[:36], "black")
-    return column
+def _pictures(column: SheetColumn) -> list[Image.Image]:
+    maps = list(column.maps.values())
+    return [column.photograph, *map(Image.fromarray, maps), overlay(column.photograph, maps[-1])]

@@ -9,7 +9,7 @@ from ...export.runtime.backends import check_backend, check_device
 from ...train.networks.model_names import DEFAULT_NAME
 from .presets import DEFAULT_PRESET, PRESETS, Preset
 
-MODEL_HELP = "checkpoint directory, shipped checkpoint, or network: vgg16, squeezenet1_1, resnet18"
+MODEL_HELP = "checkpoint or bundle directory, unsee-small, efficientnet-lite0, vgg16, squeezenet1_1 or resnet18"
 MethodName = Literal["b", "a", "gradient", "rc", "rbd", "saliency-filters", "attentional", "given"]
 CLASSIFIER_METHODS = ("b", "a", "gradient")
 MODEL_METHODS = (*CLASSIFIER_METHODS, "attentional")

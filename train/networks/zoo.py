@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import UnseeError
+from .efficientnet_lite import EfficientNetLite0
+from .metadata import InputSpec
 from .unsee_small import UnseeSmall
 
 
@@ -208,6 +210,7 @@ NETWORKS: dict[str, Callable[[int], nn.Module]] = {
     "tiny_darknet": TinyDarknet,
     "resnet18": ResNet18,
     "unsee_small": UnseeSmall,
+    "efficientnet_lite0": EfficientNetLite0,
 }
 
 CLASSIFIER_WEIGHTS = {
@@ -217,8 +220,13 @@ CLASSIFIER_WEIGHTS = {
     "tiny_darknet": "features.19.conv.weight",
     "resnet18": "fc.weight",
     "unsee_small": "classifier.weight",
+    "efficientnet_lite0": "_fc.weight",
 }
 """The tensor of each network whose first dimension is the number of classes."""
+
+
+INPUTS = {"efficientnet_lite0": InputSpec(224, "RGB", 255, (127, 127, 127), (128, 128, 128))}
+"""The input of networks whose published weights do not want torchvision's."""
 
 
 def build_network(name: str, classes: int) -> nn.Module:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from .inputs.decoding import DecodingConfig, whole_image
-from .methods.detection import Detection
-from .segmentation.objects import Box, level_of, widened
-from .segmentation.picture_config import PictureConfig
+from ..inputs.decoding import DecodingConfig, whole_image
+from ..methods.detection import Detection
+from .objects import Box, level_of, widened
+from .picture_config import PictureConfig
 
 
 @dataclass(frozen=True)
