@@ -1,6 +1,7 @@
 """The peers: what they compute, against plain twins, and that those not installed are skipped with a reason."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -81,13 +82,15 @@ def test_integrated_gradients_are_the_mean_gradient_times_the_image(network):
     np.testing.assert_allclose(found, scaled((total * start).abs().amax(1)), atol=1e-3)
 
 
-def test_plain_script_makes_the_maps_of_the_reference_preset(network):
+@pytest.mark.parametrize("name", ["reference", "best"])
+def test_plain_script_makes_the_maps_of_the_preset(network, name):
     """Else its speed would be that of something else; superpixels differ a little."""
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (1, 4, 5, 3), np.uint8).repeat(17, 1)[:, :67].repeat(14, 2)[:, :, :67]
-    plain = plain_saliency(plain_network(network), pixels[0], DescentConfig(iterations=1))
-    delta = eager_descender(network, DescentConfig(iterations=1)).descend(pixels).delta
-    ours = finish(delta, pixels, PRESETS["reference"].post).final[0]
+    preset = replace(PRESETS[name], descent=replace(PRESETS[name].descent, iterations=1))
+    plain = plain_saliency(plain_network(network), pixels[0], preset)
+    delta = eager_descender(network, preset.descent).descend(pixels).delta
+    ours = finish(delta, pixels, preset.post).final[0]
     assert plain.shape == (67, 67)
     assert np.abs(plain - ours).mean() < 0.1
     assert np.corrcoef(plain.ravel(), ours.ravel())[0, 1] > 0.8

@@ -1,12 +1,13 @@
 """The peers that make maps, by name: each is opened where its packages are installed, and then maps batches."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...engine.methods.presets import PRESETS
 from ...errors import UnseeError
 from ...export.bundles.descent_config import DescentConfig
 from ...extras import require
@@ -41,7 +42,8 @@ def _plain(classifier: "Classifier | None", descent: DescentConfig, device: str)
     from .plain import plain_network, plain_saliency
 
     network = plain_network(_given(classifier), device)
-    return lambda images: np.stack([plain_saliency(network, image, descent, device) for image in images])
+    preset = replace(PRESETS["reference"], descent=descent)
+    return lambda images: np.stack([plain_saliency(network, image, preset, device) for image in images])
 
 
 def _attribution(name: str, classifier: "Classifier | None", descent: DescentConfig, device: str) -> PeerMaps:

@@ -32,8 +32,7 @@ from ...train.networks.model_names import load_classifier
 from ..peers.plain import plain_map, plain_network
 from .machine import machine
 
-DESCENT_SHARE_GOAL = 0.95
-PLAIN_RATIO_GOAL = 3.0
+PLAIN_RATIO_GOAL = 5.0
 
 
 def bench_pipeline(
@@ -95,7 +94,7 @@ def _plain(members: list[Input], descender: Descender, config: RunConfig, folder
     network = plain_network(load_classifier(config.model))
     started = time.perf_counter()
     for member in members:
-        plain_map(network, Path(member.path), descender.info.input_size, config.preset.descent, folder / "plain.png")
+        plain_map(network, Path(member.path), descender.info.input_size, config.preset, folder / "plain.png")
     return time.perf_counter() - started
 
 
@@ -111,6 +110,7 @@ def _report(
         "model": descender.info.model_id,
         "backend": descender.info.backend,
         "device": descender.info.device,
+        "preset": config.preset.name,
         "iterations": config.preset.descent.iterations,
         "images": len(members),
         "batch_size": config.batch_size,
@@ -118,7 +118,6 @@ def _report(
         "images_per_second": {way: speed(way) for way in ("pipeline", "descent_alone", "plain")},
         "stage_milliseconds_per_image": {stage: round(1000 * seconds, 3) for stage, seconds in stages.items()},
         "descent_share_of_wall": round(median(one["stages"]["descent"] / one["pipeline"] for one in measured), 4),
-        "descent_share_goal": DESCENT_SHARE_GOAL,
         "pipeline_over_descent_alone": round(median(one["descent_alone"] / one["pipeline"] for one in measured), 4),
         "pipeline_over_plain": round(median(one["plain"] / one["pipeline"] for one in measured), 3),
         "pipeline_over_plain_goal": PLAIN_RATIO_GOAL,
@@ -132,6 +131,6 @@ def _table(report: dict[str, Any]) -> Table:
         table.add_row(f"{way.replace('_', ' ')}, images/s", f"{speed:.2f}", "")
     for stage, milliseconds in report["stage_milliseconds_per_image"].items():
         table.add_row(f"{stage}, ms an image", f"{milliseconds:.2f}", "")
-    table.add_row("share of wall time in which the descent runs", f"{report['descent_share_of_wall']:.1%}", "95%")
-    table.add_row("pipeline / plain script", f"{report['pipeline_over_plain']:.2f}", "3")
+    table.add_row("share of wall time in which the descent runs", f"{report['descent_share_of_wall']:.1%}", "")
+    table.add_row("pipeline / plain script", f"{report['pipeline_over_plain']:.2f}", f"{PLAIN_RATIO_GOAL:g}")
     return table
