@@ -99,6 +99,7 @@ def report(
     gt: Annotated[Path | None, typer.Option(help="folder of masks to score the maps against")] = None,
     compare: Annotated[Path | None, typer.Option(help="another run: show where the two differ most")] = None,
     most: Annotated[int, typer.Option(min=1, help="images that a comparison shows")] = 200,
+    portable: Annotated[bool, typer.Option("--portable", help="put the pictures, made smaller, into the page")] = False,
 ) -> None:
     """Write a page of a run to look through, or of the images on which two runs differ most."""
     from ..bench.pages import comparison
@@ -106,9 +107,9 @@ def report(
 
     messages = stderr()
     if compare:
-        path = comparison.compare(folder, compare, output, gt, most, messages)
+        path = comparison.compare(folder, compare, output, gt, most, messages, portable)
     else:
-        path = pages.report(folder, output, gt, messages)
+        path = pages.report(folder, output, gt, messages, portable)
     stdout().print(str(path))
 
 

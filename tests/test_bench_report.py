@@ -94,7 +94,7 @@ def test_masks_add_curves_and_scores(finished, tmp_path):
             )
             scaled = (saliency - saliency.min()) / np.ptp(saliency)  # as PySODMetrics does
             assert row["mae"] == pytest.approx(np.abs(scaled - mask / 255).mean())
-            assert row["text"].endswith(f", error {row['mae']:.3f}")
+            assert row["text"].endswith(f", error {row['mae']:.3f}, F up to {row['f']:.3f}")
 
 
 def test_common_folder_ends_where_paths_part():

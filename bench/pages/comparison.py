@@ -21,7 +21,7 @@ from ...images import open_image
 from .finished import PICTURE_FORMATS, Finished, finished_inputs
 from .html import claim_page, write_page
 from .pictures import Pictures, located, started_in
-from .run_page import SORTS, entry, say_what_is_missing
+from .run_page import FIGURES, SORTS, entry, say_what_is_missing
 from .run_scores import RunScores, score_run
 
 DIFFERENCE_SORT = ("difference:down", "largest difference first")
@@ -30,6 +30,8 @@ ERROR_SORTS = (
     ("gain:up", "largest loss of the second map first"),
     ("mae:down", "largest error of the first map first"),
 )
+PICTURES = ("image", "what the first map keeps of it", "first map", "second map", "difference")
+COMPARED_FIGURES = (("mae", "error of the first"), ("gain", "gain of the second"))
 Key = Callable[[Input], Hashable]
 
 
@@ -40,11 +42,13 @@ def compare(
     masks: Path | None = None,
     most: int = 200,
     messages: Console | None = None,
+    portable: bool = False,
 ) -> Path:
     """Write a page of the images on which the maps of two runs differ most, by mean absolute difference; return its path.
 
-    masks: folder of masks to score both runs against. messages: told what is odd. Raises `UnseeError` for folders that
-    are no runs, for runs that keep no pictures of maps, and where no image has a map in both.
+    masks: folder of masks to score both runs against. portable: the page holds its pictures, made smaller. messages: told
+    what is odd. Raises `UnseeError` for folders that are no runs, for runs that keep no pictures of maps, and where no
+    image has a map in both.
     """
     output = output or first / "compare.html"
     plans = read_plan(first), read_plan(second)
@@ -59,7 +63,7 @@ def compare(
         raise UnseeError(
             f"{first} and {second} have no image of which both have a map: compare runs of the same images"
         )
-    pictures = [Pictures(plan, output, suffix) for plan, suffix in zip(plans, ("a", "b"), strict=True)]
+    pictures = [Pictures(plan, output, suffix, portable) for plan, suffix in zip(plans, ("a", "b"), strict=True)]
     say_what_is_missing(pictures[0], differing[0][1], messages)
     rows = [_entry(*item, pictures, scored) for item in differing]
     write_page(
@@ -72,7 +76,15 @@ def compare(
             ("shown", f"the {len(rows)} images that differ most"),
         ],
         sorts=(DIFFERENCE_SORT, *(ERROR_SORTS if masks else ()), *SORTS[:3]),
-        pictures=["image", "what the first map keeps of it", "first map", "second map", *(["mask"] if masks else [])],
+        figures=(("difference", "difference"), *(COMPARED_FIGURES if masks else ()), *FIGURES),
+        pictures=[
+            "image",
+            "what the first map keeps of it",
+            "first map",
+            "second map",
+            "difference",
+            *(["mask"] if masks else []),
+        ],
         rows=rows,
     )
     return output
@@ -101,7 +113,7 @@ def _entry(
     return row | _errors(text, found, pictures[0])
 
 
-def _errors(text: str, found: list[tuple[Path, float] | None], pictures: Pictures) -> dict[str, Any]:
+def _errors(text: str, found: list[tuple[Path, float, float] | None], pictures: Pictures) -> dict[str, Any]:
     """What masks add to a row: the mask, the errors of both maps, and by how much the second is better."""
     if not any(found):
         return {}

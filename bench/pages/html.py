@@ -29,7 +29,7 @@ def write_page(output: Path, rows: list[dict[str, Any]], facts: list[tuple[str, 
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
     template = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True).get_template("report.html")
     markup = require("markupsafe", "report", "unsee report")
-    page = template.render(data=markup.Markup(_script_data(rows)), facts=facts, **values)
+    page = template.render(data=markup.Markup(_script_data(rows)), facts=facts, below=printable(below), **values)
     try:
         write_bytes(output, printable(page).encode())
     except OSError as error:

@@ -1,12 +1,15 @@
-"""The pictures that a page links to: originals and maps where they are files, copies beside the page where they are not."""
+"""The pictures of a page: links to originals and maps where they are files, copies beside the page where they are not, or
+all of them inside it.
+"""
 
+import base64
 import io
 import os
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ...engine.inputs.decoding import DecodingConfig, decode
 from ...engine.inputs.input import Input, ReadingError, is_url, read
@@ -15,11 +18,13 @@ from ...engine.outputs.plan import Plan
 from ...engine.outputs.rows import SUCCESS, Row
 from ...errors import DecodingError
 from ...files import write_bytes
+from ...images import open_image
 from .finished import Finished
 
 MOST_COPIES = 2000
 """Pictures that are written beside a page because they lie in archives; the rows beyond show text alone."""
 THUMBNAIL = 320
+LARGEST_EMBEDDED = 512
 
 
 def started_in(plan: Plan) -> Path | None:
@@ -33,10 +38,13 @@ def located(start: Path | None, path: str) -> str:
 
 
 class Pictures:
-    """Finds or makes the pictures that a page links to; the page is `output`, suffix tells two runs of it apart."""
+    """Finds or makes the pictures that a page shows; the page is `output`, suffix tells two runs of it apart.
 
-    def __init__(self, plan: Plan, output: Path, suffix: str = "") -> None:
-        self.plan = plan
+    portable: they are put into the page, made smaller, so that it can be moved.
+    """
+
+    def __init__(self, plan: Plan, output: Path, suffix: str = "", portable: bool = False) -> None:
+        self.plan, self.portable = plan, portable
         self.folder = output.parent.resolve()
         self.copies = self.folder / f"{output.stem}_files{suffix}"
         self.count = 0
@@ -57,26 +65,54 @@ class Pictures:
         if finished.data is None:
             return []
         if self.plan.identity["output_format"] == "files":
-            return [self.link(self.plan.folder / (finished.planned.input.output + MAP_SUFFIX))]
+            link = self.link(self.plan.folder / (finished.planned.input.output + MAP_SUFFIX))
+            return [link] if link else []
         link = self._copy(f"{finished.row.key}.png", finished.data)
         return [link] if link else []
 
-    def link(self, path: Path) -> str:
-        """Return the link to a file from the page: the bytes of its name, whatever they are, with percents."""
+    def link(self, path: Path) -> str | None:
+        """Return the link to a file from the page: the bytes of its name, whatever they are, with percents.
+
+        A portable page has the picture itself, None where it cannot be read.
+        """
+        if self.portable:
+            return self._embedded(path)
         return quote(os.fsencode(os.path.relpath(path.resolve(), self.folder)))
 
     def _copy(self, name: str, data: bytes | None) -> str | None:
         if data is None or self.count >= MOST_COPIES:
             return None
         self.count += 1
+        if self.portable:
+            return embedded(data)
         self.copies.mkdir(parents=True, exist_ok=True)
         write_bytes(self.copies / name, data)
         return self.link(self.copies / name)
+
+    def _embedded(self, path: Path) -> str | None:
+        if self.count >= MOST_COPIES:
+            return None
+        self.count += 1
+        try:
+            return embedded(path.read_bytes())
+        except (OSError, DecodingError):
+            return None
 
     def is_there(self, finished: Finished) -> bool:
         """Whether the file of an input is where it is looked for; that of a URL is taken to be."""
         path = located(self.start, finished.planned.input.path)
         return is_url(path) or Path(path).exists()
+
+
+def embedded(data: bytes) -> str:
+    """Return a picture as a URL that holds it: at most `LARGEST_EMBEDDED` pixels long, one with a single channel as PNG."""
+    whole = open_image(data)
+    picture = ImageOps.exif_transpose(whole) or whole
+    picture.thumbnail((LARGEST_EMBEDDED, LARGEST_EMBEDDED))
+    form = "PNG" if picture.mode in ("L", "1", "RGBA", "P") else "JPEG"
+    buffer = io.BytesIO()
+    (picture if form == "PNG" else picture.convert("RGB")).save(buffer, form)
+    return f"data:image/{form.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def _thumbnail(member: Input, row: Row) -> bytes | None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from ...engine.methods.method_config import CLASSIFIER_METHODS
 from ...engine.outputs.plan import Plan, read_plan
 from ...engine.outputs.rows import SUCCESS, Row
 from ...engine.status import Summary, summarize
@@ -27,18 +28,35 @@ SORTS = (
     ("mass:up", "smallest map mass first"),
     ("error:down", "failures first"),
 )
-ERROR_SORTS = (("mae:down", "largest error against the mask first"), ("mae:up", "smallest error first"))
+ERROR_SORTS = (
+    ("mae:down", "largest error against the mask first"),
+    ("mae:up", "smallest error first"),
+    ("f:up", "smallest F first"),
+    ("f:down", "largest F first"),
+)
+FIGURES = (
+    ("mass", "map mass"),
+    ("share", "share of the frame"),
+    ("objectness", "objectness"),
+    ("score", "score"),
+)
+SCORE_FIGURES = (("mae", "error"), ("f", "F"))
 BINS = 25
 """Bars of the histogram of errors."""
 
 
 def report(
-    folder: Path, output: Path | None = None, masks: Path | None = None, messages: Console | None = None
+    folder: Path,
+    output: Path | None = None,
+    masks: Path | None = None,
+    messages: Console | None = None,
+    portable: bool = False,
 ) -> Path:
     """Write the page of a run directory and return its path; masks: folder of masks to score the maps against.
 
-    messages: told what is missing or doubtful. Raises `UnseeError` where the folder is no run directory, or masks are
-    given for a run whose maps are not files, `OutputError` where the page cannot be written.
+    portable: the page holds its pictures, made smaller. messages: told what is missing or doubtful. Raises `UnseeError`
+    where the folder is no run directory, or masks are given for a run whose maps are not files, `OutputError` where the
+    page cannot be written.
     """
     output = output or folder / "report.html"
     plan, summary = read_plan(folder), summarize(folder)
@@ -46,7 +64,7 @@ def report(
     if messages and summary.shards < summary.planned_shards:
         messages.print(f"note: {folder} is not finished: {summary.shards} of {summary.planned_shards} shards are done")
     scored = score_run(plan, masks, messages) if masks else None
-    pictures = Pictures(plan, output)
+    pictures = Pictures(plan, output, portable=portable)
     rows, looked = [], False
     for finished in finished_inputs(plan):
         if not looked and finished.row.status == SUCCESS:
@@ -62,6 +80,7 @@ def report(
         curves=_curves(scored) if scored else [],
         protocol=scored.result.metrics.protocol if scored else "",
         sorts=(*SORTS, *(ERROR_SORTS if scored else ())),
+        figures=(*FIGURES, *(SCORE_FIGURES if scored else ())),
         pictures=["image", "what the map keeps of it", "map", *(["mask"] if masks else [])],
         rows=rows,
     )
@@ -90,6 +109,8 @@ def entry(finished: Finished, pictures: Pictures) -> dict[str, Any]:
         "label": row.label_name,
         "score": row.score,
         "mass": row.map_mean,
+        "share": row.object_share,
+        "objectness": row.objectness,
         "error": int(failed),
         "failed": failed,
         "text": f"{row.status}: {row.error_code}: {row.error_message}" if failed else _found(row),
@@ -107,7 +128,7 @@ def _facts(plan: Plan, summary: Summary, scored: RunScores | None) -> list[tuple
     identity = plan.identity
     facts = [
         ("model", f"{identity.get('model')} on {identity.get('device')} ({identity.get('backend')})"),
-        ("preset", identity.get("name")),
+        *([("preset", identity.get("name"))] if identity.get("method") in CLASSIFIER_METHODS else []),
         ("shards", f"{summary.shards} of {summary.planned_shards} done"),
         ("images", f"{summary.count} of {summary.planned} done, {summary.failed} failed"),
         ("images/s", f"{summary.rate:.2f}, one shard after the other"),
@@ -127,8 +148,9 @@ def _with_mask(row: dict[str, Any], finished: Finished, pictures: Pictures, scor
     found = scored.of(pictures.plan.folder, finished) if scored else None
     if found is None:
         return row
-    mask, error = found
-    return {**row, "mask": pictures.link(mask), "mae": error, "text": f"{row['text']}, error {error:.3f}"}
+    mask, error, best = found
+    text = f"{row['text']}, error {error:.3f}, F up to {best:.3f}"
+    return {**row, "mask": pictures.link(mask), "mae": error, "f": best, "text": text}
 
 
 def _curves(scored: RunScores) -> list[dict[str, Any]]:
@@ -136,7 +158,7 @@ def _curves(scored: RunScores) -> list[dict[str, Any]]:
     if not metrics.images:
         return []
     thresholds = metrics.thresholds / max(metrics.thresholds[-1], 1)
-    shares = np.histogram([error for _, error in scored.files.values()], BINS, (0, 1))[0] / max(len(scored.files), 1)
+    shares = np.histogram([error for _, error, _ in scored.files.values()], BINS, (0, 1))[0] / max(len(scored.files), 1)
     top = max(math.ceil(20 * shares.max()), 1) / 20
     edges = np.linspace(0, 1, BINS + 1)
     bars = _path(np.repeat(edges, 2), np.concatenate([[0], np.repeat(shares / top, 2), [0]]))

@@ -24,13 +24,13 @@ SCORES = {
 
 @dataclass(frozen=True)
 class RunScores:
-    """Scores of a run; files: mask and mean absolute error of each map by its path."""
+    """Scores of a run; files: mask, mean absolute error and largest F of each map by its path."""
 
     result: EvaluationResult
-    files: dict[Path, tuple[Path, float]]
+    files: dict[Path, tuple[Path, float, float]]
 
-    def of(self, folder: Path, finished: Finished) -> tuple[Path, float] | None:
-        """Return the mask of an image of the run in `folder` and the error of its map, where it has any."""
+    def of(self, folder: Path, finished: Finished) -> tuple[Path, float, float] | None:
+        """Return the mask of an image of the run in `folder`, and the error and F of its map, where it has any."""
         return self.files.get(folder / (finished.planned.input.output + MAP_SUFFIX))
 
     def fact(self) -> str:
@@ -45,11 +45,12 @@ def score_run(plan: Plan, masks: Path, messages: Console | None = None) -> RunSc
     """Score the maps of a run; messages: told what was left out or is doubtful. `UnseeError` where maps are no files."""
     if plan.identity["output_format"] != "files":
         raise UnseeError(f"{plan.folder}: masks need a run whose maps are files: --output-format files")
-    files: dict[Path, tuple[Path, float]] = {}
+    files: dict[Path, tuple[Path, float, float]] = {}
 
     def keep(file: ScoredFile) -> None:
         if file.scores:
-            files[file.pair.prediction] = file.pair.mask, file.scores.numbers["mae"]
+            numbers = file.scores.numbers
+            files[file.pair.prediction] = file.pair.mask, numbers["mae"], numbers["imagemaxfmeasure"]
 
     result = evaluate(plan.folder, masks, EvaluationConfig(metrics=("fmeasure", "mae")), seen=keep)
     if messages:
