@@ -1,7 +1,7 @@
 """`unsee run`, `promote`, `status`, `verify` and `demo`: a run directory from its plan to its report."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -77,11 +77,18 @@ def execute(config: RunConfig, given: RunRecords) -> None:
         raise typer.Exit(ExitCode.FAILED_ROWS)
 
 
-def status(folder: Annotated[Path, typer.Argument(help="run directory")]) -> None:
+AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object")]
+
+
+def status(folder: Annotated[Path, typer.Argument(help="run directory")], json: AsJson = False) -> None:
     """Show how far a run has come: shards and images done, rate, failures, time left."""
     from ..engine.status import summarize
 
     summary = summarize(folder)
+    if json:
+        figures = {name: getattr(summary, name) for name in ("error_rate", "rate", "seconds_left")}
+        _print_json({**vars(summary), **figures})
+        return
     table = Table(show_header=False, box=None)
     table.add_row("shards", f"{summary.shards} of {summary.planned_shards} done")
     table.add_row("images", f"{summary.count} of {summary.planned} done, {summary.failed} failed")
@@ -95,10 +102,14 @@ def status(folder: Annotated[Path, typer.Argument(help="run directory")]) -> Non
     stdout().print(table)
 
 
-def verify(folder: Annotated[Path, typer.Argument(help="run directory")]) -> None:
+def verify(folder: Annotated[Path, typer.Argument(help="run directory")], json: AsJson = False) -> None:
     """Check that rows in = rows out and that every map is there and whole; exit code 4 where not."""
     from ..engine.verify import faults
 
+    if json:
+        found = list(faults(folder))
+        _print_json({"whole": not found, "faults": found})
+        raise typer.Exit(ExitCode.MISMATCH if found else 0)
     count = 0
     for count, fault in enumerate(faults(folder), 1):
         stderr().print(fault)
@@ -107,6 +118,12 @@ def verify(folder: Annotated[Path, typer.Argument(help="run directory")]) -> Non
             f"{folder}: {counted(count, 'fault')}; the command of the run with --repair makes good what it can"
         )
     stdout().print(f"{folder}: every row and map is there")
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    from json import dumps
+
+    typer.echo(dumps(value, ensure_ascii=True))
 
 
 def demo(

@@ -82,6 +82,22 @@ def draw_curves(path: Path, results: Sequence["EvaluationResult"]) -> None:
         figure.savefig(temporary, format="png", dpi=120, metadata={"Software": SOFTWARE})
 
 
+LEGEND = {
+    "mae": "mean absolute error",
+    "sm": "S-measure",
+    "wfm": "weighted F-measure",
+    **{
+        f"{way}{name}": f"{title}, {said}"
+        for name, title in {"fmeasure": "F-measure", "em": "E-measure", "iou": "intersection over union"}.items()
+        for way, said in {
+            "max": "best threshold of the set",
+            "avg": "mean over thresholds",
+            "adp": "at twice the mean of each map",
+        }.items()
+    },
+}
+
+
 def results_table(results: Sequence["EvaluationResult"]) -> Table:
     """Scores to three decimals, with what they depend on in the caption: a line a result, or a column if there are few."""
     first = results[0]
@@ -93,10 +109,11 @@ def results_table(results: Sequence["EvaluationResult"]) -> Table:
         *(_result_cells(result, names) for result in results),
     ]
     if len(results) <= FEW_RESULTS:
-        lines = [list(line) for line in zip(*lines, strict=True) if any(line[1:])]
+        lines = [[*line, LEGEND.get(line[0], "")] for line in zip(*lines, strict=True) if any(line[1:])]
     table = Table(caption=caption, show_header=len(results) > FEW_RESULTS)
     for place, title in enumerate(lines[0]):
-        table.add_column(title, justify="left" if place == 0 else "right")
+        explains = len(results) <= FEW_RESULTS and place == len(lines[0]) - 1
+        table.add_column(title, justify="left" if place == 0 or explains else "right")
     for line in lines if len(results) <= FEW_RESULTS else lines[1:]:
         table.add_row(*line)
     return table
