@@ -4,8 +4,10 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
+from ..export.runtime.backends import EXPORT_PACKAGES
 from ..extras import how_to_install
 from ..threads import cores
+from .methods.models import prefers_torch
 
 EXTRAS = {
     "torch": "train",
@@ -29,7 +31,7 @@ def findings() -> list[tuple[str, str]]:
         *((package, _version(package) or "missing") for package in REQUIRED),
         *((package, _extra_finding(package, extra)) for package, extra in EXTRAS.items()),
         ("CUDA devices", _cuda_devices()),
-        ("a checkpoint runs on", _torch_choice()),
+        ("a checkpoint runs on", _checkpoint_choice()),
         ("a bundle runs on", _onnxruntime_choice()),
     ]
 
@@ -55,6 +57,13 @@ def _cuda_devices() -> str:
 
     names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     return ", ".join(names) or "none"
+
+
+def _checkpoint_choice() -> str:
+    """Where `--backend auto` runs a classifier that was not exported."""
+    if all(map(find_spec, EXPORT_PACKAGES)) and not prefers_torch("auto"):
+        return f"{_onnxruntime_choice()}, exported once into the cache"
+    return _torch_choice()
 
 
 def _torch_choice() -> str:
