@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unsee.errors import UnseeError
-from unsee.export.graph.adjoints import adaptive_matrix
-from unsee.export.graph.tracing import check_operators, trace
+from unsee.export.forms.adjoints import adaptive_matrix
+from unsee.export.graph.tracing import trace
 from unsee.train.networks.zoo import CrossChannelNormalization
 
 HEIGHT, WIDTH, CHANNELS = 11, 14, 6
@@ -140,28 +139,3 @@ def test_adaptive_windows_cover_every_element_and_sum_to_one() -> None:
     matrix = adaptive_matrix(7, 3)
     assert torch.allclose(matrix.sum(0), torch.ones(3))
     assert (matrix.sum(1) > 0).all()
-
-
-class _Outer(nn.Module):
-    def __init__(self, inner: nn.Module) -> None:
-        super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(3, 4, 3), inner)
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.body(image).flatten(1)
-
-
-@pytest.mark.parametrize(
-    ("inner", "operator", "module"),
-    [
-        (nn.ConvTranspose2d(4, 2, 2), "aten.convolution", "body.1 (ConvTranspose2d)"),
-        (nn.Mish(), "aten.mish", "body.1 (Mish)"),
-        (nn.Upsample(scale_factor=2, mode="bicubic"), "aten.upsample_bicubic2d", "body.1 (Upsample)"),
-        (nn.BatchNorm2d(4).train(), "batch_norm", "body.1 (BatchNorm2d)"),
-    ],
-)
-def test_unsupported_operator_is_named_with_its_module(inner: nn.Module, operator: str, module: str) -> None:
-    with pytest.raises(UnseeError) as failure:
-        check_operators(_Outer(inner).requires_grad_(False), 12)
-    assert operator in str(failure.value)
-    assert module in str(failure.value)

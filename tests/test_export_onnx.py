@@ -11,7 +11,6 @@ import torch
 
 from unsee.errors import UnseeError
 from unsee.export.bundles.descent_config import DescentConfig
-from unsee.export.graph.folding import fold_batch_norms
 from unsee.export.graph.onnx_writer import OPSET, TENSORRT_OPERATORS, check, tensors, write_graph
 from unsee.export.graph.step import PixelClassifier, build_step
 from unsee.export.graph.tracing import (
@@ -40,8 +39,7 @@ COSTS = {
 
 def pixel_classifier(name: str, size: int) -> PixelClassifier:
     made = classifier(name, size=size)
-    folded = fold_batch_norms(made.module)
-    return PixelClassifier(folded, made.metadata.input).eval().requires_grad_(False)
+    return PixelClassifier(made.module, made.metadata.input).eval().requires_grad_(False)
 
 
 @pytest.fixture(scope="session")
@@ -152,28 +150,14 @@ def test_foreign_operators_are_refused() -> None:
 def test_a_result_of_the_traced_batch_is_refused_as_a_constant() -> None:
     gradient = torch.rand(TRACED_BATCH, 3, 8, 8)
     inputs = example_inputs(8, 10)
-    graph = trace(lambda image, *rest: (image - gradient, *rest[:2], image.sum((2, 3))), inputs)
-    with pytest.raises(UnseeError, match="constant of one batch"):
-        check_live(graph, torch.nn.Identity())
+    with pytest.raises(UnseeError, match="fixes the size of the batch"):
+        trace(lambda image, *rest: (image - gradient, *rest[:2], image.sum((2, 3))), inputs)
 
 
 def test_an_output_that_does_not_see_the_image_is_refused() -> None:
     graph = trace(lambda image, *rest: (image * 2, *rest[:2], rest[0] * 2), example_inputs(8, 10))
     with pytest.raises(UnseeError, match="next_reference does not depend on the image"):
-        check_live(graph, torch.nn.Identity())
-
-
-def test_folding_keeps_the_function() -> None:
-    module = classifier("resnet18").module
-    image = example_inputs(67, 10, batch=2)[0] / 100
-    folded = fold_batch_norms(module)
-    assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in folded.modules())
-    torch.testing.assert_close(folded(image), module(image), rtol=1e-4, atol=1e-4)
-
-
-def test_batch_norm_that_follows_no_convolution_is_kept() -> None:
-    network = torch.nn.Sequential(torch.nn.BatchNorm2d(3), torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU()).eval()
-    assert isinstance(fold_batch_norms(network).get_submodule("0"), torch.nn.BatchNorm2d)
+        check_live(graph)
 
 
 @pytest.mark.proof

@@ -50,13 +50,12 @@ class ClassifierStep(Exportable[DescentContents]):
 
     def write(self, directory: Path) -> None:
         """See `Exportable.write`."""
-        from .folding import fold_batch_norms
         from .onnx_writer import write_graph
         from .step import PixelClassifier
         from .tracing import INPUTS, OUTPUTS, export_step
 
         contents, scaled = self.contents, self.precision == "fp16"
-        module = copy.deepcopy(fold_batch_norms(self.classifier.module))  # not to be converted in place
+        module = copy.deepcopy(self.classifier.module)  # not to be converted in place
         network = PixelClassifier(module, contents.input, self.precision).eval().requires_grad_(False)  # pyright: ignore
         step = export_step(network, contents.descent, contents.input.size, len(contents.labels), scaled=scaled)
         named = {"preset": str(contents.preset["name"])} if "name" in contents.preset else {}

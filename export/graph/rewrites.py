@@ -40,6 +40,25 @@ def gate_before_unpooling(graph: fx.Graph) -> None:
     graph.lint()
 
 
+CHECKS = (aten._assert_tensor_metadata, aten._assert_async, aten._assert_scalar, aten.sym_constrain_range_for_size)
+"""What PyTorch leaves in a graph to check types, shapes and values with."""
+
+
+def drop_checks(graph: fx.Graph) -> None:
+    """Remove checks: what is checked is the same for every image."""
+    for node in reversed(list(graph.nodes)):
+        if isinstance(node.target, OpOverload) and node.target.overloadpacket in CHECKS:
+            graph.erase_node(node)
+    graph.eliminate_dead_code()
+
+
+def reshape_instead_of_viewing(graph: fx.Graph) -> None:
+    """Let a view copy where it must: an adjoint may hand on a gradient in another memory order than PyTorch's."""
+    for target in (aten.view.default, aten._unsafe_view.default):
+        for node in _calls(graph, target):
+            node.target = aten.reshape.default
+
+
 def _calls(graph: fx.Graph, operator: OpOverload) -> list[Node]:
     return list(graph.find_nodes(op="call_function", target=operator))
 

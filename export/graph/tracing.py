@@ -1,7 +1,6 @@
 """From a classifier to one graph of the descent step, gradient included (design section 3)."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,15 +12,18 @@ from torch._ops import OpOverload
 from torch._subclasses import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ...errors import UnseeError
 from ..bundles.descent_config import DescentConfig
-from .adjoints import decompositions
-from .operators import unsupported
+from ..forms.adjoints import decompositions
+from .folding import fold_batch_norms
+from .forward import functional_forward
+from .operators import has_onnx_form, origin
 from .rewrites import (
     broadcast_instead_of_expanding,
+    drop_checks,
     gate_before_unpooling,
+    reshape_instead_of_viewing,
     slice_before_transposing,
     split_convolutions,
 )
@@ -55,9 +57,10 @@ def trace_step(
     network: nn.Module, config: DescentConfig, size: int, classes: int, scaled: bool = False
 ) -> fx.GraphModule:
     """Return the step as a graph of forward operators only, symbolic in the batch size and in nothing else."""
-    check_operators(network, size)
-    graph = trace(build_step(network, config, scaled), example_inputs(size, classes))
-    check_live(graph, network)
+    forward = functional_forward(network, size)
+    graph = trace(build_step(forward, config, scaled), example_inputs(size, classes))
+    check_writable(graph, forward)
+    check_live(graph)
     return graph
 
 
@@ -65,14 +68,22 @@ def trace(function: Callable[..., Any], inputs: tuple[Tensor, ...]) -> fx.GraphM
     """Return a function of tensors, gradients within it included, as a graph of forward operators.
 
     The first dimension of every input that has one is symbolic. What depends on parameters only is computed already.
+    Raises `UnseeError` where the function fixes the size of the batch.
     """
     mode = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
     fakes = [_fake(mode, index, tensor) for index, tensor in enumerate(inputs)]
     with mode, enable_python_dispatcher():
-        graph = make_fx(function)(*fakes)
+        graph = make_fx(torch.func.functionalize(function, remove="mutations"))(*fakes)
+        graph.graph.eliminate_dead_code()
+        fold_batch_norms(graph.graph)
         gate_before_unpooling(graph.graph)
+        reshape_instead_of_viewing(graph.graph)
         graph.recompile()
         graph = make_fx(graph, decomposition_table=decompositions())(*fakes)
+    drop_checks(graph.graph)
+    fixed = [str(symbol) for symbol, value in _shapes(mode).replacements.items() if value.is_number]
+    if fixed:
+        raise UnseeError("the network fixes the size of the batch: a shape in it is written as a number")
     graph = fx.GraphModule(graph, fx_graph_cse(graph.graph))
     split_convolutions(graph.graph)
     slice_before_transposing(graph.graph)
@@ -81,6 +92,11 @@ def trace(function: Callable[..., Any], inputs: tuple[Tensor, ...]) -> fx.GraphM
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return graph
+
+
+def _shapes(mode: FakeTensorMode) -> ShapeEnv:
+    assert mode.shape_env is not None
+    return mode.shape_env
 
 
 def example_inputs(size: int, classes: int, batch: int = TRACED_BATCH) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -97,43 +113,11 @@ def _fake(mode: FakeTensorMode, index: int, tensor: Tensor) -> Tensor:
     return mode.from_tensor(tensor, symbolic_context=context, source=ConstantSource(f"input{index}"))
 
 
-def check_operators(network: nn.Module, size: int) -> None:
-    """Raise `UnseeError` naming the first operator that has no adjoint, and the module it is in."""
-    path: list[tuple[str, str]] = []
-    with FakeTensorMode(allow_non_fake_inputs=True), _module_path(network, path), _OperatorCheck(path), torch.no_grad():
-        network(torch.zeros(2, 3, size, size))
-
-
-@contextmanager
-def _module_path(network: nn.Module, path: list[tuple[str, str]]) -> Iterator[None]:
-    """Keep in `path` the (name, class) of the modules that are running, outermost first."""
-    handles = []
-    for name, module in network.named_modules():
-        entry = (name or "the network", type(module).__name__)
-        handles.append(module.register_forward_pre_hook(lambda *_, entry=entry: path.append(entry)))
-        handles.append(module.register_forward_hook(lambda *_: path.pop() and None))
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-class _OperatorCheck(TorchDispatchMode):
-    """Sees every operator of a forward pass before it runs."""
-
-    def __init__(self, path: list[tuple[str, str]]) -> None:
-        super().__init__()
-        self.path = path
-
-    def __torch_dispatch__(
-        self, func: OpOverload, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        reason = unsupported(func, args)
-        if reason:
-            name, kind = self.path[-1] if self.path else ("the network", "function")
-            raise UnseeError(f"cannot export operator {func} of module {name} ({kind}): {reason}")
-        return func(*args, **(kwargs or {}))
+def check_writable(graph: fx.GraphModule, forward: fx.GraphModule) -> None:
+    """Raise `UnseeError` naming the first operator that has no form in ONNX, and where in the network it comes from."""
+    for node in graph.graph.nodes:
+        if isinstance(node.target, OpOverload) and not has_onnx_form(node.target):
+            raise UnseeError(f"cannot export operator {node.target}{origin(node.target, forward.graph)}")
 
 
 def _fold_constants(graph: fx.GraphModule) -> None:
@@ -173,16 +157,11 @@ def _replace(graph: fx.GraphModule, node: fx.Node, name: str, value: Tensor) -> 
     graph.graph.erase_node(node)
 
 
-def check_live(graph: fx.GraphModule, network: nn.Module) -> None:
-    """Raise where a result that belongs to one batch was stored as a constant, or an output does not see the image.
+def check_live(graph: fx.GraphModule) -> None:
+    """Raise where an output of a step does not see the image.
 
     Tracing a gradient the wrong way gives a graph that runs and always answers with the traced image's gradient.
     """
-    own = {tensor.data_ptr() for tensor in [*network.parameters(), *network.buffers()]}
-    for node in graph.graph.find_nodes(op="get_attr"):
-        value = getattr(graph, str(node.target))
-        if value.data_ptr() not in own and value.ndim > 1 and value.shape[0] == TRACED_BATCH:
-            raise UnseeError(f"the traced step holds a constant of one batch: {node.target} {list(value.shape)}")
     alive = {next(iter(graph.graph.find_nodes(op="placeholder")))}
     for node in graph.graph.nodes:
         if alive.intersection(node.all_input_nodes):

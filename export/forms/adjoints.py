@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._decomp import get_decompositions
+from torch._decomp import core_aten_decompositions, get_decompositions
 from torch._ops import OpOverload
 from torch.nn import functional
 
 from ...errors import UnseeError
+from .closed_forms import CLOSED_FORMS
 from .pool_adjoints import average_matrix, max_pool_adjoint
 
 aten = torch.ops.aten
@@ -27,16 +28,27 @@ def convolution_adjoint(
     stride: Sequence[int],
     padding: Sequence[int],
     dilation: Sequence[int],
-    _transposed: bool,
+    transposed: bool,
     _output_padding: Sequence[int],
     groups: int,
     _mask: Sequence[bool],
 ) -> tuple[Tensor, None, None]:
-    """Return the gradient of a 2-D convolution by its image [B,C,H,W], as `aten.convolution_backward` does.
+    """Return the gradient of a convolution by its image [B,C,H,W] or [B,C,W], as `aten.convolution_backward` does.
 
     Stride 1 is a plain convolution with the kernel turned round; strides without groups and dilation are one
-    convolution per phase of the stride, done as a single one; the rest is a transposed convolution.
+    convolution per phase of the stride, done as a single one; the rest is a transposed convolution, and the gradient of a
+    transposed convolution is a plain one.
     """
+    if transposed:
+        zeros = [0] * len(stride)
+        return aten.convolution(gradient, weight, None, stride, padding, dilation, False, zeros, groups), None, None
+    if weight.ndim == 3:
+        stretched = [1, *stride], [0, *padding], [1, *dilation]
+        rows = gradient.unsqueeze(2), image.unsqueeze(2), weight.unsqueeze(2)
+        found, _, _ = convolution_adjoint(*rows, None, *stretched, False, [0, 0], groups, _mask)
+        return found.squeeze(2), None, None
+    if weight.ndim != 4:
+        raise UnseeError(f"convolutions of {weight.ndim - 2} dimensions have no adjoint here")
     kernel = weight.shape[2:]
     if all(step == 1 for step in stride):
         pads = [spread * (side - 1) - pad for spread, side, pad in zip(dilation, kernel, padding, strict=True)]
@@ -215,15 +227,6 @@ def _over_channels(values: Tensor) -> Tensor:
     return values[:, None, None]
 
 
-def slice_adjoint(gradient: Tensor, sizes: Sequence[int], axis: int, start: int, end: int, step: int) -> Tensor:
-    """Return the gradient of a slice of step 1: zeros on both sides, not a scatter."""
-    if step != 1:
-        raise UnseeError(f"slices with a step have no adjoint here, got a step of {step}")
-    axis %= len(sizes)
-    first, last, _ = slice(start, end).indices(sizes[axis])
-    return functional.pad(gradient, [0, 0] * (len(sizes) - 1 - axis) + [first, sizes[axis] - last])
-
-
 OURS: dict[OpOverload, Callable[..., Any]] = {
     aten.convolution_backward.default: convolution_adjoint,
     aten.threshold_backward.default: threshold_adjoint,
@@ -234,17 +237,31 @@ OURS: dict[OpOverload, Callable[..., Any]] = {
     aten._adaptive_avg_pool2d_backward.default: adaptive_average_adjoint,
     aten.native_batch_norm.default: batch_norm_forward,
     aten.native_batch_norm_backward.default: batch_norm_adjoint,
-    aten.slice_backward.default: slice_adjoint,
 }
 
 FROM_PYTORCH = (
     aten._log_softmax_backward_data, aten._softmax_backward_data, aten.sigmoid_backward, aten.tanh_backward,
     aten.hardtanh_backward, aten.silu_backward, aten.hardswish_backward, aten.hardsigmoid_backward,
-    aten.elu_backward,
+    aten.elu_backward, aten.gelu_backward, aten._prelu_kernel_backward, aten.softplus_backward, aten.mish_backward,
+    aten.glu_backward, aten._scaled_dot_product_flash_attention_for_cpu,
 )  # fmt: skip
-"""Backward operators whose decomposition in PyTorch is plain arithmetic already."""
+"""Operators whose decomposition in PyTorch is plain arithmetic already, besides the core ones."""
+
+KEPT = {
+    aten.upsample_bilinear2d, aten.upsample_nearest2d, aten.upsample_bicubic2d, aten.avg_pool2d, aten.addmm, aten.elu,
+    aten.leaky_relu, aten.gelu, aten.hardtanh, aten.clamp, aten.split, aten.split_with_sizes, aten.softplus,
+    aten._softmax, aten._log_softmax, aten.pad, aten.reflection_pad2d, aten.baddbmm, aten.expand, aten.t, aten.zeros_like,
+    aten.ones_like, aten.full_like, aten.transpose, aten.std, aten.embedding, aten.pixel_shuffle,
+}  # fmt: skip
+"""Operators that ONNX has in a good form, and that are not to be taken apart."""
 
 
 def decompositions() -> dict[OpOverload, Callable[..., Any]]:
-    """Return the table of decompositions that a step is traced with."""
-    return {**get_decompositions(FROM_PYTORCH), **OURS}  # pyright: ignore[reportReturnType, reportArgumentType]
+    """Return the table of decompositions that a step is traced with: PyTorch's core ones, ours on top of them."""
+    core = {key: form for key, form in core_aten_decompositions().items() if _packet(key) not in KEPT}
+    more = get_decompositions(FROM_PYTORCH)  # pyright: ignore[reportArgumentType]
+    return {**core, **more, **CLOSED_FORMS, **OURS}  # pyright: ignore[reportReturnType]
+
+
+def _packet(operator: Any) -> Any:
+    return getattr(operator, "overloadpacket", operator)

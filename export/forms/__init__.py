@@ -1,0 +1,1 @@
+"""Operators and their adjoints in the forms that ONNX has (PyTorch only)."""
