@@ -19,7 +19,7 @@ DIGESTS = {
     "unsee_small": "bb19acb24b1ca02b",
     "resnet18": "8b99df00bc1f9a9d",
     "vgg16": "7e1b6ce8f184c64e",
-    "vgg_s": "f72d895a1919eaaa",
+    "vgg_s": "0cb5d92b1e29021d",
     "promoter": "1e34fd10c5c45707",
     "attentional": "997763e1707d1df0",
 }
