@@ -17,7 +17,7 @@ from ..engine.run_config import Resumption, RunConfig
 from ..engine.status import Summary
 from ..errors import UnseeError
 from ..export.bundles.bundle import is_bundle
-from ..export.runtime.backends import EXPORT_PACKAGES
+from ..export.runtime.backends import can_export
 from ..extras import require
 from ..files import write_bytes
 from ..terminal import stderr
@@ -67,7 +67,7 @@ def _run(photographs: Path, output: Path, model: str, console: Console, **more: 
 
 def _names(photographs: Path, folder: Path, console: Console) -> dict[str, str]:
     """Return what a classifier that can name things calls the photographs, by their names; nothing where there is none."""
-    if not all(map(find_spec, (PACKAGES[NAMES].module, *EXPORT_PACKAGES))):
+    if not (can_export() and find_spec(PACKAGES[NAMES].module)):
         return {}
     _run(photographs, folder / "names", NAMES, console, output_format="dummy")
     table = pq.read_table(folder / "names/00000.parquet").to_pylist()

@@ -4,7 +4,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
-from ..export.runtime.backends import EXPORT_PACKAGES
+from ..export.runtime.backends import can_export
 from ..extras import how_to_install
 from ..threads import cores
 from .methods.models import prefers_torch
@@ -61,7 +61,7 @@ def _cuda_devices() -> str:
 
 def _checkpoint_choice() -> str:
     """Where `--backend auto` runs a classifier that was not exported."""
-    if all(map(find_spec, EXPORT_PACKAGES)) and not prefers_torch("auto"):
+    if can_export() and not prefers_torch("auto"):
         return f"{_onnxruntime_choice()}, exported once into the cache"
     return _torch_choice()
 

@@ -112,6 +112,7 @@ LAYERS = {
     "Softplus": nn.Softplus,
     "layer norm": lambda: ChannelsLast(nn.LayerNorm(8)),
     "group norm": lambda: nn.GroupNorm(2, 8),
+    "batch norm of a line": lambda: nn.Sequential(nn.Flatten(2), nn.BatchNorm1d(8)),
     "linear over channels": lambda: ChannelsLast(nn.Linear(8, 8)),
     "transposed convolution": lambda: nn.ConvTranspose2d(8, 8, 3, 2, 1),
     "1-D convolution": lambda: Of(

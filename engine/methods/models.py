@@ -11,8 +11,8 @@ from ...export.bundles.descent_config import DescentConfig
 from ...export.bundles.descent_contents import DescentContents, has_constants
 from ...export.bundles.map_contents import MapContents
 from ...export.runtime.backends import (
-    EXPORT_PACKAGES,
     TORCH_BACKENDS,
+    can_export,
     check_backend,
     check_device,
     has_nvidia_driver,
@@ -63,7 +63,7 @@ def _bundle_of(found: Found, config: DescentConfig, device: str, backend: str) -
         shipped = read_bundle(found.path, DescentContents)
         if has_constants(shipped.contents, config):
             return shipped
-    if backend == "auto" and not all(map(find_spec, EXPORT_PACKAGES)):
+    if backend == "auto" and not can_export():
         return None
     from ...export.library.cache import cached_bundle
 

@@ -199,7 +199,8 @@ def batch_norm_forward(
     """Return batch normalisation with running statistics as one factor and one shift a channel."""
     scale = _batch_norm_scale(weight, variance, epsilon)
     shift = -mean * scale if bias is None else bias - mean * scale
-    return image * _over_channels(scale) + _over_channels(shift), mean.new_zeros(0), mean.new_zeros(0)
+    result = image * _over_channels(scale, image) + _over_channels(shift, image)
+    return result, mean.new_zeros(0), mean.new_zeros(0)
 
 
 def batch_norm_adjoint(
@@ -215,7 +216,7 @@ def batch_norm_adjoint(
     _mask: Sequence[bool],
 ) -> tuple[Tensor, None, None]:
     """Return the gradient of batch normalisation with running statistics."""
-    return gradient * _over_channels(_batch_norm_scale(weight, variance, epsilon)), None, None
+    return gradient * _over_channels(_batch_norm_scale(weight, variance, epsilon), gradient), None, None
 
 
 def _batch_norm_scale(weight: Tensor | None, variance: Tensor, epsilon: float) -> Tensor:
@@ -223,8 +224,21 @@ def _batch_norm_scale(weight: Tensor | None, variance: Tensor, epsilon: float) -
     return scale if weight is None else scale * weight
 
 
-def _over_channels(values: Tensor) -> Tensor:
-    return values[:, None, None]
+def _over_channels(values: Tensor, image: Tensor) -> Tensor:
+    """Return values [C] in a shape that meets the channels of [B,C,...]."""
+    return values.reshape([-1] + [1] * (image.ndim - 2))
+
+
+def _batch_norm_of_inference(
+    image: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    mean: Tensor,
+    variance: Tensor,
+    momentum: float,
+    epsilon: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    return batch_norm_forward(image, weight, bias, mean, variance, False, momentum, epsilon)
 
 
 OURS: dict[OpOverload, Callable[..., Any]] = {
@@ -236,6 +250,7 @@ OURS: dict[OpOverload, Callable[..., Any]] = {
     aten._adaptive_avg_pool2d.default: adaptive_average_pool,
     aten._adaptive_avg_pool2d_backward.default: adaptive_average_adjoint,
     aten.native_batch_norm.default: batch_norm_forward,
+    aten._native_batch_norm_legit_no_training.default: _batch_norm_of_inference,
     aten.native_batch_norm_backward.default: batch_norm_adjoint,
 }
 

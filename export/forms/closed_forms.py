@@ -83,18 +83,6 @@ def _inverse_root(values: Tensor) -> Tensor:
     return torch.ones((), dtype=values.dtype) / torch.sqrt(values)
 
 
-def batch_norm(
-    image: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, variance: Tensor, _momentum: float,
-    epsilon: float,
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """Return batch normalisation of [B,C,...] with running statistics as one factor and one shift a channel."""
-    scale = torch.rsqrt(variance + epsilon)
-    scale = scale if weight is None else scale * weight
-    shift = -mean * scale if bias is None else bias - mean * scale
-    sides = [1, -1] + [1] * (image.ndim - 2)
-    return image * scale.reshape(sides) + shift.reshape(sides), mean.new_zeros(0), mean.new_zeros(0)
-
-
 def select_adjoint(gradient: Tensor, sizes: Sequence[Any], axis: int, index: int) -> Tensor:
     """Return the gradient of picking one place of an axis: zeros on both sides, not a scatter."""
     axis %= len(sizes)
@@ -215,7 +203,6 @@ CLOSED_FORMS: dict[OpOverload, Callable[..., Any]] = {
     aten.native_layer_norm_backward.default: layer_norm_adjoint,
     aten.native_group_norm.default: group_norm,
     aten.native_group_norm_backward.default: group_norm_adjoint,
-    aten._native_batch_norm_legit_no_training.default: batch_norm,
     aten.select_backward.default: select_adjoint,
     aten.slice_backward.default: slice_adjoint,
     aten.reflection_pad2d_backward.default: reflection_adjoint,

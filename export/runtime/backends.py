@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 
 from ...errors import UnseeError
@@ -24,6 +25,11 @@ OTHER_WORDS = {"gpu": "cuda", "nvidia": "cuda", "ort": "onnxruntime", "onnx": "o
 """What users write who mean one of ours."""
 CLOSE = 0.7
 """How alike a word and the one that was meant are, at least."""
+
+
+def can_export() -> bool:
+    """Say whether what exporting needs is installed; nothing is imported."""
+    return all(map(find_spec, EXPORT_PACKAGES))
 
 
 def check_device(device: str) -> None:
