@@ -7,17 +7,26 @@ import typer
 
 from ..engine.methods.method_config import MODEL_HELP
 from ..engine.methods.presets import Preset
+from ..engine.networks.model_exports import What
 from ..errors import UnseeError
+from ..export.bundles.attribution_contents import CamKind
 from ..export.bundles.descent_config import Precision
 from ..terminal import stdout
+from ..train.networks.input_choice import InputChoice
+from ..train.networks.model_names import load_classifier
 from .everyday import everyday
 from .preset_options import with_preset
+from .records import Maker, with_record
+from .run_records import FLAGS
 
 DOCTOR_COLUMN = 20
 
 
-@everyday("preset", "weights", "precision", "probes", "tensorrt")
+@everyday(
+    "preset", "weights", "precision", "probes", "tensorrt", "what", "layer", "input_size", "mean", "std", "labels"
+)
 @with_preset
+@with_record("choice", InputChoice, flags=FLAGS)
 def export(
     model: Annotated[str, typer.Argument(help=MODEL_HELP)],
     bundle: Annotated[Path, typer.Argument(help="directory of the bundle")],
@@ -28,27 +37,36 @@ def export(
     tensorrt: Annotated[bool, typer.Option("--tensorrt", help="also build this machine's TensorRT plan")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="of the TensorRT plan")] = 32,
     promote_iterations: Annotated[int | None, typer.Option(help="passes of a promoter (default: its own)")] = None,
+    what: Annotated[
+        What, typer.Option(help="the descent that unsee run takes, a gradient, or activation maps")
+    ] = "descent",
+    layer: Annotated[str, typer.Option(help="of --what cam: the layer whose activations make the map")] = "",
+    cam: Annotated[CamKind, typer.Option(help="of --what cam: how")] = "grad-cam",
+    *,
+    choice: Maker[InputChoice],
 ) -> None:
     """Write a bundle that runs without PyTorch: ONNX graph, probe and parity report.
 
-    The graph is the descent step of a classifier, or the whole of a promoter or an attentional network.
+    The graph is the descent step of a classifier, or the whole of a promoter or an attentional network. For example: unsee
+    export torchvision:resnet50 resnet50/
     """
-    from ..engine.model_exports import export_map_model, export_model
+    from ..engine.networks.model_exports import ClassifierExport, export_map_model
     from ..export.parity.report import Parity
     from ..train.networks.maps.mapper_metadata import is_map_checkpoint
 
     if is_map_checkpoint(model):
-        if weights or precision != "fp32":
+        if weights or precision != "fp32" or what != "descent" or not choice().is_empty:
             raise UnseeError(
-                f"{model}: promoters and attentional networks are exported in fp32, with their own weights"
+                f"{model}: promoters and attentional networks are exported whole, in fp32, with their own weights and input"
             )
         made = export_map_model(model, bundle, promote_iterations, probes)
     elif promote_iterations is not None:
         raise UnseeError(f"{model} is no promoter, which --promote-iterations is for")
     else:
-        made = export_model(model, bundle, preset, weights, precision, probes)
+        asked = ClassifierExport(bundle, preset, precision, what, layer, cam, model)
+        made = asked.run(lambda: load_classifier(model, weights, choice()), probes)
     if tensorrt:
-        from ..export.runtime.tensorrt_engine import prepare_plan
+        from ..export.runtime.tensorrt.tensorrt_engine import prepare_plan
 
         prepare_plan(made, batch_size)
     for line in Parity.from_json(made.parity).lines():
@@ -62,7 +80,7 @@ def check(
     backend: Annotated[str, typer.Option(help="auto, onnxruntime, tensorrt or ort-tensorrt")] = "auto",
 ) -> None:
     """Run a bundle on its probe and compare with what PyTorch made of it; exit code 4 where they differ."""
-    from ..engine.model_exports import check_model
+    from ..engine.networks.model_exports import check_model
 
     for line in check_model(bundle, device, backend).lines():
         stdout().print(line)

@@ -51,7 +51,7 @@ def overridden(base: Preset, descent: Mapping[str, Any], post: Mapping[str, Any]
 def _base(name: str | None, method: str, model: str) -> Preset:
     """Return the preset of that name, or without one the bundle's, or the method's own."""
     if name is None and is_bundle(model):
-        from ..engine.model_exports import bundle_preset
+        from ..engine.networks.model_exports import bundle_preset
 
         found = bundle_preset(model)
         if found:

@@ -14,12 +14,25 @@ from ..engine.outputs.rows import Retry
 from ..engine.run_config import Resumption, RunConfig
 from ..engine.segmentation.picture_config import PictureConfig
 from ..engine.segmentation.segment_config import SegmentConfig
+from ..errors import UnseeError
+from ..train.networks.input_choice import InputChoice
 from .records import Command, Flag, Maker, parameters_but, set_signature, with_record
 
 
 def host_names(given: str | None) -> tuple[str, ...]:
     """Return hosts written with commas."""
     return tuple(host for host in (given or "").split(",") if host)
+
+
+def three_numbers(given: str | None) -> tuple[float, float, float] | None:
+    """Return three numbers written with commas."""
+    if given is None:
+        return None
+    try:
+        first, second, third = (float(part) for part in given.split(","))
+    except ValueError:
+        raise UnseeError(f"three numbers with commas belong where {given!r} stands, as in 0.485,0.456,0.406") from None
+    return first, second, third
 
 
 def error_codes(given: str | None) -> Retry | None:
@@ -32,6 +45,7 @@ def error_codes(given: str | None) -> Retry | None:
 
 RECORDS = {
     "config": RunConfig,
+    "input": InputChoice,
     "segmentation": SegmentConfig,
     "pictures": PictureConfig,
     "sources": Sources,
@@ -46,6 +60,8 @@ FLAGS = {
     "allow_hosts": Flag(("--allow-hosts",), host_names),
     "samples": Flag(("--number-sample-per-shard",)),
     "processes": Flag(("--processes", "--processes-count")),
+    "mean": Flag(("--mean",), three_numbers),
+    "std": Flag(("--std",), three_numbers),
     "overwrite": Flag(("--overwrite",)),
     "extend": Flag(("--extend",)),
     "repair": Flag(("--repair",)),
@@ -58,6 +74,7 @@ class RunRecords:
     """What was given of a run on the command line."""
 
     config: Maker[RunConfig]
+    input: Maker[InputChoice]
     segmentation: Maker[SegmentConfig]
     pictures: Maker[PictureConfig]
     sources: Maker[Sources]
@@ -70,6 +87,7 @@ class RunRecords:
         sources = self.sources(inputs=tuple(inputs))
         return self.config(
             sources=sources,
+            input=self.input(),
             segmentation=self.segmentation(),
             pictures=self.pictures(),
             shards=self.shards(),

@@ -49,7 +49,7 @@ def run(
 
 
 @everyday(*EVERYDAY, "prior", "images", "iterations")
-@with_run("model", "weights", "method", "cnn2", "cnn3")
+@with_run("model", "weights", "method", "cnn2", "cnn3", "input_size", "mean", "std", "labels")
 def promote(
     prior: Annotated[str, typer.Option(help="folder of maps by any method, called as their images are")],
     images: Annotated[

@@ -9,9 +9,10 @@ from typing import Any
 from rich.console import Console
 
 from ..errors import UnseeError
+from ..train.networks.input_choice import InputChoice
 from .inputs.sources import Sources
 from .methods.presets import Preset, default_preset, preset
-from .model_exports import bundle_preset
+from .networks.model_exports import bundle_preset
 from .outputs.layout import Sharding
 from .run import run as run_configuration
 from .run_config import Resumption, RunConfig
@@ -21,6 +22,7 @@ from .status import Summary
 
 PARTS = {
     "sources": Sources,
+    "input": InputChoice,
     "segmentation": SegmentConfig,
     "pictures": PictureConfig,
     "shards": Sharding,
@@ -44,8 +46,8 @@ def run(
     inputs: a file, folder, pattern, list or archive, or several; or a whole `RunConfig`. output_folder: the run directory.
     preset: a name or a `Preset`; None is a bundle's own, or the method's. progress: called with (done, total, failed) as
     images are finished, from any thread. console: where messages go, the standard error where None.
-    settings: fields of `RunConfig`, `SegmentConfig`, `PictureConfig`, `Sharding`, `Sources` and `Resumption`, which the
-    command line has as options: model, method, output_kind, segment, overwrite, ...
+    settings: fields of `RunConfig`, `SegmentConfig`, `PictureConfig`, `Sharding`, `Sources`, `InputChoice` and
+    `Resumption`, which the command line has as options: model, method, output_kind, segment, overwrite, ...
     Returns what the run came to. Raises `UnseeError` on unusable input, model, device, folder or setting,
     `FailedShardsError` after all others are done; failed images become rows, or with on_error="raise" end the run.
     """
@@ -67,6 +69,7 @@ def run(
         preset=_preset(preset, own),
         sources=Sources(tuple(map(str, given)), **parts["sources"]),
         output_folder=str(output_folder),
+        input=InputChoice(**parts["input"]),
         segmentation=SegmentConfig(**parts["segmentation"]),
         pictures=PictureConfig(**parts["pictures"]),
         shards=Sharding(**parts["shards"]),

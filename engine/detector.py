@@ -4,29 +4,33 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, TypeAlias, get_args, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args, overload
 
 import numpy as np
 from PIL import Image
 
-from ..errors import DecodingError, UnseeError
+from ..errors import UnseeError
 from ..images import MOST_PIXELS
+from ..train.networks.metadata import InputSpec
 from ..train.networks.model_names import DEFAULT_NAME, model_name
-from .inputs.arrays import TensorLike, as_array, as_picture, is_tensor
-from .inputs.decoding import DecodedImage, DecodingConfig, decode, on_grid, to_rgb, whole_image
+from .inputs.decoding import DecodedImage, DecodingConfig, to_rgb, whole_image
+from .inputs.given_images import ImageLike, as_pil, decoded, is_one
 from .methods.detection import DIVERGED, Detection, Failure
 from .methods.method_config import MethodConfig, MethodName, PromotionConfig
 from .methods.methods import open_method
-from .methods.models import makes_maps, open_descender
+from .methods.models import makes_maps
 from .methods.networks import Promoter
 from .methods.presets import Preset, default_preset, preset
-from .model_exports import bundle_preset
+from .networks.given_networks import Labels, opener_of
+from .networks.model_exports import bundle_preset
 from .saliency import Saliency
 from .segmentation.objectness import judged
 from .segmentation.segment_config import SegmentConfig
 from .segmentation.segmenter import Segmenter
 
-ImageLike: TypeAlias = np.ndarray | Image.Image | str | Path | TensorLike
+if TYPE_CHECKING:
+    from torch import nn
+
 OnItemError: TypeAlias = Literal["raise", "return"]
 
 
@@ -48,15 +52,17 @@ class FailedItemError(UnseeError):
 class Detector:
     """A method with its models, loaded once.
 
-    model: see `load_classifier`; an attentional network is used by method attentional without being asked. preset: a name
-    or a `Preset`; None is a bundle's own, or the method's. device: auto, cpu, cuda or cuda:N. promote: checkpoint or bundle
-    of a promoter, which lifts the maps. method, weights, cnn2, cnn3: see `MethodConfig`. segment: how masks are made, and
-    maps refined; None for neither. Also a context manager, which closes it.
+    model: see `load_classifier`, or a `torch.nn.Module` that makes logits; an attentional network is used by method
+    attentional without being asked. input, labels: of a module, torchvision's usual input and numbers where None; PyTorch
+    runs it unless `backend` names another, for which it is exported first. preset: a name or a `Preset`; None is a bundle's
+    own, or the method's. device: auto, cpu, cuda or cuda:N. promote: checkpoint or bundle of a promoter, which lifts the
+    maps. method, weights, cnn2, cnn3: see `MethodConfig`. segment: how masks are made, and maps refined; None for neither.
+    Also a context manager, which closes it.
     """
 
     def __init__(
         self,
-        model: str | Path = DEFAULT_NAME,
+        model: "str | Path | nn.Module" = DEFAULT_NAME,
         preset: str | Preset | None = None,
         device: str = "auto",
         backend: str = "auto",
@@ -68,8 +74,10 @@ class Detector:
         cnn2: str | Path | None = None,
         cnn3: str | Path | None = None,
         segment: SegmentConfig | None = None,
+        input: InputSpec | None = None,
+        labels: Labels | None = None,
     ) -> None:
-        name = model_name(model)
+        name, opener = opener_of(model, input, labels)
         method = "attentional" if method == "b" and makes_maps(name) else method
         config = MethodConfig(
             model=name,
@@ -85,7 +93,7 @@ class Detector:
         )
         self.preset, self.batch_size = config.preset, batch_size
         self.promoter = Promoter.opened(config)
-        self.method = open_method(config, open_descender, self.promoter)
+        self.method = open_method(config, opener, self.promoter)
         self.segmenter = Segmenter(segment or SegmentConfig())
         promoter_size = self.promoter.info.input_size if self.promoter else None
         self.decoding = DecodingConfig(self.method.info.input_size, promoter_size=promoter_size)
@@ -126,7 +134,7 @@ class Detector:
         An image is a path, a PIL image, an array [H,W] or [H,W,C] or a tensor [C,H,W], uint8 or float 0 to 1, grey, RGB or
         RGBA; an array [B,H,W,C] or a tensor [B,C,H,W] is a batch. on_error: see `stream`.
         """
-        if _is_one(images):
+        if is_one(images):
             return next(self._results([images], on_error))
         return list(self._results(images, on_error))  # pyright: ignore[reportReturnType]  # no errors where they raise
 
@@ -169,7 +177,7 @@ class Detector:
         for index, image in enumerate(images):
             path = str(image) if isinstance(image, (str, Path)) else None
             try:
-                yield Item(index, path, self._decoded(image), image)
+                yield Item(index, path, decoded(image, self.decoding), image)
             except UnseeError as error:
                 yield FailedItemError(index, path, str(error))
 
@@ -201,11 +209,6 @@ class Detector:
         names = [Path(item.path or "").stem for item in items]
         return self.segmenter.segmented(judged(found, pixels), pixels, names)
 
-    def _decoded(self, image: ImageLike) -> DecodedImage:
-        if isinstance(image, (str, Path)):
-            return _decoded_file(Path(image), self.decoding)
-        return _decoded_picture(_picture(image), self.decoding)
-
 
 @dataclass(frozen=True)
 class Item:
@@ -219,26 +222,9 @@ class Item:
     def photograph(self) -> Image.Image:
         """Read the image again at its full size, RGB and upright."""
         if self.path is None:
-            return to_rgb(_picture(self.given))
+            return to_rgb(as_pil(self.given))
         with whole_image(Path(self.path).read_bytes(), DecodingConfig(1, max_pixels=MOST_PIXELS)) as photograph:
             return photograph.copy()
-
-
-def _picture(image: ImageLike) -> Image.Image:
-    if is_tensor(image):
-        image = as_array(image)
-    if isinstance(image, np.ndarray):
-        return as_picture(image)
-    if not isinstance(image, Image.Image):
-        raise UnseeError(f"expected a path, a PIL image, an array or a tensor, got {type(image).__name__}")
-    return image
-
-
-def _is_one(images: Any) -> bool:
-    """Tell one image from a batch."""
-    if isinstance(images, np.ndarray) or is_tensor(images):
-        return images.ndim != 4
-    return isinstance(images, (str, Path, Image.Image))
 
 
 def _batches(
@@ -267,24 +253,3 @@ def _named(path: str | Path | None) -> str | None:
 
 def _preset(choice: str | Preset) -> Preset:
     return preset(choice) if isinstance(choice, str) else choice
-
-
-def _decoded_file(path: Path, config: DecodingConfig) -> DecodedImage:
-    if path.is_dir():
-        raise UnseeError("is a folder, not an image: give its files, or use unsee run")
-    try:
-        return decode(path.read_bytes(), config)
-    except DecodingError as error:
-        raise UnseeError(str(error)) from None
-    except (OSError, ValueError) as error:  # a NUL in a path is a ValueError
-        raise UnseeError(f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
-
-
-def _decoded_picture(picture: Image.Image, config: DecodingConfig) -> DecodedImage:
-    """Put a PIL image on the grid; one that was opened from a file is only read now."""
-    try:
-        return on_grid(picture, config)
-    except DecodingError as error:
-        raise UnseeError(str(error)) from None
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow says to damaged files
-        raise UnseeError(f"cannot be decoded ({error})") from None

@@ -115,6 +115,7 @@ class RunConfig(MethodConfig):
             "max_pixels": self.max_pixels,
             "image_column": self.sources.image_column,
             "exact_decoding": self.exact_decoding,
+            **({"labels": self.input.digest()} if self.input.labels else {}),
         }
 
 

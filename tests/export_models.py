@@ -1,15 +1,35 @@
 """Small classifiers as checkpoints, for the tests of export and of the sessions."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from unsee.export.bundles.bundle import Bundle
+from unsee.export.bundles.descent_config import DescentConfig
+from unsee.export.bundles.descent_contents import DescentContents
+from unsee.export.graph.exportables import ClassifierStep
+from unsee.export.graph.exporter import export
+from unsee.export.parity.descent_parity import Finish, raw_map
 from unsee.train.networks.checkpoints import Classifier, save_checkpoint
 from unsee.train.networks.metadata import InputSpec, Metadata, numbered_labels
+from unsee.train.networks.model_names import load_classifier
 from unsee.train.networks.zoo import build_network
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
+
+
+def export_classifier(
+    model: str,
+    directory: Path,
+    config: DescentConfig,
+    preset: dict[str, Any] | None = None,
+    probes: np.ndarray | None = None,
+    finish: Finish = raw_map,
+) -> Bundle[DescentContents]:
+    """Export a classifier by its name with no more than a descent's constants."""
+    return export(ClassifierStep(load_classifier(model), config, preset, finish=finish), directory, model, probes)
 
 
 def classifier(name: str, classes: int = 10, size: int = 67) -> Classifier:

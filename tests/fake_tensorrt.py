@@ -35,7 +35,7 @@ class Runtime:
         for name in ("cuda", "cuda.bindings"):
             monkeypatch.setitem(sys.modules, name, ModuleType(name))
         monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", self.cuda())
-        monkeypatch.setattr("unsee.export.runtime.tensorrt_engine.has_nvidia_driver", lambda: True)
+        monkeypatch.setattr("unsee.export.runtime.tensorrt.tensorrt_engine.has_nvidia_driver", lambda: True)
 
     def launch(self, work: Any) -> None:
         """Run work now, or keep it for the graph that is being captured."""

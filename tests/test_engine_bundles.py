@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from unsee.cli.app import app
 from unsee.engine.methods.presets import PRESETS
-from unsee.engine.model_exports import bundle_preset, preset_of
+from unsee.engine.networks.model_exports import bundle_preset, preset_of
 from unsee.errors import ExitCode, UnseeError
 from unsee.export.bundles.bundle import read_bundle
 from unsee.tests.test_engine_run import unsee

@@ -29,7 +29,6 @@ from unsee.engine.run_config import RunConfig
 from unsee.engine.verify import faults
 from unsee.errors import UnseeError
 from unsee.export.bundles.descent_config import DescentConfig
-from unsee.export.graph.exportables import export_classifier
 from unsee.export.graph.step import build_step
 from unsee.export.runtime.descender import Descender, Descent
 from unsee.export.runtime.model_info import ModelInfo
@@ -37,7 +36,7 @@ from unsee.kernels.color import rgb_to_lab
 from unsee.kernels.pooling import superpixel_statistics
 from unsee.kernels.slic import slic_lab
 from unsee.tests import naive
-from unsee.tests.export_models import checkpoint
+from unsee.tests.export_models import checkpoint, export_classifier
 from unsee.tests.export_models import images as random_images
 from unsee.tests.runners import FunctionRunner
 from unsee.train.networks.metadata import numbered_labels

@@ -132,6 +132,19 @@ LAYERS = {
     "slice with a step": lambda: Of(lambda values: values[:, :, ::2, 1::2]),
     "chunks": lambda: Of(lambda values: torch.cat(values.chunk(2, 1)[::-1], 1)),
     "five channels": FiveChannels,
+    "replication": lambda: nn.ReplicationPad2d(2),
+    "nearest resize": lambda: nn.Upsample(scale_factor=2),
+    "nearest resize to odd sizes": lambda: nn.Upsample(size=(23, 37)),
+    "exact nearest resize": lambda: nn.Upsample(size=(23, 9), mode="nearest-exact"),
+    "bilinear resize": lambda: nn.Upsample(size=(29, 11), mode="bilinear"),
+    "bilinear resize with aligned corners": lambda: nn.Upsample(scale_factor=3, mode="bilinear", align_corners=True),
+    "bilinear resize without aliasing": lambda: Of(
+        lambda values: functional.interpolate(values, size=(7, 9), mode="bilinear", antialias=True)
+    ),
+    "bicubic resize": lambda: nn.Upsample(scale_factor=1.5, mode="bicubic"),
+    "local response norm": lambda: nn.LocalResponseNorm(5),
+    "adaptive max pool": lambda: nn.AdaptiveMaxPool2d(4),
+    "instance norm": lambda: nn.Sequential(nn.InstanceNorm2d(8, affine=True), nn.SiLU()),
 }
 
 
@@ -202,11 +215,12 @@ class Two(nn.Module):
     [
         (Depends, "cannot be exported as one graph"),
         (Two, "holds them under `logits`"),
-        (lambda: Net(nn.Upsample(scale_factor=2)), "operators that TensorRT lacks"),
+        (lambda: Net(nn.AdaptiveMaxPool2d(5)), "windows of several sizes"),
+        (lambda: Net(nn.BatchNorm2d(8, track_running_stats=False)), "of the batch"),
         (lambda: Net(Of(lambda values: values.reshape(2, 8, 16, 16))), "batch"),
         (lambda: Net(Of(lambda values: values.cumsum(1).cummax(1)[0])), "cannot export operator aten.cummax"),
     ],
-    ids=["data", "two tensors", "resize", "fixed batch", "operator"],
+    ids=["data", "two tensors", "max pool", "statistics of the batch", "fixed batch", "operator"],
 )
 def test_what_cannot_be_exported_is_one_error(network, message: str, tmp_path: Path) -> None:
     with pytest.raises(UnseeError, match=message):

@@ -18,14 +18,13 @@ from unsee.export.bundles.bundle import bundle_kind, is_bundle, read_bundle
 from unsee.export.bundles.bundle_files import BUNDLE_FILE
 from unsee.export.bundles.descent_config import DescentConfig
 from unsee.export.bundles.descent_contents import DescentContents, descent_from_json, descent_to_json
-from unsee.export.graph.exportables import export_classifier
 from unsee.export.parity.checking import check_bundle
 from unsee.export.parity.descent_parity import GRADIENT, PIXELS, Probe, raw_map
 from unsee.export.parity.levels import relative_error, to_levels, within_one_level
 from unsee.export.parity.report import Parity
 from unsee.export.parity.synthetic import synthetic_images
 from unsee.files import sha256_of
-from unsee.tests.export_models import SHARED, checkpoint, classifier, images
+from unsee.tests.export_models import SHARED, checkpoint, classifier, export_classifier, images
 from unsee.train.networks.checkpoints import save_checkpoint
 
 CONFIG = DescentConfig(iterations=4)

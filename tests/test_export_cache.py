@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from unsee.engine.methods.models import open_descender, open_mapper
-from unsee.engine.model_exports import check_model, preset_of
+from unsee.engine.networks.model_exports import check_model, preset_of
 from unsee.export.bundles.descent_config import DescentConfig
 from unsee.export.library.cache import cached_bundle
 from unsee.tests.export_models import images

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, fx, nn
 
-from unsee.export.graph.folding import fold_batch_norms
+from unsee.export.forms.folding import fold_batch_norms
 from unsee.export.graph.forward import functional_forward
 from unsee.tests.export_models import classifier
 

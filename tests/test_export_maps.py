@@ -26,8 +26,8 @@ from unsee.export.parity.checking import check_bundle
 from unsee.export.parity.map_parity import LARGEST, LARGEST_DIFFERENCE, MapProbe, make_map_probe, measure_maps
 from unsee.export.parity.report import Parity
 from unsee.export.runtime.mapper import Mapper
-from unsee.export.runtime.tensorrt_engine import prepare_plan
-from unsee.export.runtime.tensorrt_plans import plan_key
+from unsee.export.runtime.tensorrt.tensorrt_engine import prepare_plan
+from unsee.export.runtime.tensorrt.tensorrt_plans import plan_key
 from unsee.files import sha256_of
 from unsee.tests.digests import check_digest
 from unsee.tests.export_models import checkpoint, images

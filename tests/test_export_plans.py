@@ -12,9 +12,9 @@ from unsee.export.bundles.descent_config import DescentConfig
 from unsee.export.bundles.descent_contents import DescentContents
 from unsee.export.runtime.backends import RuntimeDevice, has_nvidia_driver
 from unsee.export.runtime.onnxruntime_lanes import cuda_options, tensorrt_options
-from unsee.export.runtime.tensorrt_engine import prepare_plan
-from unsee.export.runtime.tensorrt_plans import plan_key, read_plan, write_plan
-from unsee.export.runtime.tensorrt_runner import TensorRtRunner
+from unsee.export.runtime.tensorrt.tensorrt_engine import prepare_plan
+from unsee.export.runtime.tensorrt.tensorrt_plans import plan_key, read_plan, write_plan
+from unsee.export.runtime.tensorrt.tensorrt_runner import TensorRtRunner
 from unsee.train.networks.metadata import InputSpec, numbered_labels
 
 
@@ -95,9 +95,8 @@ def test_gpu_sessions_equal_the_cpu(backend: str, tmp_path: Path) -> None:
     if backend == "tensorrt":
         pytest.importorskip("tensorrt")
     from unsee.engine.methods.models import open_descender
-    from unsee.export.graph.exportables import export_classifier
     from unsee.export.parity.levels import relative_error
-    from unsee.tests.export_models import checkpoint, images
+    from unsee.tests.export_models import checkpoint, export_classifier, images
 
     config = DescentConfig(iterations=3)
     model = checkpoint(tmp_path / "model", "unsee_small", size=64)

@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 
 from unsee.engine.methods.models import open_descender
 from unsee.engine.methods.presets import PRESETS
-from unsee.engine.model_exports import check_model
+from unsee.engine.networks.model_exports import check_model
 from unsee.export.bundles.bundle import read_bundle
 from unsee.export.bundles.descent_contents import DescentContents, has_constants
 from unsee.export.library.shared_weights import share_weights

@@ -10,9 +10,9 @@ from unsee.engine.methods.models import open_descender, open_mapper
 from unsee.errors import DeviceUnavailableError
 from unsee.export.bundles.bundle import read_bundle
 from unsee.export.bundles.descent_config import DescentConfig
-from unsee.export.graph.exportables import export_classifier, export_map_network
-from unsee.export.runtime.tensorrt_engine import prepare_plan
-from unsee.tests.export_models import checkpoint, images
+from unsee.export.graph.exportables import export_map_network
+from unsee.export.runtime.tensorrt.tensorrt_engine import prepare_plan
+from unsee.tests.export_models import checkpoint, export_classifier, images
 from unsee.tests.fake_tensorrt import Runtime
 from unsee.tests.map_models import SIZE, map_checkpoint, random_priors
 

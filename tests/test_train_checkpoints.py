@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from unsee.errors import UnseeError
 from unsee.train.networks.checkpoints import load_checkpoint, load_weights, read_weights, save_checkpoint
-from unsee.train.networks.model_names import fingerprint
+from unsee.train.networks.identity import fingerprint
 from unsee.train.networks.zoo import build_network
 
 

@@ -29,10 +29,10 @@ from unsee.train.distillation_data import (
     random_boxes,
 )
 from unsee.train.input_gradient import change_map, descend
+from unsee.train.networks.architectures.unsee_small import UnseeSmall, folded
 from unsee.train.networks.checkpoints import Classifier, load_checkpoint, save_checkpoint
 from unsee.train.networks.metadata import InputSpec, Label, Metadata
 from unsee.train.networks.preprocessing import Preprocessing
-from unsee.train.networks.unsee_small import UnseeSmall, folded
 from unsee.train.networks.zoo import build_network
 from unsee.train.training_state import load_state
 

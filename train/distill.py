@@ -20,10 +20,10 @@ from .batches.distillation_config import CELL, DistillConfig
 from .batches.samples import Batches
 from .distillation_data import Batch, Lessons, draw_batch, is_held_out, list_photographs, read_lessons
 from .loop import Course, Training, autocast, run_course, training_device, training_progress
+from .networks.architectures.unsee_small import UnseeSmall, folded
 from .networks.checkpoints import Classifier, load_checkpoint, save_checkpoint
 from .networks.metadata import InputSpec, Label, Metadata
 from .networks.preprocessing import Preprocessing
-from .networks.unsee_small import UnseeSmall, folded
 from .ranks import Ranks
 
 AGREEMENTS = ("top-1 agreement", "top-5 agreement")

@@ -6,10 +6,14 @@ from typing import Annotated, Literal, get_args
 
 from ...errors import UnseeError
 from ...export.runtime.backends import check_backend, check_device
+from ...train.networks.input_choice import OWN_INPUT, InputChoice
 from ...train.networks.model_names import DEFAULT_NAME
 from .presets import DEFAULT_PRESET, PRESETS, Preset
 
-MODEL_HELP = "checkpoint or bundle directory, unsee-small, efficientnet-lite0, vgg16, squeezenet1_1 or resnet18"
+MODEL_HELP = (
+    "checkpoint or bundle directory, unsee-small, efficientnet-lite0, vgg16, squeezenet1_1, resnet18, torchvision:NAME, "
+    "timm:NAME, hf:DIRECTORY or package.module:factory"
+)
 MethodName = Literal["b", "a", "gradient", "rc", "rbd", "saliency-filters", "attentional", "given"]
 CLASSIFIER_METHODS = ("b", "a", "gradient")
 MODEL_METHODS = (*CLASSIFIER_METHODS, "attentional")
@@ -39,9 +43,9 @@ class PromotionConfig:
 class MethodConfig:
     """A method and its models.
 
-    model, weights: see `load_classifier`; method a takes it for CNN1, and makes its maps with cnn2 and cnn3 where they are
-    given; method attentional takes such a network. promotion: what promotes the finished maps, None for nothing. device,
-    backend: see `open_descender`. batch_size: images descended on together, None for automatic.
+    model, weights, input: see `load_classifier`; method a takes it for CNN1, and makes its maps with cnn2 and cnn3 where
+    they are given; method attentional takes such a network. promotion: what promotes the finished maps, None for nothing.
+    device, backend: see `open_descender`. batch_size: images descended on together, None for automatic.
     """
 
     model: Annotated[str, MODEL_HELP] = DEFAULT_NAME
@@ -49,6 +53,7 @@ class MethodConfig:
     method: Annotated[MethodName, "b and a are the papers'; the others are what they compare"] = "b"
     cnn2: Annotated[str | None, "method a: classifier of masked images"] = None
     cnn3: Annotated[str | None, "method a: classifier of both, with 2N classes"] = None
+    input: InputChoice = OWN_INPUT
     promotion: PromotionConfig | None = None
     preset: Preset = PRESETS[DEFAULT_PRESET]
     device: Annotated[str, "auto, cpu, cuda or cuda:N"] = "auto"
@@ -66,6 +71,8 @@ class MethodConfig:
         check_backend(self.backend)
         if self.weights and self.method not in CLASSIFIER_METHODS:
             raise UnseeError(f"weights are a classifier's, and method {self.method} has none: leave --weights out")
+        if not self.input.is_empty and self.method not in CLASSIFIER_METHODS:
+            raise UnseeError(f"input size, mean, std and labels are a classifier's, and method {self.method} has none")
         if (self.method == "given") != bool(self.prior):
             raise UnseeError("method given, and no other, promotes the maps of a folder: use unsee promote")
         if not self.runs_model and (self.device.startswith("cuda") or self.backend != "auto"):

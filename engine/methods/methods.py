@@ -30,15 +30,15 @@ def open_method(config: MethodConfig, open_descender: Opener, promoter: Promoter
     if config.method in IMAGE_METHODS:
         return ImageMethod(config.method, IMAGE_METHODS[config.method], config.batch_size)
 
-    def opened(model: str, descent: DescentConfig, weights: str | None = None) -> Descender:
-        return open_descender(model, descent, config.device, config.backend, weights)
+    def opened(model: str, descent: DescentConfig, *own: Any) -> Descender:
+        return open_descender(model, descent, config.device, config.backend, *own)
 
     descent, post = config.preset.descent, config.preset.post
     if config.method == "gradient":
         once = DescentConfig(gradient="raw", gradient_floor=-np.inf, step=GRADIENT_STEP, step_decay=1.0, iterations=1)
-        return GradientMethod(opened(config.model, once, config.weights), post, config.batch_size)
+        return GradientMethod(opened(config.model, once, config.weights, config.input), post, config.batch_size)
     if config.method == "b":
-        return DescentMethod(opened(config.model, descent, config.weights), post, config.batch_size)
+        return DescentMethod(opened(config.model, descent, config.weights, config.input), post, config.batch_size)
     masked = replace(descent, cost="masked")
     cnn2, cnn3 = (opened(model, masked) if model else None for model in (config.cnn2, config.cnn3))
-    return MaskedMethod(opened(config.model, descent, config.weights), cnn2, cnn3, config)
+    return MaskedMethod(opened(config.model, descent, config.weights, config.input), cnn2, cnn3, config)

@@ -20,6 +20,7 @@ from ...export.runtime.backends import (
 from ...export.runtime.descender import Descender
 from ...export.runtime.mapper import Mapper
 from ...extras import require
+from ...train.networks.input_choice import InputChoice
 from ...train.networks.maps.mapper_metadata import is_map_checkpoint, with_iterations
 from ...train.networks.model_names import Found, find_classifier, model_name
 
@@ -28,7 +29,12 @@ Held = TypeVar("Held", bound=Contents)
 
 
 def open_descender(
-    model: str | Path, config: DescentConfig, device: str = "auto", backend: str = "auto", weights: str | None = None
+    model: str | Path,
+    config: DescentConfig,
+    device: str = "auto",
+    backend: str = "auto",
+    weights: str | None = None,
+    choice: InputChoice | None = None,
 ) -> Descender:
     """Open a bundle's directory, or a classifier (see `load_classifier`), to descend on its classes.
 
@@ -42,10 +48,12 @@ def open_descender(
     check_device(device)
     check_backend(backend)
     if is_bundle(model) and weights is None:
+        if choice is not None and not choice.is_empty:
+            raise UnseeError(f"{model} is a bundle, whose input is in its graph: export the model again with another")
         return Descender.of_bundle(read_bundle(model, DescentContents), config, device, backend)
     if is_map_checkpoint(model):
         raise UnseeError(f"{model} holds no classifier: use --method attentional, or --promote for a promoter")
-    found = find_classifier(model, weights)
+    found = find_classifier(model, weights, choice)
     bundle = _bundle_of(found, config, device, backend)
     if bundle:
         return Descender.of_bundle(bundle, config, device, backend)
@@ -59,8 +67,8 @@ def _bundle_of(found: Found, config: DescentConfig, device: str, backend: str) -
     """Return the bundle that a classifier runs as; None where it runs in PyTorch."""
     if backend in TORCH_BACKENDS or (backend == "auto" and prefers_torch(device)):
         return None
-    if found.network is None and is_bundle(found.path):
-        shipped = read_bundle(found.path, DescentContents)
+    if found.checkpoint and is_bundle(found.checkpoint):
+        shipped = read_bundle(found.checkpoint, DescentContents)
         if has_constants(shipped.contents, config):
             return shipped
     if backend == "auto" and not can_export():

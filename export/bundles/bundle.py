@@ -7,17 +7,18 @@ from typing import Any, Generic, Literal, TypeVar, get_args
 from ...errors import UnseeError
 from ...fields import mapping, text, whole
 from ...train.networks.metadata import holds_file, read_object
+from .attribution_contents import AttributionContents
 from .bundle_files import BUNDLE_FILE, WHAT, read_description, write_description
 from .descent_contents import DescentContents
 from .graphs import Graph
 from .map_contents import MapContents
 from .onnx_files import external_files
 
-Contents = DescentContents | MapContents
+Contents = DescentContents | MapContents | AttributionContents
 Kind = TypeVar("Kind", bound=Contents, covariant=True)
 BundlePrecision = Literal["fp32", "fp16"]
 
-CONTENTS: tuple[type[Contents], ...] = (DescentContents, MapContents)
+CONTENTS: tuple[type[Contents], ...] = (DescentContents, MapContents, AttributionContents)
 """What a bundle may hold; a further kind of network is a further class."""
 DEFAULT_KIND = "descent"
 """The kind of descriptions that name none."""

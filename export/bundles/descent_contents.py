@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 from ...errors import UnseeError
-from ...fields import flag, mapping, text, whole
-from ...train.networks.metadata import LABELS_FILE, MOST_CLASSES, InputSpec, Label, numbered_labels, read_labels
+from ...fields import mapping
+from ...train.networks.metadata import LABELS_FILE
 from .bundle_files import PROBE_FILE
+from .classifier_contents import ClassifierContents
 from .descent_config import DescentConfig
 from .graphs import Graph, TensorSpec
 
@@ -19,20 +20,16 @@ GRAPH_CONSTANTS = ("cost", "gamma", "gradient", "gradient_floor", "clip")
 """What of a `DescentConfig` is written into the graph; the rest are inputs of the loop."""
 
 
-@dataclass(frozen=True)
-class DescentContents:
+@dataclass(frozen=True, kw_only=True)
+class DescentContents(ClassifierContents):
     """A classifier's descent step.
 
     descent: the constants in its graph, and defaults of the loop. preset: the whole preset it was exported with, as JSON;
-    the loop and the post-processing are its default. names_classes: see `Metadata`.
+    the loop and the post-processing are its default.
     """
 
-    network: str
-    input: InputSpec
-    labels: tuple[Label, ...]
     descent: DescentConfig
     preset: dict[str, Any] = field(default_factory=dict)
-    names_classes: bool = True
     kinds: ClassVar[tuple[str, ...]] = ("descent",)
     graph_file: ClassVar[str] = STEP_FILE
     files: ClassVar[tuple[str, ...]] = (STEP_FILE, LABELS_FILE, PROBE_FILE)
@@ -49,32 +46,17 @@ class DescentContents:
 
     def to_json(self) -> dict[str, Any]:
         """Return what `from_json` reads, with the number of the labels, which have a file of their own."""
-        return {
-            "kind": self.kinds[0],
-            "network": self.network,
-            "input": asdict(self.input),
-            "classes": len(self.labels),
-            "descent": descent_to_json(self.descent),
-            "preset": self.preset,
-            "names_classes": self.names_classes,
-        }
+        descent = descent_to_json(self.descent)
+        return {"kind": self.kinds[0], **self.shared_json(), "descent": descent, "preset": self.preset}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "DescentContents":
         """Return what a description holds; the labels are numbers until `with_files`."""
-        classes = whole(value["classes"], "classes", 1, MOST_CLASSES)
         return cls(
-            network=text(value["network"], "network"),
-            input=InputSpec.from_json(value["input"]),
-            labels=numbered_labels(classes),
             descent=descent_from_json(mapping(value["descent"], "descent")),
             preset=mapping(value["preset"], "preset"),
-            names_classes=flag(value.get("names_classes", True), "names_classes"),
+            **cls.shared_fields(value),
         )
-
-    def with_files(self, directory: Path) -> "DescentContents":
-        """Return the same with what stands in files of its own: the labels."""
-        return replace(self, labels=read_labels(directory / LABELS_FILE, len(self.labels)))
 
 
 def step_graph(size: int, classes: int) -> Graph:

@@ -17,6 +17,7 @@ OURS = (
     "labels.json",
     "probe.npz",
     "*.onnx",
+    "*.weights",
     "*.plan",
     "*.plan.json",
     "*.timing.cache",

@@ -1,1 +1,1 @@
-"""Operators and their adjoints in the forms that ONNX has (PyTorch only)."""
+"""Operators, their adjoints and whole graphs of them in the forms that ONNX has (PyTorch only)."""

@@ -9,12 +9,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._decomp import core_aten_decompositions, get_decompositions
 from torch._ops import OpOverload
 from torch.nn import functional
 
 from ...errors import UnseeError
-from .closed_forms import CLOSED_FORMS
 from .pool_adjoints import average_matrix, max_pool_adjoint
 
 aten = torch.ops.aten
@@ -152,7 +150,7 @@ def average_pool_adjoint(
         )
         for axis in range(2)
     )  # fmt: skip
-    spread = _sandwich(vertical, gradient, horizontal)
+    spread = sandwich(vertical, gradient, horizontal)
     return spread if divisor is None else spread / divisor
 
 
@@ -161,7 +159,7 @@ def adaptive_average_pool(image: Tensor, size: Sequence[int]) -> Tensor:
     vertical, horizontal = (adaptive_matrix(image.shape[2 + axis], size[axis]) for axis in range(2))
     if tuple(image.shape[2:]) == tuple(size):
         return image
-    return _sandwich(vertical.T, image, horizontal.T)
+    return sandwich(vertical.T, image, horizontal.T)
 
 
 def adaptive_average_adjoint(gradient: Tensor, image: Tensor) -> Tensor:
@@ -169,7 +167,7 @@ def adaptive_average_adjoint(gradient: Tensor, image: Tensor) -> Tensor:
     if image.shape[2:] == gradient.shape[2:]:
         return gradient
     vertical, horizontal = (adaptive_matrix(image.shape[axis], gradient.shape[axis]) for axis in (2, 3))
-    return _sandwich(vertical, gradient, horizontal)
+    return sandwich(vertical, gradient, horizontal)
 
 
 def adaptive_matrix(size: int, pooled: int) -> Tensor:
@@ -181,7 +179,7 @@ def adaptive_matrix(size: int, pooled: int) -> Tensor:
     return matrix
 
 
-def _sandwich(left: Tensor, image: Tensor, right: Tensor) -> Tensor:
+def sandwich(left: Tensor, image: Tensor, right: Tensor) -> Tensor:
     """Return left image right^T for every channel of [B,C,h,w]."""
     return torch.matmul(torch.matmul(left, image), right.T)
 
@@ -190,14 +188,15 @@ def batch_norm_forward(
     image: Tensor,
     weight: Tensor | None,
     bias: Tensor | None,
-    mean: Tensor,
-    variance: Tensor,
-    _training: bool,
+    mean: Tensor | None,
+    variance: Tensor | None,
+    training: bool,
     _momentum: float,
     epsilon: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return batch normalisation with running statistics as one factor and one shift a channel."""
-    scale = _batch_norm_scale(weight, variance, epsilon)
+    scale = _batch_norm_scale(weight, variance, epsilon, training)
+    assert mean is not None
     shift = -mean * scale if bias is None else bias - mean * scale
     result = image * _over_channels(scale, image) + _over_channels(shift, image)
     return result, mean.new_zeros(0), mean.new_zeros(0)
@@ -207,19 +206,21 @@ def batch_norm_adjoint(
     gradient: Tensor,
     _image: Tensor,
     weight: Tensor | None,
-    _mean: Tensor,
-    variance: Tensor,
+    _mean: Tensor | None,
+    variance: Tensor | None,
     _saved_mean: Tensor | None,
     _saved_scale: Tensor | None,
-    _training: bool,
+    training: bool,
     epsilon: float,
     _mask: Sequence[bool],
 ) -> tuple[Tensor, None, None]:
     """Return the gradient of batch normalisation with running statistics."""
-    return gradient * _over_channels(_batch_norm_scale(weight, variance, epsilon), gradient), None, None
+    return gradient * _over_channels(_batch_norm_scale(weight, variance, epsilon, training), gradient), None, None
 
 
-def _batch_norm_scale(weight: Tensor | None, variance: Tensor, epsilon: float) -> Tensor:
+def _batch_norm_scale(weight: Tensor | None, variance: Tensor | None, epsilon: float, training: bool) -> Tensor:
+    if training or variance is None:
+        raise UnseeError("normalisation by the statistics of the batch: a result may depend on its own image only")
     scale = torch.rsqrt(variance + epsilon)
     return scale if weight is None else scale * weight
 
@@ -253,30 +254,3 @@ OURS: dict[OpOverload, Callable[..., Any]] = {
     aten._native_batch_norm_legit_no_training.default: _batch_norm_of_inference,
     aten.native_batch_norm_backward.default: batch_norm_adjoint,
 }
-
-FROM_PYTORCH = (
-    aten._log_softmax_backward_data, aten._softmax_backward_data, aten.sigmoid_backward, aten.tanh_backward,
-    aten.hardtanh_backward, aten.silu_backward, aten.hardswish_backward, aten.hardsigmoid_backward,
-    aten.elu_backward, aten.gelu_backward, aten._prelu_kernel_backward, aten.softplus_backward, aten.mish_backward,
-    aten.glu_backward, aten._scaled_dot_product_flash_attention_for_cpu,
-)  # fmt: skip
-"""Operators whose decomposition in PyTorch is plain arithmetic already, besides the core ones."""
-
-KEPT = {
-    aten.upsample_bilinear2d, aten.upsample_nearest2d, aten.upsample_bicubic2d, aten.avg_pool2d, aten.addmm, aten.elu,
-    aten.leaky_relu, aten.gelu, aten.hardtanh, aten.clamp, aten.split, aten.split_with_sizes, aten.softplus,
-    aten._softmax, aten._log_softmax, aten.pad, aten.reflection_pad2d, aten.baddbmm, aten.expand, aten.t, aten.zeros_like,
-    aten.ones_like, aten.full_like, aten.transpose, aten.std, aten.embedding, aten.pixel_shuffle,
-}  # fmt: skip
-"""Operators that ONNX has in a good form, and that are not to be taken apart."""
-
-
-def decompositions() -> dict[OpOverload, Callable[..., Any]]:
-    """Return the table of decompositions that a step is traced with: PyTorch's core ones, ours on top of them."""
-    core = {key: form for key, form in core_aten_decompositions().items() if _packet(key) not in KEPT}
-    more = get_decompositions(FROM_PYTORCH)  # pyright: ignore[reportArgumentType]
-    return {**core, **more, **CLOSED_FORMS, **OURS}  # pyright: ignore[reportReturnType]
-
-
-def _packet(operator: Any) -> Any:
-    return getattr(operator, "overloadpacket", operator)

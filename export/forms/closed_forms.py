@@ -6,8 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._ops import OpOverload
-from torch._subclasses.fake_tensor import unset_fake_temporarily
-from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing
 from torch.nn import functional
 
 from ...errors import UnseeError
@@ -167,34 +165,6 @@ def filled(value: float | None) -> Callable[..., Tensor]:
     return made
 
 
-def _matrix(inputs: int, outputs: int, resampling: Callable[[Tensor], Tensor]) -> Tensor:
-    """The matrix [outputs,inputs] of a linear map of one axis, from what it makes of the unit vectors."""
-    with disable_proxy_modes_tracing(), unset_fake_temporarily():
-        basis = torch.eye(inputs, dtype=torch.float64).reshape(inputs, 1, inputs, 1)
-        return resampling(basis).reshape(inputs, outputs).T.float().contiguous()
-
-
-def _separable_adjoint(
-    gradient: Tensor, size: Sequence[Any], down: Callable[[Tensor], Tensor], across: Callable[[Tensor], Tensor]
-) -> Tensor:
-    """The adjoint of a linear map of rows and one of columns: two products with fixed matrices."""
-    vertical = _matrix(int(size[2]), int(gradient.shape[2]), down)
-    horizontal = _matrix(int(size[3]), int(gradient.shape[3]), across)
-    return torch.matmul(torch.matmul(vertical.T, gradient), horizontal)
-
-
-def reflection_adjoint(gradient: Tensor, image: Tensor, padding: Sequence[int]) -> Tensor:
-    """Return the gradient of padding by reflection."""
-    left, right, top, bottom = padding
-
-    def reflected(before: int, after: int) -> Callable[[Tensor], Tensor]:
-        return lambda basis: functional.pad(basis.transpose(2, 3), (before, after, 0, 0), mode="reflect").transpose(
-            2, 3
-        )
-
-    return _separable_adjoint(gradient, image.shape, reflected(top, bottom), reflected(left, right))
-
-
 CLOSED_FORMS: dict[OpOverload, Callable[..., Any]] = {
     aten.new_zeros.default: filled(0),
     aten.new_ones.default: filled(1),
@@ -205,7 +175,6 @@ CLOSED_FORMS: dict[OpOverload, Callable[..., Any]] = {
     aten.native_group_norm_backward.default: group_norm_adjoint,
     aten.select_backward.default: select_adjoint,
     aten.slice_backward.default: slice_adjoint,
-    aten.reflection_pad2d_backward.default: reflection_adjoint,
     aten.hardswish.default: hard_swish,
     aten.hardsigmoid.default: hard_sigmoid,
     aten.roll.default: roll,

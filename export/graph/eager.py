@@ -4,12 +4,14 @@ import copy
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from ...train.networks.checkpoints import Classifier
+from ...train.networks.identity import fingerprint
 from ...train.networks.maps.mapper_metadata import with_iterations
 from ...train.networks.maps.mappers import LoadedMapNetwork, build_map_network, load_map_network
 from ...train.networks.maps.mappers import fingerprint as map_fingerprint
-from ...train.networks.model_names import fingerprint
+from ..bundles.attribution_contents import AttributionContents
 from ..bundles.descent_config import DescentConfig, Precision
 from ..bundles.descent_contents import step_graph
 from ..bundles.map_contents import MapContents
@@ -17,7 +19,8 @@ from ..runtime.descender import Descender
 from ..runtime.mapper import Mapper
 from ..runtime.model_info import ModelInfo
 from ..runtime.torch_runner import TorchRunner, torch_device
-from .step import PixelClassifier, build_step
+from .layers import Tapped, activation_map, over_pixels
+from .step import FROM_LOGITS, PixelClassifier, build_step
 
 
 def eager_descender(
@@ -31,9 +34,7 @@ def eager_descender(
     """Return a classifier's descender in PyTorch; compiled: see `TorchRunner`."""
     layout = torch.channels_last if channels_last else torch.contiguous_format
     place, spec = torch_device(device), classifier.metadata.input
-    module = copy.deepcopy(classifier.module)  # `to` would change the caller's
-    network = PixelClassifier(module, spec, precision).eval().requires_grad_(False)
-    network = network.to(place, memory_format=layout)  # pyright: ignore[reportCallIssue]
+    network = _pixel_classifier(classifier, precision).to(place, memory_format=layout)  # pyright: ignore[reportCallIssue]
     step = build_step(network, config, scaled=precision == "fp16")
     graph = step_graph(spec.size, len(classifier.labels))
     dtype = torch.float64 if precision == "fp64" else torch.float32
@@ -47,6 +48,43 @@ def eager_descender(
         classifier.metadata.names_classes,
     )
     return Descender(runner, info, config)
+
+
+def eager_attribution(
+    classifier: Classifier, contents: AttributionContents, device: str = "cpu", precision: Precision = "fp32"
+) -> TorchRunner:
+    """Return the runner of a classifier's gradient or class activation maps, by autograd and a hook on the layer."""
+    place, pixels_to_logits = torch_device(device), _pixel_classifier(classifier, precision)
+    network = Tapped(pixels_to_logits, contents.layer) if contents.layer else pixels_to_logits
+    network = network.to(place)
+
+    def differentiate(image: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            pixels = image.requires_grad_()
+            if contents.kind == "gradient":
+                logits = network(pixels)
+                return logits.detach(), torch.autograd.grad(logits, pixels, given)[0]
+            logits, values = network(pixels)
+            target = torch.where(given == FROM_LOGITS, logits.argmax(1), given)
+            (gradient,) = torch.autograd.grad(logits.gather(1, target[:, None]).sum(), values)
+        return logits.detach(), activation_map(values.detach(), gradient, contents.kind)
+
+    dtype = torch.float64 if precision == "fp64" else torch.float32
+    return TorchRunner(differentiate, contents.graph, place, dtype, torch.contiguous_format)
+
+
+def cam_size(classifier: Classifier, layer: str) -> tuple[int, int]:
+    """Return height and width of a layer's output; `UnseeError` where it is no map, or there is no such layer."""
+    network, size = Tapped(_pixel_classifier(classifier), layer), classifier.metadata.input.size
+    with torch.no_grad():
+        _, values = network(torch.zeros(1, 3, size, size))
+    height, width = over_pixels(values).shape[2:]
+    return int(height), int(width)
+
+
+def _pixel_classifier(classifier: Classifier, precision: Precision = "fp32") -> PixelClassifier:
+    module = copy.deepcopy(classifier.module)  # `to` would change the caller's
+    return PixelClassifier(module, classifier.metadata.input, precision).eval().requires_grad_(False)
 
 
 def eager_mapper(loaded: LoadedMapNetwork, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Mapper:

@@ -9,8 +9,8 @@ import numpy as np
 
 from ...errors import UnseeError
 from ...files import digest_of, write_json
+from ...train.networks.identity import fingerprint
 from ...train.networks.metadata import LABELS_FILE, labels_to_json
-from ...train.networks.model_names import fingerprint, load_classifier
 from ..bundles.bundle import Bundle
 from ..bundles.descent_config import DescentConfig, Precision
 from ..bundles.descent_contents import DescentContents, descent_to_json
@@ -45,7 +45,12 @@ class ClassifierStep(Exportable[DescentContents]):
         self.model_id = fingerprint(classifier)
         metadata = classifier.metadata
         self.contents = DescentContents(
-            metadata.network, metadata.input, classifier.labels, config, preset or {}, metadata.names_classes
+            network=metadata.network,
+            input=metadata.input,
+            labels=classifier.labels,
+            names_classes=metadata.names_classes,
+            descent=config,
+            preset=preset or {},
         )
 
     def write(self, directory: Path) -> None:
@@ -73,23 +78,6 @@ class ClassifierStep(Exportable[DescentContents]):
         from .eager import eager_descender
 
         return eager_descender(self.classifier, config, **layout)
-
-
-def export_classifier(
-    model: str,
-    directory: Path,
-    config: DescentConfig,
-    preset: dict[str, Any] | None = None,
-    weights: str | None = None,
-    precision: Precision = "fp32",
-    probes: np.ndarray | None = None,
-    finish: Finish = raw_map,
-) -> Bundle[DescentContents]:
-    """Export a classifier (see `load_classifier`) as a bundle; see `ClassifierStep` and `export`."""
-    require_tools()
-    checked_target(directory, model)
-    step = ClassifierStep(load_classifier(model, weights), config, preset, precision, finish)
-    return export(step, directory, model, probes)
 
 
 class MapNetwork(Exportable[MapContents]):

@@ -16,6 +16,12 @@ from ...errors import UnseeError
 from ...files import atomic_path
 
 OPSET = 18
+WEIGHTS_SUFFIX = ".weights"
+LARGEST_FILE = 1 << 30
+"""Bytes of weights in an ONNX file; where there are more, they lie in a file beside it."""
+SMALLEST_MOVED = 1024
+ALIGNMENT = 4096
+"""Of weights in a file of their own, so that they can be mapped into memory."""
 
 TENSORRT_OPERATORS = frozenset(
     """Abs Add And ArgMax ArgMin AveragePool BatchNormalization Cast Ceil Clip Concat Constant ConstantOfShape Conv
@@ -42,12 +48,35 @@ def write_graph(
     model = to_onnx(program, inputs, outputs)
     for key, value in properties.items():
         model.metadata_props.add(key=key, value=value)
+    if _bytes_of_weights(model) > LARGEST_FILE:
+        _move_weights(model, path.with_suffix(WEIGHTS_SUFFIX))
     with atomic_path(path) as temporary:
         temporary.write_bytes(model.SerializeToString(deterministic=True))
+        check(temporary)
+
+
+def _bytes_of_weights(model: onnx.ModelProto) -> int:
+    return sum(len(tensor.raw_data) for tensor in model.graph.initializer)
+
+
+def _move_weights(model: onnx.ModelProto, path: Path) -> None:
+    """Put the weights of a model into a file beside it: no message of protobuf may have 2 GiB."""
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        for tensor in model.graph.initializer:
+            size = len(tensor.raw_data)
+            if size < SMALLEST_MOVED:
+                continue
+            offset = file.tell()
+            file.write(tensor.raw_data)
+            tensor.ClearField("raw_data")
+            tensor.data_location = onnx.TensorProto.EXTERNAL
+            for key, value in (("location", path.name), ("offset", offset), ("length", size)):
+                tensor.external_data.add(key=key, value=str(value))
+            file.write(bytes(-file.tell() % ALIGNMENT))
 
 
 def to_onnx(program: torch.export.ExportedProgram, inputs: Sequence[str], outputs: Sequence[str]) -> onnx.ModelProto:
-    """Return an exported program as a checked ONNX model whose batch dimension is called `batch`."""
+    """Return an exported program as an ONNX model whose batch dimension is called `batch`."""
     with _quiet():
         exported = torch.onnx.export(
             program,
@@ -62,7 +91,6 @@ def to_onnx(program: torch.export.ExportedProgram, inputs: Sequence[str], output
     _strip_traces(model)
     _share_initializers(model)
     _name_batch(model)
-    check(model)
     return model
 
 
@@ -80,12 +108,13 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def check(model: onnx.ModelProto) -> None:
-    """Raise `UnseeError` on an invalid model or an operator outside `TENSORRT_OPERATORS`."""
+def check(path: Path) -> None:
+    """Raise `UnseeError` on a file that is no valid ONNX or holds an operator outside `TENSORRT_OPERATORS`."""
     try:
-        onnx.checker.check_model(model, full_check=True)
+        onnx.checker.check_model(path, full_check=True)
     except onnx.checker.ValidationError as error:
         raise UnseeError(f"the exported graph is not valid ONNX: {error}") from error
+    model = onnx.load(path, load_external_data=False)
     foreign = {node.op_type for node in model.graph.node if node.domain or node.op_type not in TENSORRT_OPERATORS}
     if foreign:
         raise UnseeError(f"the exported graph holds operators that TensorRT lacks: {', '.join(sorted(foreign))}")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from ...train.networks.logits import logits_of
 from ...train.networks.metadata import InputSpec
 from ...train.networks.scaling import min_max
 from ..bundles.costs import SIGNALS
@@ -43,7 +44,7 @@ class PixelClassifier(nn.Module):
         """Return logits [B,N] of RGB pixels [B,3,H,W]."""
         ordered = image.flip(1) if self.reverse else image
         pixels = (ordered * self.scale - self.shift).to(DTYPES[self.precision])
-        return self.network(pixels).to(image.dtype)
+        return logits_of(self.network(pixels)).to(image.dtype)
 
 
 def error_signal(logits: Tensor, reference: Tensor, target: Tensor, config: DescentConfig) -> Tensor:

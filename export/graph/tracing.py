@@ -1,6 +1,6 @@
 """From a classifier to one graph of the descent step, gradient included (design section 3)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,11 +15,9 @@ from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, Stateles
 
 from ...errors import UnseeError
 from ..bundles.descent_config import DescentConfig
-from ..forms.adjoints import decompositions
-from .folding import fold_batch_norms
-from .forward import functional_forward
-from .operators import has_onnx_form, origin
-from .rewrites import (
+from ..forms.decompositions import decompositions
+from ..forms.folding import fold_batch_norms
+from ..forms.rewrites import (
     broadcast_instead_of_expanding,
     drop_checks,
     gate_before_unpooling,
@@ -27,6 +25,8 @@ from .rewrites import (
     slice_before_transposing,
     split_convolutions,
 )
+from .forward import first_line, functional_forward
+from .operators import has_onnx_form, origin
 from .step import FROM_LOGITS, build_step
 
 aten = torch.ops.aten
@@ -48,9 +48,7 @@ def export_step(
     naming the operator and its module where there is no adjoint for one.
     """
     inputs = example_inputs(size, classes)
-    batch = torch.export.Dim("batch", min=1)
-    graph = trace_step(network, config, size, classes, scaled)
-    return torch.export.export(graph, inputs, dynamic_shapes=[{0: batch}, {0: batch}, {0: batch}, None, None])
+    return exported(trace_step(network, config, size, classes, scaled), inputs)
 
 
 def trace_step(
@@ -58,9 +56,29 @@ def trace_step(
 ) -> fx.GraphModule:
     """Return the step as a graph of forward operators only, symbolic in the batch size and in nothing else."""
     forward = functional_forward(network, size)
-    graph = trace(build_step(forward, config, scaled), example_inputs(size, classes))
+    graph = traced(build_step(forward, config, scaled), forward, example_inputs(size, classes))
+    check_live(graph, OUTPUTS)
+    return graph
+
+
+def exported(graph: fx.GraphModule, inputs: tuple[Tensor, ...]) -> torch.export.ExportedProgram:
+    """Return a traced graph as an exported program; the first dimension of every input that has one is the batch."""
+    batch = torch.export.Dim("batch", min=1)
+    return torch.export.export(graph, inputs, dynamic_shapes=[{0: batch} if one.ndim else None for one in inputs])
+
+
+def traced(function: Callable[..., Any], forward: fx.GraphModule, inputs: tuple[Tensor, ...]) -> fx.GraphModule:
+    """Return a function of tensors that differentiates `forward` as `trace` does, made of what ONNX has.
+
+    Raises `UnseeError` naming the first operator that has no form there, and where in the network it comes from.
+    """
+    try:
+        graph = trace(function, inputs)
+    except UnseeError:
+        raise
+    except Exception as error:  # whatever an operator without a rule raises
+        raise UnseeError(f"the network's gradient cannot be exported as one graph: {first_line(error)}") from error
     check_writable(graph, forward)
-    check_live(graph)
     return graph
 
 
@@ -157,16 +175,16 @@ def _replace(graph: fx.GraphModule, node: fx.Node, name: str, value: Tensor) -> 
     graph.graph.erase_node(node)
 
 
-def check_live(graph: fx.GraphModule) -> None:
-    """Raise where an output of a step does not see the image.
+def check_live(graph: fx.GraphModule, outputs: Sequence[str], sources: int = 1) -> None:
+    """Raise where an output depends on none of the first inputs, as many as `sources`: by itself the image.
 
     Tracing a gradient the wrong way gives a graph that runs and always answers with the traced image's gradient.
     """
-    alive = {next(iter(graph.graph.find_nodes(op="placeholder")))}
+    alive = set(list(graph.graph.find_nodes(op="placeholder"))[:sources])
     for node in graph.graph.nodes:
         if alive.intersection(node.all_input_nodes):
             alive.add(node)
     output = next(iter(graph.graph.find_nodes(op="output")))
-    for name, value in zip(OUTPUTS, output.args[0], strict=True):
+    for name, value in zip(outputs, output.args[0], strict=True):
         if value not in alive:
-            raise UnseeError(f"the traced step's output {name} does not depend on the image")
+            raise UnseeError(f"the traced output {name} does not depend on the image")

@@ -2,6 +2,7 @@
 
 import fcntl
 import logging
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -23,10 +24,13 @@ from ..bundles.map_contents import MapContents
 LOG = logging.getLogger("unsee")
 
 if TYPE_CHECKING:
+    from ...train.networks.checkpoints import Classifier
     from ..graph.exporter import Exportable
 
 Kept = TypeVar("Kept", DescentContents, MapContents)
 
+LONGEST_NAME = 100
+"""Characters of a classifier's name in that of its bundle."""
 VERIFIED_ITERATIONS = 5
 """Of the descents that a new bundle is verified by: enough to show a wrong graph, and done within seconds."""
 
@@ -38,7 +42,8 @@ def cached_bundle(found: Found, config: DescentConfig, cache: Path | None = None
     cache is found without PyTorch. Several processes may ask at once: one of them exports. Raises as `export` does.
     """
     constants = {name: descent_to_json(config)[name] for name in GRAPH_CONSTANTS}
-    name = f"{found.name}-{found.digest()[:12]}-{_identity(constants)}"
+    named = re.sub(r"[^\w.-]+", "_", found.name)[-LONGEST_NAME:]
+    name = f"{named}-{found.digest()[:12]}-{_identity(constants)}"
     return _kept(name, cache, DescentContents, lambda: _step_of(found, config))
 
 
@@ -96,9 +101,14 @@ def _remove(path: Path) -> None:
 
 
 def _step_of(found: Found, config: DescentConfig) -> "Exportable[DescentContents]":
+    return step_to_run(found.load(), config)
+
+
+def step_to_run(classifier: "Classifier", config: DescentConfig) -> "Exportable[DescentContents]":
+    """Return the descent step of a classifier that is exported to be run at once: verified, and not for long."""
     from ..graph.exportables import ClassifierStep
 
-    return ClassifierStep(found.load(), replace(config, iterations=min(config.iterations, VERIFIED_ITERATIONS)))
+    return ClassifierStep(classifier, replace(config, iterations=min(config.iterations, VERIFIED_ITERATIONS)))
 
 
 @contextmanager

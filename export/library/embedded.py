@@ -8,7 +8,7 @@ import onnx
 
 from ...files import write_bytes
 from ...train.networks.metadata import WEIGHTS_FILE
-from ...train.networks.model_names import DEFAULT_NAME, Found, pretrained_directory
+from ...train.networks.model_names import DEFAULT_NAME, Stored, pretrained_directory
 from ..bundles.bundle import Bundle
 from ..bundles.bundle_files import BUNDLE_FILE, PROBE_FILE
 from ..bundles.descent_config import DescentConfig
@@ -27,7 +27,7 @@ CONFIG = DescentConfig(cost="log-prob", iterations=1)
 class SharedStep(ClassifierStep):
     """A classifier's descent step that keeps its weights in the checkpoint's own file."""
 
-    def __init__(self, found: Found, config: DescentConfig) -> None:
+    def __init__(self, found: Stored, config: DescentConfig) -> None:
         super().__init__(found.load(), config)
         self.weights = found.path / WEIGHTS_FILE
 
@@ -43,7 +43,7 @@ class SharedStep(ClassifierStep):
 
 def embed(checkpoint: Path) -> Bundle[DescentContents]:
     """Make a checkpoint's directory a bundle, too, verified on a few images, for every wheel holds them."""
-    found = Found(checkpoint)
+    found = Stored(checkpoint)
     step = SharedStep(found, CONFIG)
     with tempfile.TemporaryDirectory() as folder:
         bundle = export(step, Path(folder) / "bundle", images=synthetic_images(step.contents.input.size, PROBES))

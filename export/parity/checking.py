@@ -3,12 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+from ..bundles.attribution_contents import AttributionContents
 from ..bundles.bundle import Bundle, read_bundle
 from ..bundles.bundle_files import PROBE_FILE
 from ..bundles.descent_config import DescentConfig
 from ..bundles.descent_contents import DescentContents
+from ..runtime.attributor import Attributor
 from ..runtime.descender import Descender
 from ..runtime.mapper import Mapper
+from .attribution_parity import AttributionProbe, measure_attribution, sizes_of
 from .descent_parity import Finish, Probe, measure, raw_map
 from .map_parity import MapProbe, measure_maps
 from .report import Parity
@@ -25,6 +28,11 @@ def check_bundle(
     bundle: Bundle[Any] = read_bundle(directory)
     if isinstance(bundle.contents, DescentContents):
         parity = _check_descent(bundle, device, backend, finish, threads)
+    elif isinstance(bundle.contents, AttributionContents):
+        attributor = Attributor.of_bundle(bundle, device, backend, threads)
+        probe = AttributionProbe.load(directory / PROBE_FILE, sizes_of(bundle.contents))
+        parity = measure_attribution(probe, attributor)
+        attributor.close()
     else:
         with_size = {"S": bundle.contents.metadata.input.size}
         mapper = Mapper.of_bundle(bundle, device, backend, threads)

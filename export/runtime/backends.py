@@ -11,7 +11,7 @@ from ...errors import UnseeError
 TORCH_BACKENDS = ("torch", "torch-compile")
 RUNNERS = {
     "onnxruntime": "onnxruntime_runner.OnnxRuntimeRunner",
-    "tensorrt": "tensorrt_runner.TensorRtRunner",
+    "tensorrt": "tensorrt.tensorrt_runner.TensorRtRunner",
     "ort-tensorrt": "onnxruntime_runner.OnnxRuntimeRunner",
 }
 """Module and class of the runner of bundles, by backend: a new backend is a line here and a file beside this one."""

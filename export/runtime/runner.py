@@ -56,7 +56,7 @@ def open_runner(
     if backend in TORCH_BACKENDS:
         raise UnseeError(f"{bundle.directory} is a bundle, which holds no PyTorch network: use its checkpoint")
     chosen = "onnxruntime" if backend == "auto" else backend
-    module, _, name = RUNNERS[chosen].partition(".")
+    module, _, name = RUNNERS[chosen].rpartition(".")
     runner: Any = getattr(import_module(f".{module}", __package__), name)
     return runner(bundle, device, threads, chosen)
 

@@ -1,14 +1,15 @@
 """Finding a classifier by what a user calls it: a checkpoint directory, a shipped one's name, or an official network."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ...errors import UnseeError
 from ...extras import require
 from ...files import digest_of, sha256_of
 from .downloads import OFFICIAL_FILES, official_weights
+from .foreign import FORMS, Foreign, is_foreign
+from .input_choice import InputChoice
 from .metadata import CHECKPOINT_FILES, LABELS_FILE, MODEL_FILE, Label, holds_file, read_labels, read_metadata
 
 if TYPE_CHECKING:
@@ -21,20 +22,47 @@ ACCEPTED = "a name, or the path of a checkpoint's or a bundle's directory"
 LONGEST_NAME = 4095
 
 
+class Found(Protocol):
+    """A classifier that was found, and not loaded yet."""
+
+    @property
+    def name(self) -> str:
+        """What the network is called."""
+        ...
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The directory of the checkpoint that it is, None where it is something else."""
+        ...
+
+    def load(self) -> "Classifier":
+        """Load it; raises as `load_classifier` does."""
+        ...
+
+    def digest(self) -> str:
+        """Return a digest of every byte that the classifier is made of; of a checkpoint without PyTorch."""
+        ...
+
+
 @dataclass(frozen=True)
-class Found:
-    """Where a classifier lies. path: a checkpoint's directory, or a file with the weights of `network`."""
+class Stored:
+    """A classifier of ours in files. path: a checkpoint's directory, or a file with the weights of `network`."""
 
     path: Path
     network: str | None = None
 
     @property
     def name(self) -> str:
-        """The network's name."""
+        """See `Found`."""
         return self.network or read_metadata(self.path / MODEL_FILE).network
 
+    @property
+    def checkpoint(self) -> Path | None:
+        """See `Found`."""
+        return None if self.network else self.path
+
     def load(self) -> "Classifier":
-        """Load it; raises as `load_classifier` does."""
+        """See `Found`."""
         require("torch", "train", "loading a classifier")
         from .checkpoints import load_checkpoint, load_weights
 
@@ -43,12 +71,38 @@ class Found:
         return load_checkpoint(self.path)
 
     def digest(self) -> str:
-        """Return a digest of every byte that the classifier is made of; no torch needed."""
+        """See `Found`."""
         names = ("",) if self.network else CHECKPOINT_FILES
         try:
             return digest_of([self.network, *(sha256_of(self.path / name) for name in names)])
         except OSError as error:
             raise UnseeError(f"{error.filename}: cannot be read ({error.strerror})") from None
+
+
+@dataclass(frozen=True)
+class Adjusted:
+    """A classifier with another input or other labels than its own."""
+
+    found: Found
+    choice: InputChoice
+
+    @property
+    def name(self) -> str:
+        """See `Found`."""
+        return self.found.name
+
+    @property
+    def checkpoint(self) -> None:
+        """See `Found`."""
+        return
+
+    def load(self) -> "Classifier":
+        """See `Found`."""
+        return self.choice.applied(self.found.load())
+
+    def digest(self) -> str:
+        """See `Found`."""
+        return digest_of([self.found.digest(), self.choice.digest()])
 
 
 @dataclass(frozen=True)
@@ -59,13 +113,13 @@ class Package:
     module: str
     file: str
 
-    def find(self) -> Found:
+    def find(self) -> Stored:
         """Return where the weights lie; `MissingExtraError` where the package is not installed."""
         folder = Path(str(require(self.module, "names", f"the classifier {self.network}").__file__)).parent
         files = sorted(folder.glob(self.file))
         if not files:
             raise UnseeError(f"{folder}: no {self.file} in it: install {self.module} again")
-        return Found(files[0], self.network)
+        return Stored(files[0], self.network)
 
 
 PACKAGES = {
@@ -74,32 +128,42 @@ PACKAGES = {
 """Classifiers whose weights come from the package index, by the names that users call them."""
 
 
-def find_classifier(model: str | Path, weights: str | Path | None = None) -> Found:
-    """Return where a classifier lies; see `load_classifier`."""
-    name = model_name(model)
+def find_classifier(model: str | Path, weights: str | Path | None = None, choice: InputChoice | None = None) -> Found:
+    """Return where a classifier lies, with another input where one is chosen; see `load_classifier`."""
+    found = _find(model_name(model), None if weights is None else Path(weights))
+    return found if choice is None or choice.is_empty else Adjusted(found, choice)
+
+
+def _find(name: str, weights: Path | None) -> Found:
+    if is_foreign(name) and not Path(name).exists():
+        return Foreign(name, weights)
     if weights is not None:
-        return Found(Path(weights), name)
+        return Stored(weights, name)
     if holds_file(name, MODEL_FILE):
-        return Found(Path(name))
+        return Stored(Path(name))
     shipped = pretrained_directory(name)
     if shipped:
-        return Found(shipped)
+        return Stored(shipped)
     if name in OFFICIAL_FILES:
-        return Found(official_weights(name), name)
+        return Stored(official_weights(name), name)
     if name in PACKAGES:
         return PACKAGES[name].find()
     names = ", ".join([*pretrained_names(), *PACKAGES, *OFFICIAL_FILES])
-    raise UnseeError(f"{name}: neither a checkpoint directory (no {MODEL_FILE} in it) nor one of {names}")
+    raise UnseeError(f"{name}: neither a checkpoint directory (no {MODEL_FILE} in it) nor one of {names}, nor {FORMS}")
 
 
-def load_classifier(model: str | Path = DEFAULT_NAME, weights: str | Path | None = None) -> "Classifier":
+def load_classifier(
+    model: str | Path = DEFAULT_NAME, weights: str | Path | None = None, choice: InputChoice | None = None
+) -> "Classifier":
     """Load a classifier.
 
     model: a checkpoint directory; the name of a shipped checkpoint; of one whose package is installed (see `PACKAGES`); of
     a network whose official weights are in the cache or can be downloaded; with `weights`, the network of that weight
-    file. Raises `UnseeError` where there is no such model or its weights do not fit, `MissingExtraError` without PyTorch.
+    file; `torchvision:NAME`, `timm:NAME`, `hf:DIRECTORY`, or `package.module:factory`, which is called. choice: another
+    input, or labels. Raises `UnseeError` where there is no such model or its weights do not fit, `MissingExtraError`
+    without PyTorch.
     """
-    return find_classifier(model, weights).load()
+    return find_classifier(model, weights, choice).load()
 
 
 def model_name(model: object) -> str:
@@ -117,15 +181,6 @@ def imagenet_labels() -> tuple[Label, ...] | None:
     """Return the 1000 ImageNet classes in torchvision's order, which the shipped checkpoint has; None without it."""
     shipped = pretrained_directory(DEFAULT_NAME)
     return read_labels(shipped / LABELS_FILE, 1000) if shipped else None
-
-
-def fingerprint(classifier: "Classifier") -> str:
-    """Return `network-digest`, where the digest covers the input specification and every parameter's bytes."""
-    digest = hashlib.sha256(repr(classifier.metadata.input).encode())
-    for name, tensor in sorted(classifier.module.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.cpu().contiguous().numpy().tobytes())
-    return f"{classifier.metadata.network}-{digest.hexdigest()[:12]}"
 
 
 def pretrained_names() -> list[str]:

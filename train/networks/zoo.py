@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import UnseeError
-from .efficientnet_lite import EfficientNetLite0
+from .architectures.efficientnet_lite import EfficientNetLite0
+from .architectures.unsee_small import UnseeSmall
 from .metadata import InputSpec
-from .unsee_small import UnseeSmall
 
 
 class Vgg16(nn.Module):

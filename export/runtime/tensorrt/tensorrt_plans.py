@@ -5,9 +5,9 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ...errors import UnseeError
-from ...files import sha256_of, write_bytes, write_json
-from ..bundles.bundle import Bundle, Contents
+from ....errors import UnseeError
+from ....files import sha256_of, write_bytes, write_json
+from ...bundles.bundle import Bundle, Contents
 
 
 @dataclass(frozen=True)

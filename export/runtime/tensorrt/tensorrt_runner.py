@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from ..bundles.bundle import Bundle, Contents
-from .runner import ONE_TURN, Arrays, Counters, Runner, count_of, first, padded
+from ...bundles.bundle import Bundle, Contents
+from ..runner import ONE_TURN, Arrays, Counters, Runner, count_of, first, padded
 from .tensorrt_engine import TensorRtEngine
 
 Key = tuple[tuple[float, ...], ...]

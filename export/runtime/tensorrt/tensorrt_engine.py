@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ...errors import DeviceUnavailableError, UnseeError
-from ...extras import require
-from ...files import write_bytes
-from ..bundles.bundle import Bundle, Contents
-from ..bundles.graphs import BATCH
-from .backends import RuntimeDevice, has_nvidia_driver
-from .memory import CudaStream, OutOfMemoryError
+from ....errors import DeviceUnavailableError, UnseeError
+from ....extras import require
+from ....files import write_bytes
+from ...bundles.bundle import Bundle, Contents
+from ...bundles.graphs import BATCH
+from ..backends import RuntimeDevice, has_nvidia_driver
+from ..memory import CudaStream, OutOfMemoryError
 from .tensorrt_plans import PlanKey, plan_key, read_plan, write_plan
 
 

@@ -1,0 +1,1 @@
+"""Networks that a caller hands over, and the bundles that networks become."""

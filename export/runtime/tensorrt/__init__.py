@@ -1,0 +1,1 @@
+"""TensorRT: plans that are built on the box, and the runner of them."""

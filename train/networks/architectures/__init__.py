@@ -1,0 +1,1 @@
+"""Networks of our own, and those whose published weights come from the package index."""

@@ -1,0 +1,62 @@
+"""The names of classifiers that are not ours, told apart without importing anything."""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...errors import UnseeError
+from ...extras import require
+from ...files import digest_of, sha256_of
+
+if TYPE_CHECKING:
+    from .checkpoints import Classifier
+
+FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+LIBRARIES = {"torchvision": "torchvision_models", "timm": "timm_models", "hf": "hugging_face"}
+"""Where each library's classifiers are loaded, by the prefix of their names; all else before a colon is a user's module."""
+FORMS = "torchvision:NAME, timm:NAME, hf:DIRECTORY or package.module:factory"
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A classifier of another library, or of a user's code.
+
+    name: as the user wrote it. weights: a file to read instead of the library's own.
+    """
+
+    name: str
+    weights: Path | None = None
+
+    @property
+    def checkpoint(self) -> None:
+        """See `Found`."""
+        return
+
+    def load(self) -> "Classifier":
+        """See `Found`; `MissingExtraError` without its library, `UnseeError` where there is no such classifier."""
+        return self._loaded
+
+    @cached_property
+    def _loaded(self) -> "Classifier":
+        require("torch", "train", "loading a classifier")
+        prefix, _, rest = self.name.partition(":")
+        if not rest.strip():
+            raise UnseeError(f"{self.name}: name the classifier behind the colon, as {FORMS}")
+        module = import_module(f".libraries.{LIBRARIES.get(prefix, 'factories')}", __package__)
+        return module.load(rest if prefix in LIBRARIES else self.name, self.weights)
+
+    def digest(self) -> str:
+        """Return a digest of the weights and of the code of the classifier, which is loaded to know them."""
+        from .identity import fingerprint, source_files
+
+        classifier = self.load()
+        sources = {path.name: sha256_of(path) for path in source_files(classifier.module)}
+        return digest_of([self.name, fingerprint(classifier), sources])
+
+
+def is_foreign(name: str) -> bool:
+    """Say whether a name has the form of a library's classifier or of a factory."""
+    return (name.partition(":")[0] in LIBRARIES and ":" in name) or bool(FACTORY.fullmatch(name))

@@ -1,0 +1,1 @@
+"""Classifiers of other libraries, and of a user's own code."""
