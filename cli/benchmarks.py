@@ -114,6 +114,19 @@ def report(
 
 
 @app.command()
+def zoo(
+    library: Annotated[str, typer.Argument(help="torchvision (all of it) or timm (one a family)")],
+    output: Annotated[Path, typer.Option(help="JSON file of the table, which is taken up where it was left")],
+    only: Annotated[str | None, typer.Option(help="pattern that the names must hold")] = None,
+    timeout: Annotated[float, typer.Option(min=1, help="seconds for one of them")] = 3600.0,
+) -> None:
+    """Export the gradient of every classifier of a library: is it right, and how fast is it beside eager PyTorch?"""
+    from ..bench.zoo.table import bench_zoo
+
+    bench_zoo(library, output, only, timeout)
+
+
+@app.command()
 @with_preset
 def quality(
     images: Annotated[Path, typer.Option(help="folder of photographs")],

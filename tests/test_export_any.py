@@ -12,12 +12,14 @@ from torch.nn import functional
 from unsee.errors import UnseeError
 from unsee.export.bundles.descent_config import DescentConfig
 from unsee.export.graph.onnx_writer import write_graph
-from unsee.export.graph.step import build_step
+from unsee.export.graph.step import PixelClassifier, build_step
 from unsee.export.graph.tracing import INPUTS, OUTPUTS, export_step
 from unsee.export.parity.levels import relative_error
+from unsee.train.networks.metadata import InputSpec
 
 SIZE, CLASSES = 32, 10
 RAW = DescentConfig(cost="log-prob", gradient="raw", gradient_floor=float("-inf"), step=1.0)
+AS_IT_IS = InputSpec(SIZE, range=255, mean=(0, 0, 0), std=(1, 1, 1))
 LARGE = 2.0**40
 """A step beside which the image's own values do not round the gradient off."""
 
@@ -150,9 +152,9 @@ LAYERS = {
 
 def step_error(network: nn.Module, folder: Path) -> float:
     """Export a network's step and return the median relative error of its gradients, of batches of 3 and of 1."""
-    network = network.eval().requires_grad_(False)
+    network = PixelClassifier(network, AS_IT_IS).eval().requires_grad_(False)
     write_graph(export_step(network, RAW, SIZE, CLASSES), folder / "step.onnx", INPUTS, OUTPUTS, {})
-    session, eager = onnxruntime.InferenceSession(folder / "step.onnx"), build_step(Logits(network), RAW)
+    session, eager = onnxruntime.InferenceSession(folder / "step.onnx"), build_step(network, RAW)
     errors: list[float] = []
     for seed, batch in ((0, 3), (1, 1)):
         generator = torch.Generator().manual_seed(seed)
@@ -163,18 +165,6 @@ def step_error(network: nn.Module, folder: Path) -> float:
         assert np.abs(expected).max() > 0
         errors += list(relative_error(image.numpy() - found, expected))
     return float(np.median(errors))
-
-
-class Logits(nn.Module):
-    """A network with its dictionary taken off."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, image: Tensor) -> Tensor:
-        found = self.network(image)
-        return found["logits"] if isinstance(found, dict) else found
 
 
 @pytest.mark.parametrize("name", LAYERS)

@@ -1,3 +1,28 @@
-"""One classifier, the smallest there is, of each family of timm that the table shows."""
+"""A small classifier of each family of timm that takes 224 or 256 pixels, by the module that the family is in."""
 
-TIMM = ()
+TIMM = {
+    "beit": "beit_base_patch16_224", "byoanet": "halonet_h1", "byobnet": "repvgg_a0", "cait": "cait_xxs24_224",
+    "coat": "coat_tiny", "convit": "convit_tiny", "convmixer": "convmixer_768_32", "convnext": "convnext_atto",
+    "cpubone": "cpubone_nano", "crossvit": "crossvit_tiny_240", "cspnet": "cs3darknet_focus_s", "cspnext": "cspnext_tiny",
+    "davit": "davit_tiny", "deit": "deit_tiny_patch16_224", "densenet": "densenet121", "dla": "dla46x_c", "dpn": "dpn48b",
+    "edgenext": "edgenext_xx_small", "efficientformer": "efficientformer_l1", "efficientformer_v2": "efficientformerv2_s0",
+    "efficientnet": "efficientnet_lite0", "efficientvim": "efficientvim_m1", "efficientvit_mit": "efficientvit_b0",
+    "efficientvit_msra": "efficientvit_m0", "eva": "vit_small_patch16_rope_224", "fasternet": "fasternet_t0",
+    "fastvit": "fastvit_t8", "focalnet": "focalnet_tiny_srf", "gcvit": "gcvit_xxtiny", "ghostnet": "ghostnet_050",
+    "hardcorenas": "hardcorenas_b", "hgnet": "hgnetv2_b0", "hiera": "hiera_tiny_224", "hieradet_sam2": "hieradet_small",
+    "hrnet": "hrnet_w18_small", "iformer": "iformer_t", "inception_next": "inception_next_atto", "lcnetv2": "lcnetv2_small",
+    "levit": "levit_128s", "lowformer": "lowformer_b0", "mambaout": "mambaout_femto", "maxxvit": "maxvit_rmlp_pico_rw_256",
+    "metaformer": "poolformerv2_s12", "mlp_mixer": "gmlp_ti16_224", "mobilenetv3": "mobilenetv3_small_050",
+    "mobilenetv5": "mobilenetv5_base", "mobilevit": "mobilevit_xxs", "mvitv2": "mvitv2_tiny", "nest": "nest_tiny",
+    "nextvit": "nextvit_small", "nfnet": "dm_nfnet_f0", "pit": "pit_ti_224", "pvt_v2": "pvt_v2_b0", "rdnet": "rdnet_tiny",
+    "regnet": "regnetx_002", "repghost": "repghostnet_050", "repvit": "repvit_m1", "res2net": "res2next50",
+    "resnest": "resnest14d", "resnet": "resnet18d", "resnetv2": "resnetv2_18", "rexnet": "rexnet_100",
+    "selecsls": "selecsls42", "senet": "legacy_seresnet18", "sequencer": "sequencer2d_s", "shvit": "shvit_s1",
+    "sknet": "skresnet18", "starnet": "starnet_s050", "swiftformer": "swiftformer_xs",
+    "swin_transformer": "swin_tiny_patch4_window7_224", "swin_transformer_v2": "swinv2_tiny_window8_256",
+    "swin_transformer_v2_cr": "swinv2_cr_tiny_224", "tnt": "tnt_s_legacy_patch16_224", "tresnet": "tresnet_m",
+    "twins": "twins_svt_small", "vgg": "vgg11", "visformer": "visformer_tiny",
+    "vision_transformer": "vit_tiny_patch16_224", "vision_transformer_hybrid": "vit_tiny_r_s16_p8_224",
+    "vision_transformer_relpos": "vit_relpos_small_patch16_224", "vision_transformer_sam": "samvit_base_patch16_224",
+    "volo": "volo_d1_224", "vovnet": "ese_vovnet19b_slim_dw", "xcit": "xcit_nano_12_p8_224",
+}  # fmt: skip

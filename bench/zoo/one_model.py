@@ -50,7 +50,11 @@ def measured(name: str, size: int | None = None, rounds: int = ROUNDS) -> dict[s
     torch.manual_seed(0)
     library, _, model = name.partition(":")
     module = BUILDERS[library](model)
-    size = size or OTHER_SIZES.get(name) or _own_size(module)
+    return measured_module(module, name, size or OTHER_SIZES.get(name) or _own_size(module), rounds)
+
+
+def measured_module(module: nn.Module, name: str, size: int, rounds: int = ROUNDS) -> dict[str, Any]:
+    """Return what became of a module with random weights, as `measured` does; without rounds nothing is timed."""
     row: dict[str, Any] = {"model": name, "size": size, "parameters": sum(one.numel() for one in module.parameters())}
     network = calibrated(module, size)
     started = time.perf_counter()
@@ -68,7 +72,8 @@ def measured(name: str, size: int | None = None, rounds: int = ROUNDS) -> dict[s
     images = [_images(size, batch, seed) for seed, batch in enumerate(BATCHES)]
     eager = [_eager(network, layout) for layout in (torch.contiguous_format, torch.channels_last)]
     found = [_run(session, *one) for one in images]
-    row.update(_speed(session, eager, images[0], rounds))
+    if rounds:
+        row.update(_speed(session, eager, images[0], rounds))
     plain = [eager[0](*one) for one in images]
     row.update(_errors(found, plain, network, images))
     limit = max(LARGEST_ERROR, LARGEST_EXCESS * row["eager_error"])
@@ -89,7 +94,7 @@ def calibrated(module: nn.Module, size: int) -> PixelClassifier:
         norm.momentum = 1.0
     if norms:
         with torch.no_grad():
-            network(_images(size, 4, 7)[0])
+            network(_images(size, 4, 4)[0])
     return network.eval()
 
 

@@ -23,21 +23,22 @@ LAST_LINES = 300
 
 
 def names_of(library: str) -> list[str]:
-    """Return the names of the classifiers in a library's table: all of torchvision's, one or two a family of timm's."""
+    """Return the names of the classifiers in a library's table: all of torchvision's, one a family of timm's."""
     from ...train.networks.libraries import torchvision_models
     from .families import TIMM
 
     if library == "torchvision":
         return [f"torchvision:{name}" for name in torchvision_models.names()]
     if library == "timm":
-        return [f"timm:{name}" for name in TIMM]
+        return [f"timm:{name}" for name in TIMM.values()]
     raise UnseeError(f"tables are made of torchvision and timm, not of {library!r}")
 
 
 def bench_zoo(library: str, output: Path, only: str | None = None, timeout: float = 3600.0) -> dict[str, Any]:
     """Measure every classifier of a library that `output` lacks, and print and keep the table.
 
-    only: a pattern that the names must hold. Returns the summary, which is the last line printed, as JSON.
+    only: a pattern that the names must hold. timeout: seconds for one of them. Returns the summary, which is the last line
+    printed, as JSON.
     """
     rows = {row["model"]: row for row in json.loads(output.read_text())["models"]} if output.exists() else {}
     wanted = [name for name in names_of(library) if not only or re.search(only, name)]

@@ -1,5 +1,6 @@
 """The one flow of every export: trace, write, probe, verify, and only then take the place of what was there."""
 
+import warnings
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from importlib.metadata import version
@@ -68,7 +69,9 @@ def write_network(exportable: Exportable[Held], directory: Path) -> Bundle[Held]
     """Write a network's graph, and return the bundle that it becomes with a probe."""
     from .onnx_writer import OPSET, tensors
 
-    exportable.write(directory)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of PyTorch, to itself
+        exportable.write(directory)
     bundle = Bundle(
         directory=directory,
         contents=exportable.contents,

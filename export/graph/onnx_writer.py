@@ -11,11 +11,14 @@ from typing import Any
 
 import onnx
 import torch
+from onnxscript import rewriter
 
 from ...errors import UnseeError
 from ...files import atomic_path
 
 OPSET = 18
+SLOW_RULES = ("SlicesSplit",)
+"""Of the optimiser; this one makes one operator of two slices of the last axis."""
 WEIGHTS_SUFFIX = ".weights"
 LARGEST_FILE = 1 << 30
 """Bytes of weights in an ONNX file; where there are more, they lie in a file beside it."""
@@ -24,12 +27,13 @@ ALIGNMENT = 4096
 """Of weights in a file of their own, so that they can be mapped into memory."""
 
 TENSORRT_OPERATORS = frozenset(
-    """Abs Add And ArgMax ArgMin AveragePool BatchNormalization Cast Ceil Clip Concat Constant ConstantOfShape Conv
-    ConvTranspose Cos DepthToSpace Div Elu Equal Erf Exp Expand Flatten Floor Gather GatherElements Gemm
-    GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual HardSigmoid Identity LRN LeakyRelu Less LessOrEqual Log
-    LogSoftmax MatMul Max MaxPool Mean Min Mul Neg Not Or PRelu Pad Pow Range ReduceL1 ReduceL2 ReduceLogSumExp
-    ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Reshape Resize Selu Shape Sigmoid Sign
-    Slice Softmax Softplus SpaceToDepth Split Sqrt Squeeze Sub Sum Tanh Tile Transpose Unsqueeze Where""".split()
+    """Abs Acos Add And ArgMax ArgMin Asin Atan AveragePool BatchNormalization Cast Ceil Clip Concat Constant
+    ConstantOfShape Conv ConvTranspose Cos Cosh CumSum DepthToSpace Div Einsum Elu Equal Erf Exp Expand Flatten
+    Floor Gather GatherElements Gemm GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual HardSigmoid Identity
+    IsNaN LRN LeakyRelu Less LessOrEqual Log LogSoftmax MatMul Max MaxPool Mean Min Mul Neg Not Or PRelu Pad Pow
+    Range ReduceL1 ReduceL2 ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare
+    Relu Reshape Resize Round Selu Shape Sigmoid Sign Sin Sinh Slice Softmax Softplus SpaceToDepth Split Sqrt
+    Squeeze Sub Sum Tan Tanh Tile Transpose Unsqueeze Where""".split()
 )
 """Operators that TensorRT's parser has taken since version 8.4 (onnx-tensorrt, docs/operators.md).
 
@@ -77,7 +81,7 @@ def _move_weights(model: onnx.ModelProto, path: Path) -> None:
 
 def to_onnx(program: torch.export.ExportedProgram, inputs: Sequence[str], outputs: Sequence[str]) -> onnx.ModelProto:
     """Return an exported program as an ONNX model whose batch dimension is called `batch`."""
-    with _quiet():
+    with _quiet(), _without_slow_rules():
         exported = torch.onnx.export(
             program,
             dynamo=True,
@@ -106,6 +110,17 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+
+
+@contextmanager
+def _without_slow_rules() -> Iterator[None]:
+    """Keep the exporter's optimiser from looking at every pair of nodes: that takes most of a transformer's export."""
+    rules = rewriter._DEFAULT_REWRITE_RULES
+    rewriter._DEFAULT_REWRITE_RULES = tuple(rule for rule in rules if rule.name not in SLOW_RULES)
+    try:
+        yield
+    finally:
+        rewriter._DEFAULT_REWRITE_RULES = rules
 
 
 def check(path: Path) -> None:

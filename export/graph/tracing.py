@@ -108,8 +108,7 @@ def trace(function: Callable[..., Any], inputs: tuple[Tensor, ...]) -> fx.GraphM
     broadcast_instead_of_expanding(graph.graph)
     _fold_constants(graph)
     graph.graph.eliminate_dead_code()
-    graph.recompile()
-    return graph
+    return fx.GraphModule(graph, graph.graph)  # with the parameters that it reads, and no others
 
 
 def _shapes(mode: FakeTensorMode) -> ShapeEnv:

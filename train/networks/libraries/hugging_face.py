@@ -21,6 +21,7 @@ def load(directory: str, weights: Path | None = None) -> Classifier:
     if not (folder / "config.json").is_file():
         raise UnseeError(f"{directory}: no directory of a Hugging Face model (no config.json in it)")
     transformers = require("transformers", "hf", "a classifier of Hugging Face")
+    transformers.utils.logging.disable_progress_bar()
     spec = read_input(folder / PREPROCESSOR)
     try:
         module = transformers.AutoModelForImageClassification.from_pretrained(
