@@ -61,4 +61,7 @@ def _created(name: str, **options: Any) -> nn.Module:
 
 
 def _timm() -> Any:
-    return require("timm", "timm", "a classifier of timm")
+    try:
+        return require("timm", "timm", "a classifier of timm")
+    except RuntimeError as error:  # of torchvision, which it imports
+        raise UnseeError(f"torchvision, which timm needs, does not fit the PyTorch that is installed ({error})") from None
