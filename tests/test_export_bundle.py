@@ -64,6 +64,20 @@ def test_description_holds_what_a_box_needs(exported: Path) -> None:
     assert bundle.graph.to_json()["inputs"][0] == {"name": "image", "type": "float32", "shape": ["batch", 3, 67, 67]}
 
 
+def test_weights_too_large_for_one_file_lie_beside_the_graph(model: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("unsee.export.graph.onnx_writer.LARGEST_FILE", 1 << 12)
+    directory = tmp_path / "bundle"
+    export_classifier(str(model), directory, CONFIG)
+    weights = directory / "step.weights"
+    assert weights.stat().st_size > 10 * (directory / "step.onnx").stat().st_size
+    assert "step.weights" in json.loads((directory / BUNDLE_FILE).read_text())["files"]
+    assert check_bundle(directory).holds
+    export_classifier(str(model), directory, CONFIG)  # takes the place of its own files
+    weights.write_bytes(bytes(weights.stat().st_size))
+    with pytest.raises(UnseeError, match=r"step\.weights"):
+        read_bundle(directory)
+
+
 def test_check_repeats_the_parity(exported: Path) -> None:
     parity = check_bundle(exported)
     assert parity.holds

@@ -11,6 +11,8 @@ from safetensors.torch import save_file
 from unsee.errors import UnseeError
 from unsee.train.networks.checkpoints import load_checkpoint, load_weights, read_weights, save_checkpoint
 from unsee.train.networks.identity import fingerprint
+from unsee.train.networks.libraries.loaded import classifier_of
+from unsee.train.networks.metadata import InputSpec
 from unsee.train.networks.zoo import build_network
 
 
@@ -130,3 +132,10 @@ def test_real_checkpoints_load(shared):
         classifier = load_checkpoint(shared / "models" / name)
         assert len(classifier.module.state_dict()) == tensors
         assert len(classifier.labels) == 1000
+
+
+def test_a_checkpoint_runs_no_code_that_it_names(tmp_path):
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    save_checkpoint(tmp_path, classifier_of(network, "nets:make", InputSpec(8)))
+    with pytest.raises(UnseeError, match="a checkpoint runs no code: name it as --model nets:make"):
+        load_checkpoint(tmp_path)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ...errors import UnseeError
 from .architectures.efficientnet_lite import EfficientNetLite0
 from .architectures.unsee_small import UnseeSmall
+from .foreign import is_foreign
 from .metadata import InputSpec
 
 
@@ -230,7 +231,15 @@ INPUTS = {"efficientnet_lite0": InputSpec(224, "RGB", 255, (127, 127, 127), (128
 
 
 def build_network(name: str, classes: int) -> nn.Module:
-    """Build a network of `NETWORKS` with randomly initialised parameters; an unknown name is a `UnseeError`."""
+    """Build a network of `NETWORKS` with randomly initialised parameters; an unknown name is a `UnseeError`.
+
+    So is that of a library or of a user's factory: reading a checkpoint runs no code that it names.
+    """
+    if is_foreign(name):
+        raise UnseeError(
+            f"{name} is no network of ours, and a checkpoint runs no code: name it as --model {name}, with the checkpoint's "
+            "weights.safetensors as --weights and labels.json as --labels"
+        )
     if name not in NETWORKS:
         raise UnseeError(f"unknown network {name!r}; known: {', '.join(NETWORKS)}")
     return NETWORKS[name](classes)

@@ -64,4 +64,6 @@ def _timm() -> Any:
     try:
         return require("timm", "timm", "a classifier of timm")
     except RuntimeError as error:  # of torchvision, which it imports
-        raise UnseeError(f"torchvision, which timm needs, does not fit the PyTorch that is installed ({error})") from None
+        raise UnseeError(
+            f"torchvision, which timm needs, does not fit the PyTorch that is installed ({error})"
+        ) from None
