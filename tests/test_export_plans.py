@@ -21,7 +21,7 @@ from unsee.train.networks.metadata import InputSpec, numbered_labels
 @pytest.fixture
 def bundle(tmp_path: Path) -> Bundle:
     (tmp_path / "step.onnx").write_bytes(b"\x08\x08")  # an empty ONNX file
-    contents = DescentContents("net", InputSpec(), numbered_labels(3), DescentConfig())
+    contents = DescentContents(network="net", input=InputSpec(), labels=numbered_labels(3), descent=DescentConfig())
     return Bundle(directory=tmp_path, model_id="net-0", contents=contents)
 
 
