@@ -57,7 +57,7 @@ def export(
     if is_map_checkpoint(model):
         if weights or precision != "fp32" or what != "descent" or not choice().is_empty:
             raise UnseeError(
-                f"{model}: promoters and attentional networks are exported whole, in fp32, with their own weights and input"
+                f"{model}: promoters and attentional networks are exported in fp32, whole, with their own weights and input"
             )
         made = export_map_model(model, bundle, promote_iterations, probes)
     elif promote_iterations is not None:

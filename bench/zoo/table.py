@@ -69,7 +69,7 @@ def _in_process(name: str, timeout: float) -> dict[str, Any]:
     except subprocess.TimeoutExpired:
         return {"model": name, "status": "failed", "reason": f"not done after {timeout:.0f} s"}
     if done.returncode:
-        reason = done.stderr.strip()[-LAST_LINES:] or f"exit code {done.returncode}"
+        reason = " ".join(done.stderr.split())[-LAST_LINES:] or f"exit code {done.returncode}"
         return {"model": name, "status": "failed", "reason": reason}
     return json.loads(done.stdout.strip().splitlines()[-1])
 

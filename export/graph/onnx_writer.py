@@ -11,7 +11,6 @@ from typing import Any
 
 import onnx
 import torch
-from onnxscript import rewriter
 
 from ...errors import UnseeError
 from ...files import atomic_path
@@ -115,6 +114,8 @@ def _quiet() -> Iterator[None]:
 @contextmanager
 def _without_slow_rules() -> Iterator[None]:
     """Keep the exporter's optimiser from looking at every pair of nodes: that takes most of a transformer's export."""
+    from onnxscript import rewriter
+
     rules = rewriter._DEFAULT_REWRITE_RULES
     rewriter._DEFAULT_REWRITE_RULES = tuple(rule for rule in rules if rule.name not in SLOW_RULES)
     try:
@@ -124,11 +125,7 @@ def _without_slow_rules() -> Iterator[None]:
 
 
 def check(path: Path) -> None:
-    """Raise `UnseeError` on a file that is no valid ONNX or holds an operator outside `TENSORRT_OPERATORS`."""
-    try:
-        onnx.checker.check_model(path, full_check=True)
-    except onnx.checker.ValidationError as error:
-        raise UnseeError(f"the exported graph is not valid ONNX: {error}") from error
+    """Raise `UnseeError` on a file that holds an operator outside `TENSORRT_OPERATORS` or is no valid ONNX."""
     model = onnx.load(path, load_external_data=False)
     foreign = {node.op_type for node in model.graph.node if node.domain or node.op_type not in TENSORRT_OPERATORS}
     if foreign:
@@ -136,6 +133,10 @@ def check(path: Path) -> None:
     for node in model.graph.node:
         if node.op_type == "MaxPool" and len(node.output) > 1:
             raise UnseeError(f"{node.name}: MaxPool with indices, which TensorRT lacks")
+    try:
+        onnx.checker.check_model(path, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise UnseeError(f"the exported graph is not valid ONNX: {error}") from error
 
 
 def _strip_traces(model: onnx.ModelProto) -> None:

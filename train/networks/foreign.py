@@ -1,6 +1,5 @@
-"""The names of classifiers that are not ours, told apart without importing anything."""
+"""Classifiers that are not ours: found by their names, and loaded by what knows them."""
 
-import re
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -10,14 +9,10 @@ from typing import TYPE_CHECKING
 from ...errors import UnseeError
 from ...extras import require
 from ...files import digest_of, sha256_of
+from .foreign_names import FORMS, LIBRARIES
 
 if TYPE_CHECKING:
     from .checkpoints import Classifier
-
-FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
-LIBRARIES = {"torchvision": "torchvision_models", "timm": "timm_models", "hf": "hugging_face"}
-"""Where each library's classifiers are loaded, by the prefix of their names; all else before a colon is a user's module."""
-FORMS = "torchvision:NAME, timm:NAME, hf:DIRECTORY or package.module:factory"
 
 
 @dataclass(frozen=True)
@@ -55,8 +50,3 @@ class Foreign:
         classifier = self.load()
         sources = {path.name: sha256_of(path) for path in source_files(classifier.module)}
         return digest_of([self.name, fingerprint(classifier), sources])
-
-
-def is_foreign(name: str) -> bool:
-    """Say whether a name has the form of a library's classifier or of a factory."""
-    return (name.partition(":")[0] in LIBRARIES and ":" in name) or bool(FACTORY.fullmatch(name))

@@ -8,7 +8,8 @@ from ...errors import UnseeError
 from ...extras import require
 from ...files import digest_of, sha256_of
 from .downloads import OFFICIAL_FILES, official_weights
-from .foreign import FORMS, Foreign, is_foreign
+from .foreign import Foreign
+from .foreign_names import FORMS, is_foreign
 from .input_choice import InputChoice
 from .metadata import CHECKPOINT_FILES, LABELS_FILE, MODEL_FILE, Label, holds_file, read_labels, read_metadata
 

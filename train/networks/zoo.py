@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ...errors import UnseeError
 from .architectures.efficientnet_lite import EfficientNetLite0
 from .architectures.unsee_small import UnseeSmall
-from .foreign import is_foreign
+from .foreign_names import is_foreign
 from .metadata import InputSpec
 
 
