@@ -23,7 +23,9 @@ from ...export.bundles.attribution_contents import GRADIENT_INPUTS, GRADIENT_OUT
 from ...export.graph.attribution_graphs import export_gradient
 from ...export.graph.onnx_writer import write_graph
 from ...export.graph.step import PixelClassifier
+from ...export.parity.attribution_parity import LARGEST_ERROR
 from ...export.parity.levels import relative_error
+from ...export.parity.report import LARGEST_EXCESS
 from ...export.parity.synthetic import synthetic_images
 from ...threads import cores
 from ...train.networks.libraries import timm_models, torchvision_models
@@ -34,9 +36,6 @@ BUILDERS = {"torchvision": torchvision_models.build, "timm": timm_models.build}
 SIZE = 224
 OTHER_SIZES = {"torchvision:inception_v3": 299}
 BATCHES = (1, 3, 4)
-LARGEST_ERROR = 1e-4
-LARGEST_EXCESS = 2.0
-"""Times eager PyTorch's own error, where that is larger."""
 ROUNDS = 5
 Gradient = Callable[[Tensor, Tensor], np.ndarray]
 SMALL = 0.01

@@ -10,7 +10,7 @@ from .classifier_contents import ClassifierContents
 from .graphs import Graph, TensorSpec
 
 CamKind = Literal["grad-cam", "layer-cam"]
-AttributionKind = Literal["gradient", "grad-cam", "layer-cam"]
+AttributionKind = Literal["gradient", CamKind]
 
 ATTRIBUTION_FILE = "attribution.onnx"
 IMAGE, COTANGENT, TARGET, LOGITS, GRADIENT, CAM = "image", "cotangent", "target", "logits", "gradient", "cam"

@@ -117,20 +117,6 @@ def leaky_relu_adjoint(gradient: Tensor, image: Tensor, slope: float, _is_result
     return torch.where(image > 0, gradient, gradient * slope)
 
 
-def max_pool_backward(
-    gradient: Tensor,
-    image: Tensor,
-    kernel: list[int],
-    stride: list[int],
-    padding: list[int],
-    dilation: list[int],
-    ceil_mode: bool,
-    _indices: Tensor,
-) -> Tensor:
-    """Return the gradient of a max pool, as `aten.max_pool2d_with_indices_backward` does."""
-    return max_pool_adjoint(gradient, image, kernel, stride, padding, dilation, ceil_mode)
-
-
 def average_pool_adjoint(
     gradient: Tensor,
     image: Tensor,
@@ -246,7 +232,7 @@ OURS: dict[OpOverload, Callable[..., Any]] = {
     aten.convolution_backward.default: convolution_adjoint,
     aten.threshold_backward.default: threshold_adjoint,
     aten.leaky_relu_backward.default: leaky_relu_adjoint,
-    aten.max_pool2d_with_indices_backward.default: max_pool_backward,
+    aten.max_pool2d_with_indices_backward.default: max_pool_adjoint,
     aten.avg_pool2d_backward.default: average_pool_adjoint,
     aten._adaptive_avg_pool2d.default: adaptive_average_pool,
     aten._adaptive_avg_pool2d_backward.default: adaptive_average_adjoint,

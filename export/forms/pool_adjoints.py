@@ -13,6 +13,7 @@ def max_pool_adjoint(
     padding: list[int],
     dilation: list[int],
     ceil_mode: bool,
+    _indices: Tensor | None = None,
 ) -> Tensor:
     """Return the gradient [B,C,H,W] of a max pool: each window's goes to its first maximum in reading order.
 

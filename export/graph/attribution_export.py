@@ -1,6 +1,5 @@
 """A classifier's gradient or class activation maps as a bundle."""
 
-import copy
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,11 +40,11 @@ class ClassifierAttribution(Exportable[AttributionContents]):
         """See `Exportable.write`."""
         from .attribution_graphs import export_cam, export_gradient
         from .onnx_writer import write_graph
-        from .step import PixelClassifier
+        from .step import pixel_classifier
 
         contents = self.contents
         size, classes = contents.input.size, len(contents.labels)
-        network = PixelClassifier(copy.deepcopy(self.classifier.module), contents.input).eval().requires_grad_(False)
+        network = pixel_classifier(self.classifier)
         if contents.kind == "gradient":
             program, names = export_gradient(network, size, classes), (GRADIENT_INPUTS, GRADIENT_OUTPUTS)
         else:

@@ -20,7 +20,7 @@ from ..runtime.mapper import Mapper
 from ..runtime.model_info import ModelInfo
 from ..runtime.torch_runner import TorchRunner, torch_device
 from .layers import Tapped, activation_map, over_pixels
-from .step import FROM_LOGITS, PixelClassifier, build_step
+from .step import FROM_LOGITS, build_step, pixel_classifier
 
 
 def eager_descender(
@@ -34,7 +34,7 @@ def eager_descender(
     """Return a classifier's descender in PyTorch; compiled: see `TorchRunner`."""
     layout = torch.channels_last if channels_last else torch.contiguous_format
     place, spec = torch_device(device), classifier.metadata.input
-    network = _pixel_classifier(classifier, precision).to(place, memory_format=layout)  # pyright: ignore[reportCallIssue]
+    network = pixel_classifier(classifier, precision).to(place, memory_format=layout)  # pyright: ignore[reportCallIssue]
     step = build_step(network, config, scaled=precision == "fp16")
     graph = step_graph(spec.size, len(classifier.labels))
     dtype = torch.float64 if precision == "fp64" else torch.float32
@@ -54,7 +54,7 @@ def eager_attribution(
     classifier: Classifier, contents: AttributionContents, device: str = "cpu", precision: Precision = "fp32"
 ) -> TorchRunner:
     """Return the runner of a classifier's gradient or class activation maps, by autograd and a hook on the layer."""
-    place, pixels_to_logits = torch_device(device), _pixel_classifier(classifier, precision)
+    place, pixels_to_logits = torch_device(device), pixel_classifier(classifier, precision)
     network = Tapped(pixels_to_logits, contents.layer) if contents.layer else pixels_to_logits
     network = network.to(place)
 
@@ -75,16 +75,11 @@ def eager_attribution(
 
 def cam_size(classifier: Classifier, layer: str) -> tuple[int, int]:
     """Return height and width of a layer's output; `UnseeError` where it is no map, or there is no such layer."""
-    network, size = Tapped(_pixel_classifier(classifier), layer), classifier.metadata.input.size
+    network, size = Tapped(pixel_classifier(classifier), layer), classifier.metadata.input.size
     with torch.no_grad():
         _, values = network(torch.zeros(1, 3, size, size))
     height, width = over_pixels(values).shape[2:]
     return int(height), int(width)
-
-
-def _pixel_classifier(classifier: Classifier, precision: Precision = "fp32") -> PixelClassifier:
-    module = copy.deepcopy(classifier.module)  # `to` would change the caller's
-    return PixelClassifier(module, classifier.metadata.input, precision).eval().requires_grad_(False)
 
 
 def eager_mapper(loaded: LoadedMapNetwork, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Mapper:

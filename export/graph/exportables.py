@@ -1,6 +1,5 @@
 """The networks that become bundles: a classifier's descent step, and networks that make or promote maps."""
 
-import copy
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,12 +55,11 @@ class ClassifierStep(Exportable[DescentContents]):
     def write(self, directory: Path) -> None:
         """See `Exportable.write`."""
         from .onnx_writer import write_graph
-        from .step import PixelClassifier
+        from .step import pixel_classifier
         from .tracing import INPUTS, OUTPUTS, export_step
 
         contents, scaled = self.contents, self.precision == "fp16"
-        module = copy.deepcopy(self.classifier.module)  # not to be converted in place
-        network = PixelClassifier(module, contents.input, self.precision).eval().requires_grad_(False)  # pyright: ignore
+        network = pixel_classifier(self.classifier, self.precision)  # pyright: ignore[reportArgumentType]
         step = export_step(network, contents.descent, contents.input.size, len(contents.labels), scaled=scaled)
         named = {"preset": str(contents.preset["name"])} if "name" in contents.preset else {}
         properties = {"model": self.model_id, "descent": digest_of(descent_to_json(contents.descent)), **named}

@@ -1,6 +1,8 @@
 """The descent step: one pure function of tensors, the same for every runtime (spec sections 1.2, 1.3, 2.1, 2.5)."""
 
+import copy
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +12,9 @@ from ...train.networks.metadata import InputSpec
 from ...train.networks.scaling import min_max
 from ..bundles.costs import SIGNALS
 from ..bundles.descent_config import DescentConfig, Precision
+
+if TYPE_CHECKING:
+    from ...train.networks.checkpoints import Classifier
 
 Network = Callable[[Tensor], Tensor]
 Step = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor, Tensor]]
@@ -45,6 +50,12 @@ class PixelClassifier(nn.Module):
         ordered = image.flip(1) if self.reverse else image
         pixels = (ordered * self.scale - self.shift).to(DTYPES[self.precision])
         return logits_of(self.network(pixels)).to(image.dtype)
+
+
+def pixel_classifier(classifier: "Classifier", precision: Precision = "fp32") -> PixelClassifier:
+    """Return a frozen copy of a classifier that takes pixels: `to` would change the caller's."""
+    module = copy.deepcopy(classifier.module)
+    return PixelClassifier(module, classifier.metadata.input, precision).eval().requires_grad_(False)
 
 
 def error_signal(logits: Tensor, reference: Tensor, target: Tensor, config: DescentConfig) -> Tensor:

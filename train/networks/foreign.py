@@ -48,5 +48,5 @@ class Foreign:
         from .identity import fingerprint, source_files
 
         classifier = self.load()
-        sources = {path.name: sha256_of(path) for path in source_files(classifier.module)}
+        sources = [sha256_of(path) for path in source_files(classifier.module)]
         return digest_of([self.name, fingerprint(classifier), sources])
