@@ -1,6 +1,8 @@
 """Imports of optional packages, with one clear error when the extra that brings them is missing."""
 
+from collections.abc import Iterable
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 
 from .errors import MissingExtraError
@@ -14,6 +16,39 @@ def require(package: str, extra: str, purpose: str) -> ModuleType:
         if error.name is None or error.name.split(".")[0] != package.split(".")[0]:
             raise
         raise MissingExtraError(f"{purpose} needs {package}, which is not installed: {how_to_install(extra)}") from None
+
+
+OTHER_DISTRIBUTIONS = {"onnxruntime": ("onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-rocm")}
+"""Other wheels that bring a package of that name."""
+
+
+def installed_version(package: str) -> str | None:
+    """Return the version of a package, of whichever wheel brings it; None where it is not installed, or has none."""
+    for distribution in (package.replace("_", "-"), *OTHER_DISTRIBUTIONS.get(package, ())):
+        try:
+            return version(distribution)
+        except PackageNotFoundError:
+            continue
+    return None
+
+
+def versions_of(packages: Iterable[str]) -> dict[str, str]:
+    """Return the versions of those of some packages that have one."""
+    return {package: found for package in packages if (found := installed_version(package))}
+
+
+def rival_wheels(package: str) -> list[str]:
+    """Return the wheels that brought a package of one name over each other, where there are several."""
+    names = (package, *OTHER_DISTRIBUTIONS.get(package, ()))
+    found = [name for name in names if _is_installed(name)]
+    return found if len(found) > 1 else []
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        return bool(version(distribution))
+    except PackageNotFoundError:
+        return False
 
 
 def how_to_install(extra: str) -> str:

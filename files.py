@@ -1,5 +1,6 @@
 """Writing files so that a killed process or a full disk never leaves half of one under its final name."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -39,6 +40,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
         flush_and_rename(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(lock: Path) -> Iterator[None]:
+    """Keep other processes out of the block; lock: an empty file that stays. Raises `OSError` where it cannot be opened."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def write_bytes(path: Path, data: bytes) -> None:

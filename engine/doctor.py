@@ -1,11 +1,11 @@
 """What is installed, which devices there are, and what a run would use."""
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from ..export.runtime.backends import can_export
-from ..extras import how_to_install
+from ..export.runtime.driver import cuda_devices
+from ..extras import how_to_install, installed_version, rival_wheels
 from ..threads import cores
 from .methods.models import prefers_torch
 
@@ -37,26 +37,23 @@ def findings() -> list[tuple[str, str]]:
 
 
 def _version(package: str) -> str | None:
-    try:
-        return version(package.replace("_", "-"))
-    except PackageNotFoundError:
-        return "installed" if find_spec(package) else None
+    return installed_version(package) or ("installed" if find_spec(package) else None)
 
 
 def _extra_finding(package: str, extra: str) -> str:
-    found = _version(package)
+    found, rivals = _version(package), rival_wheels(package)
+    if rivals:
+        return (
+            f"{' and '.join(rivals)} overwrote each other, and the last one decides: pip uninstall {' '.join(rivals)}, then "
+            "install the one that is wanted"
+        )
     if found:
         return found
     return f"not installed: {how_to_install(extra)}"
 
 
 def _cuda_devices() -> str:
-    if not find_spec("torch"):
-        return "unknown without torch"
-    import torch
-
-    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    return ", ".join(names) or "none"
+    return ", ".join(cuda_devices()) or "none"
 
 
 def _checkpoint_choice() -> str:

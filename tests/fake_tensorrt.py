@@ -35,7 +35,7 @@ class Runtime:
         for name in ("cuda", "cuda.bindings"):
             monkeypatch.setitem(sys.modules, name, ModuleType(name))
         monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", self.cuda())
-        monkeypatch.setattr("unsee.export.runtime.tensorrt.tensorrt_engine.has_nvidia_driver", lambda: True)
+        monkeypatch.setattr("unsee.export.runtime.tensorrt.tensorrt_engine.cuda_devices", lambda: (GPU,))
 
     def launch(self, work: Any) -> None:
         """Run work now, or keep it for the graph that is being captured."""
@@ -67,10 +67,6 @@ class Runtime:
             ctypes.memmove(target, source, size)
             return (0,)
 
-        def begin(stream: int, mode: str) -> tuple[int]:
-            self.capture = []
-            return (0,)
-
         def end(stream: int) -> tuple[int, list[Any]]:
             captured, self.capture = self.capture, None
             return 0, captured or []
@@ -80,15 +76,24 @@ class Runtime:
                 work()
             return (0,)
 
+        def begin_capture(stream: int, mode: str) -> tuple[int]:
+            assert self.capture is None, "the stream is capturing already"
+            self.capture = []
+            return (0,)
+
         functions = {
             "cudaSetDevice": lambda device: (0,),
-            "cudaStreamCreate": lambda: (0, 7),
+            "cudaStreamCreateWithFlags": lambda flags: (0, 7),
+            "cudaStreamNonBlocking": 1,
+            "cudaStreamDestroy": lambda stream: (0,),
+            "cudaGraphDestroy": lambda graph: (0,),
+            "cudaGraphExecDestroy": lambda graph: (0,),
             "cudaGetDeviceProperties": lambda device: (0, SimpleNamespace(name=GPU.encode())),
             "cudaMalloc": malloc,
             "cudaFree": free,
             "cudaMemcpyAsync": copy,
             "cudaStreamSynchronize": lambda stream: (0,),
-            "cudaStreamBeginCapture": begin,
+            "cudaStreamBeginCapture": begin_capture,
             "cudaStreamEndCapture": end,
             "cudaGraphInstantiate": lambda graph, flags: (0, graph),
             "cudaGraphLaunch": replay,
@@ -144,7 +149,6 @@ class _Network:
 class _Builder:
     def __init__(self, state: Runtime) -> None:
         self.state = state
-        self.shapes: dict[str, tuple[int, ...]] = {}
 
     def create_network(self, flags: int) -> _Network:
         assert flags == 2
@@ -152,7 +156,7 @@ class _Builder:
 
     def create_builder_config(self) -> Any:
         cache = SimpleNamespace(serialize=lambda: b"timing")
-        names = ("set_flag", "clear_flag", "add_optimization_profile")
+        names = ("set_flag", "clear_flag")
         plain = {name: lambda value: None for name in names}
         return SimpleNamespace(
             **plain,
@@ -161,12 +165,11 @@ class _Builder:
             get_timing_cache=lambda: cache,
         )
 
-    def create_optimization_profile(self) -> Any:
-        return SimpleNamespace(set_shape=lambda name, least, usual, most: self.shapes.update({name: usual}))
-
     def build_serialized_network(self, network: _Network, config: Any) -> bytes:
         self.state.built.append(network.path)
-        return json.dumps({"path": network.path, "shapes": self.shapes}).encode()
+        shapes = {tensor.name: list(tensor.shape) for tensor in network.inputs}
+        assert all(side > 0 for shape in shapes.values() for side in shape), "a free shape needs a profile"
+        return json.dumps({"path": network.path, "shapes": shapes}).encode()
 
 
 class _Engine:
@@ -185,8 +188,10 @@ class _Context:
         self.engine = engine
         self.addresses: dict[str, int] = {}
 
-    def set_tensor_address(self, name: str, address: int) -> None:
+    def set_tensor_address(self, name: str, address: int) -> bool:
+        known = [*self.engine.session.get_inputs(), *self.engine.session.get_outputs()]
         self.addresses[name] = address
+        return any(item.name == name for item in known)
 
     def execute_async_v3(self, stream: int) -> bool:
         addresses = dict(self.addresses)

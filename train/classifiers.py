@@ -37,7 +37,7 @@ def train_classifier(config: ClassifierConfig, console: Console | None = None) -
     training_set = open_dataset(config.training)
     validation_set = open_dataset(config.validation, training_set.classes)
     _check_data(training_set, validation_set)
-    with joined() as ranks:
+    with joined(config.device) as ranks:
         device = training_device(config.device, ranks)
         classifier = start_of(config, training_set.classes)
         network = classifier.module.to(device).requires_grad_(True)

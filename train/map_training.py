@@ -38,7 +38,7 @@ def train_map_network(config: MapTrainingConfig, console: Console | None = None)
         torch.set_num_threads(config.threads)
     training_set = open_pairs(config.training, config)
     validation_set = None if config.validation is None else open_pairs(config.validation, config)
-    with joined() as ranks:
+    with joined(config.device) as ranks:
         device = training_device(config.device, ranks)
         mapper, console = start_of(config).to(device), console or Console(quiet=True)
         if config.first_stage_epochs:

@@ -53,13 +53,19 @@ class Ranks:
 
 
 @contextmanager
-def joined() -> Iterator[Ranks]:
-    """Join the processes that torchrun started, for as long as the block lasts; without torchrun this one is alone."""
+def joined(device: str) -> Iterator[Ranks]:
+    """Join the processes that torchrun started, for as long as the block lasts; without torchrun this one is alone.
+
+    device: auto, cpu or cuda, by which the processes find how they talk; on GPUs each has its own from the start.
+    """
     if not distributed.is_torchelastic_launched():
         yield Ranks()
         return
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    local_rank, on_gpus = int(os.environ["LOCAL_RANK"]), device != "cpu" and torch.cuda.is_available()
+    if on_gpus:
+        torch.cuda.set_device(local_rank)
+    distributed.init_process_group("nccl" if on_gpus else "gloo")
     try:
-        yield Ranks(distributed.get_rank(), distributed.get_world_size(), int(os.environ["LOCAL_RANK"]))
+        yield Ranks(distributed.get_rank(), distributed.get_world_size(), local_rank)
     finally:
         distributed.destroy_process_group()

@@ -2,10 +2,10 @@
 
 import platform
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ...extras import versions_of
 from ...threads import cores
 
 PACKAGES = ("unsee", "torch", "onnxruntime", "numba", "numpy")
@@ -17,7 +17,7 @@ def machine() -> dict[str, Any]:
         "processor": _processor(),
         "cores": cores(),
         "python": platform.python_version(),
-        **{package: found for package in PACKAGES if (found := _version(package))},
+        **versions_of(PACKAGES),
         "commit": _commit(),
     }
 
@@ -28,13 +28,6 @@ def _processor() -> str:
     except OSError:
         return platform.machine()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _commit() -> str | None:

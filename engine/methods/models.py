@@ -15,9 +15,9 @@ from ...export.runtime.backends import (
     can_export,
     check_backend,
     check_device,
-    has_nvidia_driver,
 )
 from ...export.runtime.descender import Descender
+from ...export.runtime.driver import cuda_devices
 from ...export.runtime.mapper import Mapper
 from ...extras import require
 from ...train.networks.input_choice import InputChoice
@@ -91,7 +91,7 @@ def prefers_torch(device: str) -> bool:
         return False
     if find_spec("onnxruntime") is None:
         return True
-    if device == "cpu" or not has_nvidia_driver():
+    if device == "cpu" or not cuda_devices():
         return False
     import torch
 

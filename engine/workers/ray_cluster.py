@@ -36,8 +36,16 @@ def joined_ray() -> ModuleType:
 
 
 def needs_of_actor(on_gpu: bool) -> dict[str, int]:
-    """Return what an actor takes of the cluster, as Ray's options."""
-    return {"num_gpus": 1} if on_gpu else {"num_cpus": CORES_OF_ACTOR}
+    """Return what an actor takes of the cluster, as Ray's options.
+
+    Beside its GPU an actor takes the cores that every machine has for each of its GPUs: Ray gives one that asks for none a
+    single thread.
+    """
+    if not on_gpu:
+        return {"num_cpus": CORES_OF_ACTOR}
+    machines = [node["Resources"] for node in joined_ray().nodes() if node["Alive"]]
+    shares = [int(one.get("CPU", 0) // one["GPU"]) for one in machines if one.get("GPU")]
+    return {"num_gpus": 1, "num_cpus": max(1, min(shares, default=1))}
 
 
 def takes_gpus(device: str, runs_model: bool) -> bool:

@@ -3,13 +3,12 @@
 import warnings
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import numpy as np
 
-from ...extras import require
+from ...extras import require, versions_of
 from ..bundles.bundle import Bundle, Contents, read_bundle, write_bundle
 from ..bundles.bundle_files import PROBE_FILE
 from ..bundles.drafts import drafted
@@ -78,7 +77,7 @@ def write_network(exportable: Exportable[Held], directory: Path) -> Bundle[Held]
         model_id=exportable.model_id,
         precision=exportable.precision,
         opset=OPSET,
-        versions={tool: version(tool) for tool in TOOLS},
+        versions=versions_of(TOOLS),
     )
     bundle.graph.check(tensors(bundle.graph_path))
     return bundle
@@ -86,5 +85,5 @@ def write_network(exportable: Exportable[Held], directory: Path) -> Bundle[Held]
 
 def require_tools() -> None:
     """Raise `MissingExtraError` naming the first package that exporting needs and that is not installed."""
-    for package in EXPORT_PACKAGES:
-        require(package, "export", "exporting a model")
+    for package, extra in EXPORT_PACKAGES.items():
+        require(package, extra, "exporting a model")

@@ -1,6 +1,5 @@
 """Bundles of checkpoints that were never exported by hand, kept in the cache directory for the next run."""
 
-import fcntl
 import logging
 import re
 import shutil
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import OutputError, UnseeError
-from ...files import digest_of
+from ...files import digest_of, locked
 from ...train.networks.downloads import cache_directory
 from ...train.networks.model_names import Found
 from ..bundles.bundle import Bundle, read_bundle
@@ -116,11 +115,10 @@ def _alone(lock: Path) -> Iterator[None]:
     """Keep other processes out of the block."""
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        file = lock.open("w")
+        lock.touch()
     except OSError as error:
         raise OutputError(
             f"{error.filename}: the cache cannot be written ({error.strerror}): set XDG_CACHE_HOME to a folder that can"
         ) from None
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with locked(lock):
         yield

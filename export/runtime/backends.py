@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.util import find_spec
-from pathlib import Path
 
 from ...errors import UnseeError
+from .driver import cuda_devices
 
 TORCH_BACKENDS = ("torch", "torch-compile")
 RUNNERS = {
@@ -15,8 +15,8 @@ RUNNERS = {
     "ort-tensorrt": "onnxruntime_runner.OnnxRuntimeRunner",
 }
 """Module and class of the runner of bundles, by backend: a new backend is a line here and a file beside this one."""
-EXPORT_PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime")
-"""What exporting needs."""
+EXPORT_PACKAGES = {"torch": "export", "onnx": "export", "onnxscript": "export", "onnxruntime": "cpu"}
+"""What exporting needs, and the extra that brings it."""
 BUNDLE_BACKENDS = tuple(RUNNERS)
 BACKENDS = ("auto", *TORCH_BACKENDS, *BUNDLE_BACKENDS)
 
@@ -70,14 +70,9 @@ class RuntimeDevice:
 
     @classmethod
     def parse(cls, device: str, has_cuda: bool) -> "RuntimeDevice":
-        """Return the device of auto, cpu, cuda or cuda:N; auto is CUDA where `has_cuda` and a driver is loaded."""
+        """Return the device of auto, cpu, cuda or cuda:N; auto is CUDA where `has_cuda` and there is a GPU."""
         if device == "auto":
-            return cls("cuda" if has_cuda and has_nvidia_driver() else "cpu")
+            return cls("cuda" if has_cuda and cuda_devices() else "cpu")
         check_device(device)
         kind, _, index = device.partition(":")
         return cls(kind, int(index or 0))
-
-
-def has_nvidia_driver() -> bool:
-    """Say whether an NVIDIA driver is loaded on this machine."""
-    return any(Path(path).exists() for path in ("/proc/driver/nvidia/version", "/dev/dxg"))

@@ -45,9 +45,11 @@ class CudaStream:
     def __init__(self, device: int) -> None:
         self.runtime: Any = require("cuda.bindings.runtime", "tensorrt", "backend tensorrt")
         self._call("cudaSetDevice", device)
-        self.handle: int = int(self._call("cudaStreamCreate"))
+        flags = self.runtime.cudaStreamNonBlocking  # nothing waits for what others do on the default stream
+        self.handle: int = int(self._call("cudaStreamCreateWithFlags", flags))
         self.device_name = self._call("cudaGetDeviceProperties", device).name.decode()
         self.sizes: dict[int, int] = {}
+        self.graphs: list[Any] = []
 
     def allocate(self, size: int) -> int:
         """Return the address of so many new bytes."""
@@ -56,10 +58,19 @@ class CudaStream:
         return address
 
     def free(self) -> None:
-        """Give all memory back."""
+        """Give back all memory, and the graphs that were captured on it."""
+        while self.graphs:
+            self._call("cudaGraphExecDestroy", self.graphs.pop())
         while self.sizes:
             address, _ = self.sizes.popitem()
             self._call("cudaFree", address)
+
+    def close(self) -> None:
+        """Give everything back; may be called again."""
+        self.free()
+        if self.handle:
+            self._call("cudaStreamDestroy", self.handle)
+            self.handle = 0
 
     def upload(self, value: np.ndarray, address: int) -> None:
         """Copy a contiguous array to the device."""
@@ -86,12 +97,22 @@ class CudaStream:
         self.upload(saved, address)
 
     def captured(self, enqueue: Callable[[], None]) -> Callable[[], None]:
-        """Capture what a function enqueues as a CUDA graph; return what launches it and waits for it."""
+        """Capture what a function enqueues as a CUDA graph; return what launches it and waits for it.
+
+        The stream is usable again when the function fails.
+        """
         self._call(
             "cudaStreamBeginCapture", self.handle, self.runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         )
-        enqueue()
-        graph = self._call("cudaGraphInstantiate", self._call("cudaStreamEndCapture", self.handle), 0)
+        try:
+            enqueue()
+        except BaseException:
+            self.runtime.cudaStreamEndCapture(self.handle)  # whatever it says of what was left half captured
+            raise
+        captured = self._call("cudaStreamEndCapture", self.handle)
+        graph = self._call("cudaGraphInstantiate", captured, 0)
+        self.graphs.append(graph)
+        self._call("cudaGraphDestroy", captured)
 
         def launch() -> None:
             self._call("cudaGraphLaunch", graph, self.handle)

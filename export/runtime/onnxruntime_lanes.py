@@ -160,7 +160,7 @@ class Lanes:
         if self.backend == "onnxruntime":
             return [(CUDA, cuda_options(self.device.index))]
         return [  # TensorRT first, CUDA for what it leaves over
-            (TENSORRT, tensorrt_options(self.device.index, self.graph, batch)),
+            (TENSORRT, tensorrt_options(self.device.index, self.graph, batch, bool(self.bundle.graph.state))),
             (CUDA, {"device_id": self.device.index, "cudnn_conv_algo_search": "EXHAUSTIVE"}),
         ]
 
@@ -195,11 +195,15 @@ def graph_tensors(session: Any) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def tensorrt_options(index: int, graph: Path, batch: int) -> dict[str, Any]:
-    """Return options of the TensorRT provider; the batch size is in the cache's prefix, as its own key lacks shapes."""
+def tensorrt_options(index: int, graph: Path, batch: int, has_state: bool) -> dict[str, Any]:
+    """Return options of the TensorRT provider; the batch size is in the cache's prefix, as its own key lacks shapes.
+
+    has_state: turns read and write buffers in turn. The provider captures the first and replays it for all others, whatever
+    their `gpu_graph_id`: it then has to run without a CUDA graph.
+    """
     return {
         "device_id": index,
-        "trt_cuda_graph_enable": "1",
+        "trt_cuda_graph_enable": "0" if has_state else "1",
         "trt_engine_cache_enable": "1",
         "trt_engine_cache_path": str(graph.parent / "tensorrt"),
         "trt_engine_cache_prefix": f"{graph.stem}-batch{batch}",

@@ -9,14 +9,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ....errors import DeviceUnavailableError, UnseeError
+from ....errors import DeviceUnavailableError, OutputError, UnseeError
 from ....extras import require
-from ....files import write_bytes
+from ....files import locked, write_bytes
 from ...bundles.bundle import Bundle, Contents
 from ...bundles.graphs import BATCH
-from ..backends import RuntimeDevice, has_nvidia_driver
+from ..backends import RuntimeDevice
+from ..driver import cuda_devices
 from ..memory import CudaStream, OutOfMemoryError
 from .tensorrt_plans import PlanKey, plan_key, read_plan, write_plan
+
+LOCK = ".plans.lock"
 
 
 class TensorRtEngine:
@@ -29,7 +32,7 @@ class TensorRtEngine:
     def __init__(self, bundle: Bundle[Contents], device: str = "auto", precision: str | None = None) -> None:
         self.runtime: Any = require("tensorrt", "tensorrt", "backend tensorrt")
         self.device = RuntimeDevice.parse(device, has_cuda=True)
-        if not self.device.is_cuda or not has_nvidia_driver():
+        if not self.device.is_cuda or not cuda_devices():
             raise DeviceUnavailableError(f"backend tensorrt needs an NVIDIA GPU and its driver; device is {device}")
         self.bundle = bundle
         self.precision = precision or bundle.precision
@@ -59,10 +62,7 @@ class TensorRtEngine:
         self.engine = self.context = None
         self.stream.free()
         key = plan_key(self.bundle, self.stream.device_name, self.runtime.__version__, self.precision, batch)
-        plan = read_plan(self.bundle.directory, key)
-        if plan is None:
-            plan = build_plan(self.runtime, self.logger, self.bundle, key)
-            write_plan(self.bundle.directory, key, plan)
+        plan = read_plan(self.bundle.directory, key) or self._built(key)
         self.engine = self.runtime.Runtime(self.logger).deserialize_cuda_engine(plan)
         if self.engine is None:
             raise DeviceUnavailableError(f"{key.path(self.bundle.directory)}: TensorRT cannot load this plan")
@@ -70,16 +70,30 @@ class TensorRtEngine:
         if self.context is None:
             raise OutOfMemoryError(f"TensorRT found no memory to run a batch of {batch}; its log says more")
 
+    def _built(self, key: PlanKey) -> bytes:
+        """Build a plan and keep it; of several processes that need it at once, one does."""
+        directory = self.bundle.directory
+        try:
+            with locked(directory / LOCK):
+                plan = read_plan(directory, key)
+                if plan is None:
+                    plan = build_plan(self.runtime, self.logger, self.bundle, key)
+                    write_plan(directory, key, plan)
+                return plan
+        except OSError as error:
+            raise OutputError(f"{directory}: the plan cannot be kept there: {error}") from None
+
     def close(self) -> None:
         """Give all memory back."""
         self.batch, self.engine, self.context = 0, None, None
-        self.stream.free()
+        self.stream.close()
 
     def enqueue(self, addresses: Mapping[str, int]) -> None:
         """Enqueue one pass; addresses: of every input and output, by name."""
         assert self.context is not None  # `prepare` comes first
         for name, address in addresses.items():
-            self.context.set_tensor_address(name, int(address))
+            if not self.context.set_tensor_address(name, int(address)):
+                raise UnseeError(f"{self.bundle.graph_path}: TensorRT's plan has no tensor {name}")
         if not self.context.execute_async_v3(self.stream.handle):
             raise DeviceUnavailableError("TensorRT could not run the plan; its log says why")
 
@@ -101,8 +115,8 @@ def build_plan(runtime: Any, logger: Any, bundle: Bundle[Contents], key: PlanKey
     if not parser.parse_from_file(str(bundle.graph_path)):
         reasons = "; ".join(str(parser.get_error(index)) for index in range(parser.num_errors))
         raise UnseeError(f"{bundle.graph_path}: TensorRT cannot read it: {reasons}")
+    _fix_shapes(network, bundle, key.batch_size)
     config = _builder_config(runtime, builder, key)
-    config.add_optimization_profile(_profile(builder, network, bundle, key.batch_size))
     cache_path = bundle.graph_path.with_suffix(".timing.cache")
     cache = config.create_timing_cache(_bytes(cache_path))
     config.set_timing_cache(cache, ignore_mismatch=False)
@@ -125,10 +139,12 @@ def _builder_config(runtime: Any, builder: Any, key: PlanKey) -> Any:
     return config
 
 
-def _profile(builder: Any, network: Any, bundle: Bundle[Contents], batch: int) -> Any:
-    """Return the profile of one batch size; inputs that are not those of the bundle's description are refused."""
+def _fix_shapes(network: Any, bundle: Bundle[Contents], batch: int) -> None:
+    """Make a network one of a single batch size, which needs no profile and no shapes when it runs.
+
+    Inputs that are not those of the bundle's description are refused.
+    """
     described = {spec.name: list(spec.shape) for spec in bundle.graph.inputs}
-    profile = builder.create_optimization_profile()
     for index in range(network.num_inputs):
         tensor = network.get_input(index)
         free = [BATCH if side == -1 else side for side in tensor.shape]
@@ -136,9 +152,7 @@ def _profile(builder: Any, network: Any, bundle: Bundle[Contents], batch: int) -
             raise UnseeError(
                 f"{bundle.graph_path}: its input {tensor.name} {free} is not the one that its bundle describes"
             )
-        shape = tuple(batch if side == BATCH else side for side in free)
-        profile.set_shape(tensor.name, shape, shape, shape)
-    return profile
+        tensor.shape = tuple(batch if side == BATCH else side for side in free)
 
 
 def _bytes(path: Path) -> bytes:
