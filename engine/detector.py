@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import UnseeError
+from ..export.runtime.precision import RunPrecision
 from ..images import MOST_PIXELS
 from ..train.networks.metadata import InputSpec
 from ..train.networks.model_names import DEFAULT_NAME, model_name
@@ -57,7 +58,7 @@ class Detector:
     runs it unless `backend` names another, for which it is exported first. preset: a name or a `Preset`; None is a bundle's
     own, or the method's. device: auto, cpu, cuda or cuda:N. promote: checkpoint or bundle of a promoter, which lifts the
     maps. method, weights, cnn2, cnn3: see `MethodConfig`. segment: how masks are made, and maps refined; None for neither.
-    Also a context manager, which closes it.
+    precision: see `RunPrecision`. Also a context manager, which closes it.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Detector:
         segment: SegmentConfig | None = None,
         input: InputSpec | None = None,
         labels: Labels | None = None,
+        precision: RunPrecision = "auto",
     ) -> None:
         name, opener = opener_of(model, input, labels)
         method = "attentional" if method == "b" and makes_maps(name) else method
@@ -89,6 +91,7 @@ class Detector:
             preset=_preset(preset or bundle_preset(name) or default_preset(method)),
             device=device,
             backend=backend,
+            precision=precision,
             batch_size=batch_size,
         )
         self.preset, self.batch_size = config.preset, batch_size

@@ -113,7 +113,7 @@ def _run_draft(config: RunConfig, progress: RunProgress, resumption: Resumption,
     slots = open_slots(config, progress.count_row)
     try:
         info = slots[0].info()
-        console.print(f"model {info.model_id} on {info.device} ({info.backend}){_preset_of(config)}")
+        console.print(f"model {info.model_id} on {info.device} ({_runtime_of(info)}){_preset_of(config)}")
         plan = draft.freeze(_identity(config, info))
         failed = _finish(plan, slots, config.max_shard_retry, progress, resumption, console)
     finally:
@@ -129,6 +129,10 @@ def _run_draft(config: RunConfig, progress: RunProgress, resumption: Resumption,
     if failed:
         raise _shards_error(failed)
     return summary
+
+
+def _runtime_of(info: ModelInfo) -> str:
+    return info.backend if info.precision == "fp32" else f"{info.backend}, {info.precision}"
 
 
 def _preset_of(config: RunConfig) -> str:
@@ -155,7 +159,7 @@ def _finish(
 
 def _identity(config: RunConfig, info: ModelInfo) -> dict[str, Any]:
     """Return what decides the bytes of the output; given maps are part of it."""
-    identity = config.identity(info.model_id, info.backend, info.device)
+    identity = config.identity(info)
     return identity if config.prior is None else {**identity, "prior": prior_fingerprint(config.prior)}
 
 

@@ -4,6 +4,7 @@ from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 from typing import Annotated, Any, Literal, get_args
 
 from ..errors import UnseeError
+from ..export.runtime.model_info import ModelInfo
 from ..threads import cores
 from .inputs.sources import Sources
 from .methods.method_config import MethodConfig
@@ -91,17 +92,17 @@ class RunConfig(MethodConfig):
         """Threads that decode, and that encode: by the cores of this machine where nothing was asked for."""
         return min(MOST_WORKERS, cores()) if self.workers is None else self.workers
 
-    def identity(self, model_id: str, backend: str, device: str) -> dict[str, Any]:
+    def identity(self, info: ModelInfo) -> dict[str, Any]:
         """Return, as JSON, everything that decides the bytes of the output: a resumed run must agree in all of it.
 
         The size of a batch is part of it where it decides anything.
         """
-        kind = device.split(":")[0]
-        image_by_image = runs_image_by_image(backend, device)
+        kind = info.device.split(":")[0]
+        image_by_image = runs_image_by_image(info.backend, info.device)
         return {
             "algorithm": ALGORITHM,
-            "model": model_id,
-            "backend": backend,
+            "model": info.model_id,
+            "backend": info.backend,
             "device": kind,
             "method": self.method,
             **asdict(self.preset),
@@ -116,6 +117,7 @@ class RunConfig(MethodConfig):
             "image_column": self.sources.image_column,
             "exact_decoding": self.exact_decoding,
             **({"labels": self.input.digest()} if self.input.labels else {}),
+            **({"precision": info.precision} if info.precision != "fp32" else {}),
         }
 
 

@@ -74,6 +74,9 @@ class ShardRunner:
     def __init__(self, method: Method, config: RunConfig, promoter: Promoter | None = None) -> None:
         self.method = method
         self.promoter = promoter
+        method.pad_batches()
+        if promoter:
+            promoter.pad_batches()
         self.segmenter = Segmenter(config.segmentation)
         self.config = config
         fine = promoter.info.input_size if promoter else None
@@ -90,7 +93,7 @@ class ShardRunner:
         if self.promoter is None:
             return info
         promoter = self.promoter.info
-        runs = f"{promoter.backend} on {promoter.device.split(':')[0]}"
+        runs = f"{promoter.backend} on {promoter.device.split(':')[0]}{_rounded(promoter)}"
         return replace(info, model_id=f"{info.model_id}, promoted by {promoter.model_id} ({runs})")
 
     def close(self) -> None:
@@ -303,6 +306,10 @@ def _stacked(works: list[Work], config: DecodingConfig, with_priors: bool) -> Ba
         stack([image.promoter_pixels for image in images], fine, fine, 3) if fine else None,
         stack([image.prior for image in images], size, size) if with_priors else None,
     )
+
+
+def _rounded(info: ModelInfo) -> str:
+    return "" if info.precision == "fp32" else f" in {info.precision}"
 
 
 def _failed(work: Work, status: str, code: str, message: str) -> Work:

@@ -5,7 +5,7 @@ from typing import Any
 
 import onnxruntime
 
-CUDA = "CUDAExecutionProvider"
+CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
 WORDS = "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for requested buffer of size 1048576"
 
 
@@ -19,7 +19,9 @@ RuntimeException.__module__ = "onnxruntime.capi.onnxruntime_pybind11_state"
 class CudaRuntime:
     """ONNX Runtime as far as `Lanes` uses it.
 
-    room: images that fit into memory at once. ran: the size of every batch that ran. opened: sizes of the sessions.
+    room: images that fit into memory at once. ran: the size of every batch that ran. opened: sizes of the sessions. A session
+    that captures replays what it saw first, at the addresses of then: the provider of CUDA for each `gpu_graph_id`, that of
+    TensorRT for all.
     """
 
     GraphOptimizationLevel = onnxruntime.GraphOptimizationLevel
@@ -34,8 +36,8 @@ class CudaRuntime:
         )
 
     def get_available_providers(self) -> list[str]:
-        """CUDA is there."""
-        return [CUDA, "CPUExecutionProvider"]
+        """TensorRT and CUDA are there."""
+        return [TENSORRT, CUDA, "CPUExecutionProvider"]
 
     def SessionOptions(self) -> Any:
         """Return options that remember the size of the batch."""
@@ -47,12 +49,14 @@ class CudaRuntime:
     def InferenceSession(self, path: str, options: Any, providers: Any) -> "_Session":
         """Open a graph for one batch size."""
         self.opened.append(options.batch)
-        return _Session(self, path, options.batch)
+        return _Session(self, path, options.batch, providers[0])
 
 
 class _Session:
-    def __init__(self, runtime: CudaRuntime, path: str, batch: int) -> None:
+    def __init__(self, runtime: CudaRuntime, path: str, batch: int, provider: tuple[str, dict[str, Any]]) -> None:
         self.runtime, self.batch = runtime, batch
+        self.provider, self.settings = provider
+        self.captured: dict[str, Any] = {}
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -60,10 +64,18 @@ class _Session:
         self.io_binding = self.session.io_binding
 
     def get_providers(self) -> list[str]:
-        return [CUDA]
+        return [self.provider]
 
     def run_with_iobinding(self, binding: Any, options: Any) -> None:
         self.runtime.ran.append(self.batch)
         if self.batch > self.runtime.room:
             raise RuntimeException(WORDS)
-        self.session.run_with_iobinding(binding)
+        self.session.run_with_iobinding(self._replayed(binding, options))
+
+    def _replayed(self, binding: Any, options: Any) -> Any:
+        """Return the binding whose addresses are in the graph that runs."""
+        if self.provider == TENSORRT:
+            return (
+                self.captured.setdefault("all", binding) if self.settings["trt_cuda_graph_enable"] == "1" else binding
+            )
+        return self.captured.setdefault(options.get_run_config_entry("gpu_graph_id"), binding)

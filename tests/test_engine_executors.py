@@ -8,6 +8,7 @@ import threading
 import time
 from concurrent.futures import Future
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from unsee.engine.run_config import RunConfig
 from unsee.engine.slots import ShardJob, Slot, open_slots, schedule, shared_out
 from unsee.engine.status import summarize
 from unsee.engine.verify import faults
-from unsee.engine.workers import visible_gpus
+from unsee.engine.workers import ray_cluster, visible_gpus
 from unsee.engine.workers.interruption import locked, working
 from unsee.engine.workers.processes import HeldProcess
 from unsee.engine.workers.visible_gpus import gpu_of_each
@@ -115,6 +116,17 @@ def test_processes_get_their_gpu_and_their_share_of_the_cores(two_gpus, photogra
         {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "0"},
     ]
     assert shared_out(2, 3) == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("machines", "cores"),
+    [([(1, 8)], 8), ([(8, 64), (4, 16)], 4), ([(2, 1)], 1), ([(0, 32), (1, 6)], 6)],
+)
+def test_an_actor_takes_the_cores_beside_its_gpu(machines, cores, monkeypatch):
+    nodes = [{"Alive": True, "Resources": {"GPU": gpus, "CPU": cpus}} for gpus, cpus in machines]
+    nodes.append({"Alive": False, "Resources": {"GPU": 1, "CPU": 1}})
+    monkeypatch.setattr(ray_cluster, "joined_ray", lambda: SimpleNamespace(nodes=lambda: nodes))
+    assert ray_cluster.needs_of_actor(on_gpu=True) == {"num_gpus": 1, "num_cpus": cores}
 
 
 class FakeSlot(Slot):
@@ -270,6 +282,7 @@ class SmallMemory:
     """A session in whose memory only a few images fit."""
 
     info = ModelInfo("m", (), 4, "fake", "cpu")
+    runner = SimpleNamespace(device="cpu")
 
     def __init__(self, room, error):
         self.room, self.error, self.seen = room, error, []

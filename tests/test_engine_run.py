@@ -15,6 +15,7 @@ from PIL import Image
 from unsee.engine.inputs.sources import Sources
 from unsee.engine.run_config import RunConfig
 from unsee.errors import ExitCode
+from unsee.export.runtime.model_info import ModelInfo
 from unsee.tests.corpus import contents
 
 FAST = ["--iterations", "3", "--number-sample-per-shard", "4", "--batch-size", "3"]
@@ -93,8 +94,9 @@ def test_a_run_goes_on_with_another_batch_size(finished, tiny_model, photographs
     [("torch", "cpu", False), ("onnxruntime", "cpu", False), ("torch-compile", "cpu", True), ("torch", "cuda:0", True)],
 )
 def test_batch_size_decides_only_where_a_batch_runs_as_one(backend, device, decides):
+    info = ModelInfo("m", (), 224, backend, device)
     two, three = (RunConfig(Sources(("images",)), "out", model="m", batch_size=size) for size in (2, 3))
-    assert (two.identity("m", backend, device) != three.identity("m", backend, device)) == decides
+    assert (two.identity(info) != three.identity(info)) == decides
 
 
 def written(folder):

@@ -65,11 +65,11 @@ def test_other_errors_are_not(error):
 def on_cuda(monkeypatch, tiny_bundle):
     """Open the tiny bundle on a stand-in for a GPU in whose memory only `room` images fit."""
 
-    def opened(room):
+    def opened(room, backend="onnxruntime"):
         runtime = CudaRuntime(room)
         monkeypatch.setattr(onnxruntime_lanes, "require", lambda *_: runtime)
         bundle = read_bundle(tiny_bundle, DescentContents)
-        return Descender.of_bundle(bundle, bundle.contents.descent, "cuda"), runtime
+        return Descender.of_bundle(bundle, bundle.contents.descent, "cuda", backend), runtime
 
     return opened
 
@@ -103,6 +103,29 @@ def test_the_batch_that_really_ran_is_halved(on_cuda):
     batcher = Batcher(descender, 128)
     batcher.descend(images(5, 48))
     assert runtime.ran == [5, 2, 2, 2]
+
+
+def test_in_bulk_every_batch_is_padded_to_the_size_that_was_configured(on_cuda):
+    descender, runtime = on_cuda(4)
+    batcher = Batcher(descender, 16)
+    batcher.pads = True
+    batcher.descend(images(1, 48))  # the others of the first batch could not be read
+    batcher.descend(images(9, 48))
+    assert runtime.ran == [16, 8, 4, 4, 4, 4] and batcher.size == 4
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "ort-tensorrt"])
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_captured_graphs_give_every_turn_its_own_addresses(turns, backend, on_cuda, tiny_bundle, monkeypatch):
+    descender, _ = on_cuda(8, backend)
+    pixels = [images(4, 48, seed=seed) for seed in range(2)]
+    found = [descender.descend(one, turns) for one in pixels]  # the second one replays
+    monkeypatch.undo()
+    plain = open_descender(str(tiny_bundle), descender.config, "cpu")
+    for one, result in zip(pixels, found, strict=True):
+        expected = plain.descend(one, turns)
+        assert np.abs(expected.delta).max() > 0
+        np.testing.assert_allclose(result.delta, expected.delta, atol=1e-3)
 
 
 def test_a_single_image_that_does_not_fit_is_one_clear_error(on_cuda):

@@ -79,12 +79,20 @@ def test_tensorrt_that_is_not_installed_names_its_extra(bundle: Bundle) -> None:
 
 
 def test_engines_of_two_batch_sizes_do_not_share_a_cache_entry(tmp_path: Path) -> None:
-    prefixes = {tensorrt_options(0, tmp_path / "step.onnx", batch, True)["trt_engine_cache_prefix"] for batch in (1, 8)}
+    prefixes = {
+        tensorrt_options(0, tmp_path / "step.onnx", batch, True, "fp32")["trt_engine_cache_prefix"] for batch in (1, 8)
+    }
     assert len(prefixes) == 2
 
 
-def test_convolution_algorithms_are_chosen_explicitly() -> None:
-    assert cuda_options(1)["cudnn_conv_algo_search"] == "EXHAUSTIVE"
+def test_convolution_algorithms_are_chosen_explicitly_and_fp32_is_not_rounded() -> None:
+    assert cuda_options(1, "fp32")["cudnn_conv_algo_search"] == "HEURISTIC"
+    assert [cuda_options(1, precision)["use_tf32"] for precision in ("fp32", "tf32", "fp16")] == ["0", "1", "0"]
+
+
+def test_the_provider_of_tensorrt_captures_no_turns_that_swap_their_buffers(tmp_path: Path) -> None:
+    graphs = [tensorrt_options(0, tmp_path / "step.onnx", 4, state, "fp16") for state in (True, False)]
+    assert [options["trt_cuda_graph_enable"] for options in graphs] == ["0", "1"]
 
 
 @pytest.mark.gpu

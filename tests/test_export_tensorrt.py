@@ -1,5 +1,7 @@
 """The TensorRT sessions on a fake TensorRT: copies, padding, captured graphs and plans; speed and numbers need a GPU."""
 
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from unsee.export.bundles.bundle import read_bundle
 from unsee.export.bundles.descent_config import DescentConfig
 from unsee.export.graph.exportables import export_map_network
 from unsee.export.runtime.tensorrt.tensorrt_engine import prepare_plan
+from unsee.export.runtime.tensorrt.tensorrt_runner import TensorRtRunner
 from unsee.tests.export_models import checkpoint, export_classifier, images
 from unsee.tests.fake_tensorrt import Runtime
 from unsee.tests.map_models import SIZE, map_checkpoint, random_priors
@@ -71,6 +74,39 @@ def test_plan_is_built_once_and_found_again(kind: str, bundles: dict[str, Path],
     assert len(device.built) == 1
     assert (bundles[kind] / f"{stem}.fake-gpu-3000-tf32-batch4.plan").is_file()
     assert (bundles[kind] / f"{stem}.timing.cache").read_bytes() == b"timing"
+
+
+def test_a_plan_that_many_need_at_once_is_built_by_one(
+    bundles: dict[str, Path], device: Runtime, tmp_path: Path
+) -> None:
+    directory = shutil.copytree(bundles["descent"], tmp_path / "bundle", ignore=shutil.ignore_patterns("*.plan*"))
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(prepare_plan, read_bundle(directory), 2, "cuda") for _ in range(8)]:
+            done.result()
+    assert len(device.built) == 1
+
+
+def test_a_failure_while_capturing_leaves_a_stream_that_works(bundles: dict[str, Path], device: Runtime) -> None:
+    session = open_descender(str(bundles["descent"]), CONFIG, "cuda", "tensorrt")
+    runner, pixels = session.runner, images(2, 64)
+    assert isinstance(runner, TensorRtRunner)
+    enqueue, calls = runner.engine.enqueue, []
+
+    def failing(addresses: dict[str, int]) -> None:
+        calls.append(1)
+        if len(calls) == 3:  # the first two turns run uncaptured
+            raise DeviceUnavailableError("TensorRT could not run the plan")
+        enqueue(addresses)
+
+    runner.engine.enqueue = failing
+    with pytest.raises(DeviceUnavailableError):
+        session.descend(pixels, 2)
+    assert device.capture is None
+    expected = open_descender(str(bundles["descent"]), CONFIG, "cpu").descend(pixels, 2)
+    np.testing.assert_allclose(session.descend(pixels, 2).delta, expected.delta, atol=1e-2)
+    session.close()
+    session.close()
+    assert not device.memory
 
 
 def test_no_gpu_is_an_error(bundles: dict[str, Path], device: Runtime) -> None:

@@ -9,6 +9,7 @@ from ...errors import UnseeError
 from ...export.runtime.descender import Descender, Descent
 from ...export.runtime.mapper import Mapper
 from ...export.runtime.memory import is_out_of_memory
+from ...export.runtime.runner import Runner
 
 AUTOMATIC_ON_CPU = 16
 AUTOMATIC_ON_GPU = 128
@@ -17,10 +18,15 @@ Part = TypeVar("Part")
 
 
 class Halving:
-    """Does work on batches of at most `size` images, and on smaller ones once memory has run out."""
+    """Does work on batches of at most `size` images, and on smaller ones once memory has run out.
 
-    def __init__(self, device: str, size: int | None) -> None:
-        self.size = size or (AUTOMATIC_ON_CPU if device == "cpu" else AUTOMATIC_ON_GPU)
+    pads: whether smaller batches are padded to `size` on a GPU, where one size is made ready: in bulk, not for a few images.
+    """
+
+    def __init__(self, runner: Runner, size: int | None) -> None:
+        self.runner, self.on_cpu = runner, runner.device == "cpu"
+        self.size = size or (AUTOMATIC_ON_CPU if self.on_cpu else AUTOMATIC_ON_GPU)
+        self.pads = False
 
     def parts(self, count: int, work: Callable[[slice], Part]) -> list[Part]:
         """Return what the work made of each batch of `count` images.
@@ -31,12 +37,15 @@ class Halving:
         start = 0
         while start < count or not parts:
             try:
+                if self.pads:
+                    self.runner.expect(self.size)
                 parts.append(work(slice(start, start + self.size)))
                 start += self.size
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-                self._halve(min(self.size, count - start), error)
+                padded = self.pads and not self.on_cpu
+                self._halve(self.size if padded else min(self.size, count - start), error)
         return parts
 
     def _halve(self, ran: int, error: Exception) -> None:
@@ -52,7 +61,7 @@ class Batcher(Halving):
     """Runs a descent on batches that fit into memory."""
 
     def __init__(self, descender: Descender, size: int | None = None) -> None:
-        super().__init__(descender.info.device, size)
+        super().__init__(descender.runner, size)
         self.descender = descender
 
     def descend(self, images: np.ndarray, iterations: int | None = None, targets: np.ndarray | None = None) -> Descent:
@@ -69,7 +78,7 @@ class MapBatcher(Halving):
     """Makes maps of batches that fit into memory."""
 
     def __init__(self, mapper: Mapper, size: int | None = None) -> None:
-        super().__init__(mapper.info.device, size)
+        super().__init__(mapper.runner, size)
         self.mapper = mapper
 
     def maps(self, images: np.ndarray, priors: np.ndarray | None = None) -> np.ndarray:

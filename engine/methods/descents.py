@@ -32,6 +32,10 @@ class DescentMethod(Method[Descent]):
     def batch_size(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]  # it shrinks when memory runs out
         return self.batcher.size
 
+    def pad_batches(self) -> None:
+        """See `Method.pad_batches`."""
+        self.batcher.pads = True
+
     def close(self) -> None:
         """See `Method.close`."""
         self.batcher.descender.close()
@@ -96,6 +100,11 @@ class MaskedMethod(Method[MaskedDescents]):
     @property
     def batch_size(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]  # it shrinks when memory runs out
         return min(batcher.size for batcher in (self.recognizer, *(batcher for batcher, _ in self.masked)))
+
+    def pad_batches(self) -> None:
+        """See `Method.pad_batches`."""
+        for batcher in (self.recognizer, *(batcher for batcher, _ in self.masked)):
+            batcher.pads = True
 
     def close(self) -> None:
         """See `Method.close`."""

@@ -34,6 +34,9 @@ class Method(ABC, Generic[Computed]):
     def warm_up(self) -> None:
         """Do once, on an image of noise, what else the first images would wait for: kernels that are compiled."""
 
+    def pad_batches(self) -> None:
+        """Say that many batches follow: on a GPU smaller ones are padded, so that one size is made ready for once."""
+
     def close(self) -> None:
         """Give back what the models hold."""
 

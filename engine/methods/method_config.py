@@ -6,6 +6,7 @@ from typing import Annotated, Literal, get_args
 
 from ...errors import UnseeError
 from ...export.runtime.backends import check_backend, check_device
+from ...export.runtime.precision import PRECISION_HELP, RunPrecision, check_precision
 from ...train.networks.input_choice import OWN_INPUT, InputChoice
 from ...train.networks.model_names import DEFAULT_NAME
 from .presets import DEFAULT_PRESET, PRESETS, Preset
@@ -45,7 +46,7 @@ class MethodConfig:
 
     model, weights, input: see `load_classifier`; method a takes it for CNN1, and makes its maps with cnn2 and cnn3 where
     they are given; method attentional takes such a network. promotion: what promotes the finished maps, None for nothing.
-    device, backend: see `open_descender`. batch_size: images descended on together, None for automatic.
+    device, backend, precision: see `open_descender`. batch_size: images descended on together, None for automatic.
     """
 
     model: Annotated[str, MODEL_HELP] = DEFAULT_NAME
@@ -58,6 +59,7 @@ class MethodConfig:
     preset: Preset = PRESETS[DEFAULT_PRESET]
     device: Annotated[str, "auto, cpu, cuda or cuda:N"] = "auto"
     backend: Annotated[str, "auto or the name of a runtime (unsee doctor)"] = "auto"
+    precision: Annotated[RunPrecision, PRECISION_HELP] = "auto"
     batch_size: Annotated[int | None, "images descended on together (default: automatic)"] = None
 
     def __post_init__(self) -> None:
@@ -69,14 +71,18 @@ class MethodConfig:
             raise UnseeError("cnn2 and cnn3 belong to method a: add --method a")
         check_device(self.device)
         check_backend(self.backend)
+        check_precision(self.precision)
         if self.weights and self.method not in CLASSIFIER_METHODS:
             raise UnseeError(f"weights are a classifier's, and method {self.method} has none: leave --weights out")
         if not self.input.is_empty and self.method not in CLASSIFIER_METHODS:
             raise UnseeError(f"input size, mean, std and labels are a classifier's, and method {self.method} has none")
         if (self.method == "given") != bool(self.prior):
             raise UnseeError("method given, and no other, promotes the maps of a folder: use unsee promote")
-        if not self.runs_model and (self.device.startswith("cuda") or self.backend != "auto"):
-            raise UnseeError(f"method {self.method} runs no model, on the CPU: leave --device and --backend out")
+        chosen = self.device.startswith("cuda") or self.backend != "auto" or self.precision != "auto"
+        if chosen and not self.runs_model:
+            raise UnseeError(
+                f"method {self.method} runs no model, on the CPU: leave --device, --backend and --precision out"
+            )
 
     @property
     def prior(self) -> str | None:

@@ -26,12 +26,14 @@ def open_method(config: MethodConfig, open_descender: Opener, promoter: Promoter
     if promoter and config.method == "given":
         return GivenMethod(promoter)
     if config.method == "attentional":
-        return AttentionalMethod(open_mapper(config.model, config.device, config.backend), config.batch_size)
+        return AttentionalMethod(
+            open_mapper(config.model, config.device, config.backend, precision=config.precision), config.batch_size
+        )
     if config.method in IMAGE_METHODS:
         return ImageMethod(config.method, IMAGE_METHODS[config.method], config.batch_size)
 
     def opened(model: str, descent: DescentConfig, *own: Any) -> Descender:
-        return open_descender(model, descent, config.device, config.backend, *own)
+        return open_descender(model, descent, config.device, config.backend, *own, precision=config.precision)
 
     descent, post = config.preset.descent, config.preset.post
     if config.method == "gradient":

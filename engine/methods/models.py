@@ -10,15 +10,11 @@ from ...export.bundles.bundle import Bundle, Contents, holds, is_bundle, read_bu
 from ...export.bundles.descent_config import DescentConfig
 from ...export.bundles.descent_contents import DescentContents, has_constants
 from ...export.bundles.map_contents import MapContents
-from ...export.runtime.backends import (
-    TORCH_BACKENDS,
-    can_export,
-    check_backend,
-    check_device,
-)
+from ...export.runtime.backends import TENSORRT_BACKENDS, TORCH_BACKENDS, can_export, check_backend, check_device
 from ...export.runtime.descender import Descender
 from ...export.runtime.driver import cuda_devices
 from ...export.runtime.mapper import Mapper
+from ...export.runtime.precision import check_precision, layers_of, network_precision
 from ...extras import require
 from ...train.networks.input_choice import InputChoice
 from ...train.networks.maps.mapper_metadata import is_map_checkpoint, with_iterations
@@ -35,12 +31,13 @@ def open_descender(
     backend: str = "auto",
     weights: str | None = None,
     choice: InputChoice | None = None,
+    precision: str = "auto",
 ) -> Descender:
     """Open a bundle's directory, or a classifier (see `load_classifier`), to descend on its classes.
 
     backend: auto is the fastest that works here, for a classifier on a processor ONNX Runtime where it and what exports
     are installed, else eager PyTorch; `Descender.info` says what was chosen. ONNX Runtime takes the bundle that came with a
-    shipped classifier, or exports it into the cache first (see `cached_bundle`).
+    shipped classifier, or exports it into the cache first (see `cached_bundle`). precision: see `RunPrecision`.
     Raises `DeviceUnavailableError` where the device or backend asked for cannot be used: there is no silent fallback;
     `UnseeError` on other words, and where a bundle's graph was exported with other constants than those of `config`.
     """
@@ -50,39 +47,63 @@ def open_descender(
     if is_bundle(model) and weights is None:
         if choice is not None and not choice.is_empty:
             raise UnseeError(f"{model} is a bundle, whose input is in its graph: export the model again with another")
-        return Descender.of_bundle(read_bundle(model, DescentContents), config, device, backend)
+        return Descender.of_bundle(read_bundle(model, DescentContents), config, device, backend, precision=precision)
     if is_map_checkpoint(model):
         raise UnseeError(f"{model} holds no classifier: use --method attentional, or --promote for a promoter")
     found = find_classifier(model, weights, choice)
-    bundle = _bundle_of(found, config, device, backend)
+    bundle = _bundle_of(found, config, device, backend, precision)
     if bundle:
-        return Descender.of_bundle(bundle, config, device, backend)
+        return Descender.of_bundle(bundle, config, device, backend, precision=precision)
     require("torch", "train", "running a classifier checkpoint")
     from ...export.graph.eager import eager_descender
 
-    return eager_descender(found.load(), config, device, compiled=backend == "torch-compile")
+    return eager_descender(found.load(), config, device, precision=precision, compiled=_compiles(device, backend))
 
 
-def _bundle_of(found: Found, config: DescentConfig, device: str, backend: str) -> Bundle[DescentContents] | None:
+def _compiles(device: str, backend: str) -> bool:
+    """Say whether PyTorch compiles the descent: where asked for, and by itself on a GPU, where minutes are saved."""
+    if backend == "auto":
+        return device != "cpu" and bool(cuda_devices()) and find_spec("triton") is not None
+    return backend == "torch-compile"
+
+
+def _bundle_of(
+    found: Found, config: DescentConfig, device: str, backend: str, precision: str
+) -> Bundle[DescentContents] | None:
     """Return the bundle that a classifier runs as; None where it runs in PyTorch."""
     if backend in TORCH_BACKENDS or (backend == "auto" and prefers_torch(device)):
         return None
+    check_precision(precision)
+    layers = layers_of(network_precision(precision, on_cuda(device, backend)))
     if found.checkpoint and is_bundle(found.checkpoint):
         shipped = read_bundle(found.checkpoint, DescentContents)
-        if has_constants(shipped.contents, config):
+        fits = shipped.precision == layers or (precision == "auto" and not can_export())
+        if fits and has_constants(shipped.contents, config):
             return shipped
     if backend == "auto" and not can_export():
         return None
     from ...export.library.cache import cached_bundle
 
     try:
-        return cached_bundle(found, config)
+        return cached_bundle(found, config, layers)
     except UnseeError as error:
         if backend != "auto":
             raise
         found.load()  # raises where PyTorch could not run it either
         LOG.warning("%s cannot run in ONNX Runtime, so it runs in PyTorch, more slowly: %s", found.name, error)
         return None
+
+
+def on_cuda(device: str, backend: str) -> bool:
+    """Say whether a bundle would run on a GPU; what cannot be used is refused when it is opened."""
+    if device == "cpu" or (device == "auto" and backend not in TENSORRT_BACKENDS and not _has_cuda_provider()):
+        return False
+    return device != "auto" or bool(cuda_devices())
+
+
+def _has_cuda_provider() -> bool:
+    runtime = require("onnxruntime", "cpu", "running a bundle")
+    return "CUDAExecutionProvider" in runtime.get_available_providers()
 
 
 def prefers_torch(device: str) -> bool:
@@ -99,7 +120,11 @@ def prefers_torch(device: str) -> bool:
 
 
 def open_mapper(
-    model: str | Path, device: str = "auto", backend: str = "auto", iterations: int | None = None
+    model: str | Path,
+    device: str = "auto",
+    backend: str = "auto",
+    iterations: int | None = None,
+    precision: str = "auto",
 ) -> Mapper:
     """Open a checkpoint or a bundle of a promoter or an attentional network.
 
@@ -117,7 +142,7 @@ def open_mapper(
             raise UnseeError(
                 f"{model}: exported with another number of iterations: export the checkpoint with {iterations}"
             )
-        return Mapper.of_bundle(bundle, device, backend)
+        return Mapper.of_bundle(bundle, device, backend, precision=precision)
     if not is_map_checkpoint(model):
         raise UnseeError(f"{model} is neither the checkpoint nor a bundle of a promoter or an attentional network")
     if backend == "torch-compile":
@@ -128,10 +153,10 @@ def open_mapper(
     if backend not in ("auto", *TORCH_BACKENDS):
         from ...export.library.cache import cached_map_bundle
 
-        return Mapper.of_bundle(cached_map_bundle(model, iterations), device, backend)
+        return Mapper.of_bundle(cached_map_bundle(model, iterations), device, backend, precision=precision)
     from ...export.graph.eager import eager_mapper, load_with_iterations
 
-    return eager_mapper(load_with_iterations(Path(model), iterations), device)
+    return eager_mapper(load_with_iterations(Path(model), iterations), device, precision=precision)
 
 
 def makes_maps(model: str | Path) -> bool:

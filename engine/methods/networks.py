@@ -10,7 +10,7 @@ from ...export.runtime.mapper import Mapper
 from .batching import MapBatcher
 from .detection import Detection
 from .method import Method
-from .method_config import MethodConfig
+from .method_config import CLASSIFIER_METHODS, MethodConfig
 from .models import open_mapper
 
 
@@ -29,8 +29,12 @@ class Promoter:
         promotion = config.promotion
         if promotion is None:
             return None
-        mapper = open_mapper(promotion.model, config.device, config.backend, promotion.iterations)
+        mapper = open_mapper(promotion.model, config.device, config.backend, promotion.iterations, _of_promoter(config))
         return cls(mapper, config.batch_size)
+
+    def pad_batches(self) -> None:
+        """See `Method.pad_batches`."""
+        self.batcher.pads = True
 
     def close(self) -> None:
         """Give back what the model holds."""
@@ -52,6 +56,11 @@ class Promoter:
         return result
 
 
+def _of_promoter(config: MethodConfig) -> str:
+    """Return the precision that a promoter is asked for: half precision is that of the classifier before it."""
+    return "auto" if config.precision == "fp16" and config.method in CLASSIFIER_METHODS else config.precision
+
+
 def _with_map(detection: Detection | None, promoted: np.ndarray) -> Detection | None:
     if detection is None or not np.isfinite(promoted).all():
         return None
@@ -70,6 +79,10 @@ class AttentionalMethod(Method[np.ndarray]):
     @property
     def batch_size(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]  # it shrinks when memory runs out
         return self.batcher.size
+
+    def pad_batches(self) -> None:
+        """See `Method.pad_batches`."""
+        self.batcher.pads = True
 
     def close(self) -> None:
         """See `Method.close`."""

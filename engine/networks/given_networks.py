@@ -13,11 +13,12 @@ from ...errors import UnseeError
 from ...export.bundles.descent_config import DescentConfig
 from ...export.runtime.backends import TORCH_BACKENDS
 from ...export.runtime.descender import Descender
+from ...export.runtime.precision import layers_of, network_precision
 from ...train.networks.input_choice import as_labels, labels_of
 from ...train.networks.metadata import InputSpec, Label
 from ...train.networks.model_names import load_classifier, model_name
 from ..methods.methods import Opener
-from ..methods.models import open_descender
+from ..methods.models import on_cuda, open_descender
 
 if TYPE_CHECKING:
     from torch import nn
@@ -79,26 +80,29 @@ def opener_of(
     classifier = as_classifier(model, input, labels)
     name = classifier.metadata.network if is_module(model) else model_name(model)
 
-    def opened(asked: str, config: DescentConfig, device: str, backend: str, *own: Any) -> Descender:
+    def opened(asked: str, config: DescentConfig, device: str, backend: str, *own: Any, precision: str) -> Descender:
         if asked == name:
-            return open_classifier(classifier, config, device, backend)
-        return open_descender(asked, config, device, backend, *own)
+            return open_classifier(classifier, config, device, backend, precision)
+        return open_descender(asked, config, device, backend, *own, precision=precision)
 
     return name, opened
 
 
-def open_classifier(classifier: "Classifier", config: DescentConfig, device: str, backend: str) -> Descender:
+def open_classifier(
+    classifier: "Classifier", config: DescentConfig, device: str, backend: str, precision: str
+) -> Descender:
     """Open a classifier that is in memory: in PyTorch, or exported into a temporary bundle for any other backend."""
     from ...export.graph.eager import eager_descender
 
     if backend in ("auto", *TORCH_BACKENDS):
-        return eager_descender(classifier, config, device, compiled=backend == "torch-compile")
+        return eager_descender(classifier, config, device, precision=precision, compiled=backend == "torch-compile")
     from ...export.graph.exporter import export, require_tools
     from ...export.library.cache import step_to_run
 
     require_tools()
     folder = tempfile.TemporaryDirectory(prefix="unsee-")
-    bundle = export(step_to_run(classifier, config), Path(folder.name) / "bundle")
-    descender = Descender.of_bundle(bundle, config, device, backend)
+    layers = layers_of(network_precision(precision, on_cuda(device, backend)))
+    bundle = export(step_to_run(classifier, config, layers), Path(folder.name) / "bundle")
+    descender = Descender.of_bundle(bundle, config, device, backend, precision=precision)
     weakref.finalize(descender, folder.cleanup)
     return descender

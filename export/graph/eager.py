@@ -2,6 +2,7 @@
 
 import copy
 from pathlib import Path
+from typing import cast, get_args
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from ..bundles.map_contents import MapContents
 from ..runtime.descender import Descender
 from ..runtime.mapper import Mapper
 from ..runtime.model_info import ModelInfo
+from ..runtime.precision import RunPrecision, full_precision, network_precision
 from ..runtime.torch_runner import TorchRunner, torch_device
 from .layers import Tapped, activation_map, over_pixels
 from .step import FROM_LOGITS, build_step, pixel_classifier
@@ -28,17 +30,24 @@ def eager_descender(
     config: DescentConfig,
     device: str = "cpu",
     channels_last: bool = True,
-    precision: Precision = "fp32",
+    precision: str = "fp32",
     compiled: bool = False,
 ) -> Descender:
-    """Return a classifier's descender in PyTorch; compiled: see `TorchRunner`."""
+    """Return a classifier's descender in PyTorch.
+
+    precision: one of `RunPrecision`, of which auto is chosen by `network_precision`, or of `Precision`. compiled: see
+    `TorchRunner`.
+    """
     layout = torch.channels_last if channels_last else torch.contiguous_format
     place, spec = torch_device(device), classifier.metadata.input
-    network = pixel_classifier(classifier, precision).to(place, memory_format=layout)  # pyright: ignore[reportCallIssue]
+    if precision in get_args(RunPrecision):
+        precision = network_precision(precision, place.type == "cuda")
+    layers = cast(Precision, "fp32" if precision == "tf32" else precision)
+    network = pixel_classifier(classifier, layers).to(place, memory_format=layout)  # pyright: ignore[reportCallIssue]
     step = build_step(network, config, scaled=precision == "fp16")
     graph = step_graph(spec.size, len(classifier.labels))
     dtype = torch.float64 if precision == "fp64" else torch.float32
-    runner = TorchRunner(step, graph, place, dtype, layout, compiled)
+    runner = TorchRunner(step, graph, place, dtype, layout, compiled, precision)
     info = ModelInfo(
         fingerprint(classifier),
         classifier.labels,
@@ -46,6 +55,7 @@ def eager_descender(
         runner.backend,
         runner.device,
         classifier.metadata.names_classes,
+        runner.precision,
     )
     return Descender(runner, info, config)
 
@@ -82,12 +92,15 @@ def cam_size(classifier: Classifier, layer: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def eager_mapper(loaded: LoadedMapNetwork, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Mapper:
+def eager_mapper(
+    loaded: LoadedMapNetwork, device: str = "cpu", dtype: torch.dtype = torch.float32, precision: str = "auto"
+) -> Mapper:
     """Return a network's mapper in PyTorch; dtype: float32, or float64 to measure the rounding of all others."""
     place = torch_device(device)
+    precision = full_precision(precision, place.type == "cuda", "a promoter or an attentional network")
     mapper = copy.deepcopy(loaded.mapper).eval().requires_grad_(False)  # `to` would change the caller's
     mapper = mapper.to(place, dtype, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    runner = TorchRunner(mapper, MapContents(loaded.metadata).graph, place, dtype)
+    runner = TorchRunner(mapper, MapContents(loaded.metadata).graph, place, dtype, precision=precision)
     return Mapper(runner, map_fingerprint(loaded), loaded.metadata)
 
 

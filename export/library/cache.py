@@ -16,7 +16,7 @@ from ...files import digest_of, locked
 from ...train.networks.downloads import cache_directory
 from ...train.networks.model_names import Found
 from ..bundles.bundle import Bundle, read_bundle
-from ..bundles.descent_config import DescentConfig
+from ..bundles.descent_config import DescentConfig, Precision
 from ..bundles.descent_contents import GRAPH_CONSTANTS, DescentContents, descent_to_json
 from ..bundles.map_contents import MapContents
 
@@ -34,16 +34,21 @@ VERIFIED_ITERATIONS = 5
 """Of the descents that a new bundle is verified by: enough to show a wrong graph, and done within seconds."""
 
 
-def cached_bundle(found: Found, config: DescentConfig, cache: Path | None = None) -> Bundle[DescentContents]:
+def cached_bundle(
+    found: Found, config: DescentConfig, layers: Precision = "fp32", cache: Path | None = None
+) -> Bundle[DescentContents]:
     """Return the bundle of a classifier, exported and verified if the cache lacks it or holds it damaged.
+
+    layers: what they compute in.
 
     Bundles are told apart by the checkpoint's bytes, the constants in the graph and the version of unsee; what is in the
     cache is found without PyTorch. Several processes may ask at once: one of them exports. Raises as `export` does.
     """
     constants = {name: descent_to_json(config)[name] for name in GRAPH_CONSTANTS}
     named = re.sub(r"[^\w.-]+", "_", found.name)[-LONGEST_NAME:]
-    name = f"{named}-{found.digest()[:12]}-{_identity(constants)}"
-    return _kept(name, cache, DescentContents, lambda: _step_of(found, config))
+    half = "" if layers == "fp32" else f"-{layers}"
+    name = f"{named}-{found.digest()[:12]}-{_identity(constants)}{half}"
+    return _kept(name, cache, DescentContents, lambda: step_to_run(found.load(), config, layers))
 
 
 def cached_map_bundle(model: str, iterations: int | None = None, cache: Path | None = None) -> Bundle[MapContents]:
@@ -99,15 +104,14 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _step_of(found: Found, config: DescentConfig) -> "Exportable[DescentContents]":
-    return step_to_run(found.load(), config)
-
-
-def step_to_run(classifier: "Classifier", config: DescentConfig) -> "Exportable[DescentContents]":
+def step_to_run(
+    classifier: "Classifier", config: DescentConfig, layers: Precision = "fp32"
+) -> "Exportable[DescentContents]":
     """Return the descent step of a classifier that is exported to be run at once: verified, and not for long."""
     from ..graph.exportables import ClassifierStep
 
-    return ClassifierStep(classifier, replace(config, iterations=min(config.iterations, VERIFIED_ITERATIONS)))
+    verified = replace(config, iterations=min(config.iterations, VERIFIED_ITERATIONS))
+    return ClassifierStep(classifier, verified, precision=layers)
 
 
 @contextmanager

@@ -48,6 +48,7 @@ class Descender:
         device: str = "auto",
         backend: str = "auto",
         threads: int | None = None,
+        precision: str = "auto",
     ) -> "Descender":
         """Open a bundle that has been read; see `open_runner`.
 
@@ -55,7 +56,7 @@ class Descender:
         """
         contents = bundle.contents
         check_constants(contents, config, bundle.directory)
-        runner = open_runner(bundle, device, backend, threads)
+        runner = open_runner(bundle, device, backend, threads, precision)
         info = ModelInfo(
             bundle.model_id,
             contents.labels,
@@ -63,6 +64,7 @@ class Descender:
             runner.backend,
             runner.device,
             contents.names_classes,
+            runner.precision,
         )
         return cls(runner, info, config)
 

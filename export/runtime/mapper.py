@@ -14,15 +14,22 @@ class Mapper:
     """A promoter or an attentional network loaded on a device."""
 
     def __init__(self, runner: Runner, model_id: str, metadata: MapMetadata) -> None:
-        self.info = ModelInfo(model_id, (), metadata.input.size, runner.backend, runner.device)
+        self.info = ModelInfo(
+            model_id, (), metadata.input.size, runner.backend, runner.device, precision=runner.precision
+        )
         self.runner, self.metadata = runner, metadata
 
     @classmethod
     def of_bundle(
-        cls, bundle: Bundle[MapContents], device: str = "auto", backend: str = "auto", threads: int | None = None
+        cls,
+        bundle: Bundle[MapContents],
+        device: str = "auto",
+        backend: str = "auto",
+        threads: int | None = None,
+        precision: str = "auto",
     ) -> "Mapper":
         """Open a bundle that has been read; see `open_runner`."""
-        return cls(open_runner(bundle, device, backend, threads), bundle.model_id, bundle.contents.metadata)
+        return cls(open_runner(bundle, device, backend, threads, precision), bundle.model_id, bundle.contents.metadata)
 
     @property
     def takes_priors(self) -> bool:

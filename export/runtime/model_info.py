@@ -12,7 +12,7 @@ from ...train.networks.metadata import Label
 class ModelInfo:
     """What runs where: the model's identity and labels, the side of its input in pixels, the backend and device in use.
 
-    names_classes: see `Metadata`.
+    names_classes: see `Metadata`. precision: see `RunPrecision`.
     """
 
     model_id: str
@@ -21,6 +21,7 @@ class ModelInfo:
     backend: str
     device: str
     names_classes: bool = True
+    precision: str = "fp32"
 
 
 def check_images(images: np.ndarray, size: int) -> None:

@@ -14,6 +14,7 @@ from ..bundles.bundle import Bundle, Contents
 from ..bundles.graphs import BATCH
 from .backends import RuntimeDevice
 from .memory import is_out_of_memory
+from .precision import bundle_precision
 
 Backend = Literal["onnxruntime", "ort-tensorrt"]
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
@@ -30,15 +31,18 @@ class Lanes:
     On the CPU a lane has one thread, and several only as long as no batch was as large as the number of threads. On CUDA
     there is one lane, and a batch is padded to the largest that has run since memory last ran out. The backend ort-tensorrt
     takes the provider of TensorRT, which builds an engine on the first batch and keeps it beside the bundle. threads: of
-    the CPU provider.
+    the CPU provider. precision: see `bundle_precision`.
     """
 
-    def __init__(self, bundle: Bundle[Contents], device: str, threads: int, backend: Backend) -> None:
+    def __init__(
+        self, bundle: Bundle[Contents], device: str, threads: int, backend: Backend, precision: str = "auto"
+    ) -> None:
         self.runtime: Any = require("onnxruntime", "cpu", "running a bundle")
         self.bundle, self.graph, self.backend = bundle, bundle.graph_path, backend
         self.device = self._resolved(device)
+        self.precision = bundle_precision(precision, bundle.precision, self.device.is_cuda, backend, bundle.directory)
         self.threads = threads
-        self.pool = ThreadPoolExecutor(self.threads)
+        self.pool = ThreadPoolExecutor(1 if self.device.is_cuda else self.threads)
         self.lanes: list[Any] = []
         self.lane_threads = 1
         self.has_run = False
@@ -158,11 +162,10 @@ class Lanes:
         if not self.device.is_cuda:
             return [(CPU, {})]
         if self.backend == "onnxruntime":
-            return [(CUDA, cuda_options(self.device.index))]
-        return [  # TensorRT first, CUDA for what it leaves over
-            (TENSORRT, tensorrt_options(self.device.index, self.graph, batch, bool(self.bundle.graph.state))),
-            (CUDA, {"device_id": self.device.index, "cudnn_conv_algo_search": "EXHAUSTIVE"}),
-        ]
+            return [(CUDA, cuda_options(self.device.index, self.precision))]
+        options = tensorrt_options(self.device.index, self.graph, batch, bool(self.bundle.graph.state), self.precision)
+        leftovers = {**cuda_options(self.device.index, self.precision), "enable_cuda_graph": "0"}
+        return [(TENSORRT, options), (CUDA, leftovers)]
 
     def _resolved(self, device: str) -> RuntimeDevice:
         accelerator = CUDA if self.backend == "onnxruntime" else TENSORRT
@@ -195,7 +198,7 @@ def graph_tensors(session: Any) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def tensorrt_options(index: int, graph: Path, batch: int, has_state: bool) -> dict[str, Any]:
+def tensorrt_options(index: int, graph: Path, batch: int, has_state: bool, precision: str) -> dict[str, Any]:
     """Return options of the TensorRT provider; the batch size is in the cache's prefix, as its own key lacks shapes.
 
     has_state: turns read and write buffers in turn. The provider captures the first and replays it for all others, whatever
@@ -203,15 +206,25 @@ def tensorrt_options(index: int, graph: Path, batch: int, has_state: bool) -> di
     """
     return {
         "device_id": index,
+        "trt_fp16_enable": "1" if precision == "fp16" else "0",
         "trt_cuda_graph_enable": "0" if has_state else "1",
         "trt_engine_cache_enable": "1",
         "trt_engine_cache_path": str(graph.parent / "tensorrt"),
-        "trt_engine_cache_prefix": f"{graph.stem}-batch{batch}",
+        "trt_engine_cache_prefix": f"{graph.stem}-{precision}-batch{batch}",
         "trt_timing_cache_enable": "1",
         "trt_timing_cache_path": str(graph.parent / "tensorrt"),
     }
 
 
-def cuda_options(index: int) -> dict[str, Any]:
-    """Return options of the CUDA provider: convolutions timed once for the fixed shapes, then replayed as a graph."""
-    return {"device_id": index, "cudnn_conv_algo_search": "EXHAUSTIVE", "enable_cuda_graph": "1"}
+def cuda_options(index: int, precision: str) -> dict[str, Any]:
+    """Return options of the CUDA provider, which is replayed as a graph.
+
+    Algorithms of convolutions are those that cuDNN's heuristics name: the fastest of a trial may be another one the next
+    time, and the same image then gets another map.
+    """
+    return {
+        "device_id": index,
+        "cudnn_conv_algo_search": "HEURISTIC",
+        "use_tf32": "1" if precision == "tf32" else "0",
+        "enable_cuda_graph": "1",
+    }

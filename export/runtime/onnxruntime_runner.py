@@ -26,15 +26,16 @@ class OnnxRuntimeRunner(Runner):
         device: str = "auto",
         threads: int | None = None,
         backend: Backend = "onnxruntime",
+        precision: str = "auto",
     ) -> None:
-        self.lanes = Lanes(bundle, device, threads or usable_threads(), backend)
-        super().__init__(bundle.graph, backend, str(self.lanes.device))
+        self.lanes = Lanes(bundle, device, threads or usable_threads(), backend, precision)
+        super().__init__(bundle.graph, backend, str(self.lanes.device), self.lanes.precision)
         self.lanes.start(lambda session: _Lane(self.lanes, session, self.graph))
 
     def run(self, inputs: Mapping[str, np.ndarray], turns: Sequence[Counters] = ONE_TURN) -> Arrays:
         """See `Runner.run`."""
         count = count_of(inputs)
-        with self.lanes.fitted(count) as batch:
+        with self.lanes.fitted(max(count, self.expected) if self.lanes.device.is_cuda else count) as batch:
             parts = split(padded(inputs, batch), self.lanes.count)
             ends = self.lanes.run(parts, lambda lane, part: self._run(lane, part, turns))
             return first(joined(ends), count)

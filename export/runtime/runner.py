@@ -19,10 +19,15 @@ ONE_TURN: tuple[Counters, ...] = ({},)
 
 
 class Runner(ABC):
-    """A graph on a device. backend, device: what runs it, and where."""
+    """A graph on a device. backend, device, precision: what runs it, where, and in which precision (see `RunPrecision`)."""
 
-    def __init__(self, graph: Graph, backend: str, device: str) -> None:
-        self.graph, self.backend, self.device = graph, backend, device
+    def __init__(self, graph: Graph, backend: str, device: str, precision: str = "fp32") -> None:
+        self.graph, self.backend, self.device, self.precision = graph, backend, device, precision
+        self.expected = 0
+
+    def expect(self, batch: int) -> None:
+        """Say how many images the batches to come have: on a GPU smaller ones are padded to that from the first."""
+        self.expected = batch
 
     @abstractmethod
     def run(self, inputs: Mapping[str, np.ndarray], turns: Sequence[Counters] = ONE_TURN) -> Arrays:
@@ -46,11 +51,16 @@ class Runner(ABC):
 
 
 def open_runner(
-    bundle: Bundle[Contents], device: str = "auto", backend: str = "auto", threads: int | None = None
+    bundle: Bundle[Contents],
+    device: str = "auto",
+    backend: str = "auto",
+    threads: int | None = None,
+    precision: str = "auto",
 ) -> Runner:
     """Open a runner on a bundle that has been read. backend: auto is ONNX Runtime. threads: of the CPU, all where None.
 
-    Raises `DeviceUnavailableError` where the device or backend asked for cannot be used: there is no silent fallback.
+    precision: see `bundle_precision`. Raises `DeviceUnavailableError` where the device or backend asked for cannot be used:
+    there is no silent fallback.
     """
     check_backend(backend)
     if backend in TORCH_BACKENDS:
@@ -58,7 +68,7 @@ def open_runner(
     chosen = "onnxruntime" if backend == "auto" else backend
     module, _, name = RUNNERS[chosen].rpartition(".")
     runner: Any = getattr(import_module(f".{module}", __package__), name)
-    return runner(bundle, device, threads, chosen)
+    return runner(bundle, device, threads, chosen, precision)
 
 
 def count_of(inputs: Mapping[str, np.ndarray]) -> int:

@@ -1,8 +1,7 @@
 """The runner of PyTorch, eager or compiled."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,10 +9,10 @@ import torch
 from ...errors import DeviceUnavailableError
 from ..bundles.graphs import Graph
 from .backends import check_device
-from .runner import ONE_TURN, Arrays, Counters, Runner, count_of, joined, split
+from .runner import ONE_TURN, Arrays, Counters, Runner, count_of, joined, padded, split
+from .torch_loop import Function, Tensors, TorchLoop, arithmetic
 
-Function = Callable[..., Any]
-"""From tensors in the order of a graph's inputs to its outputs, one tensor or a tuple."""
+Key = tuple[tuple[float, ...], ...]
 
 
 class TorchRunner(Runner):
@@ -21,8 +20,9 @@ class TorchRunner(Runner):
 
     On the CPU every image is run by itself, on lanes of one thread each: PyTorch's convolutions round differently for
     another batch size, which a descent multiplies, and threads that wait for one another take minutes on a busy machine.
-    compiled: PyTorch's compiler runs the function, batch by batch; on CUDA it is replayed as a CUDA graph for each size.
-    dtype: of all tensors of floats.
+    On CUDA all turns are one CUDA graph (see `TorchLoop`), and batches are padded to the size that it was captured for.
+    compiled: PyTorch's compiler fuses the function. dtype: of all tensors of floats. precision: fp32, or tf32, of their
+    products. captures: whether turns are captured, None for on CUDA.
     """
 
     def __init__(
@@ -33,53 +33,66 @@ class TorchRunner(Runner):
         dtype: torch.dtype = torch.float32,
         layout: torch.memory_format = torch.channels_last,
         compiled: bool = False,
+        precision: str = "fp32",
+        captures: bool | None = None,
     ) -> None:
-        super().__init__(graph, "torch-compile" if compiled else "torch", str(device))
+        super().__init__(graph, "torch-compile" if compiled else "torch", str(device), precision)
         self.place, self.dtype, self.layout = device, dtype, layout
-        self.function = _compiled(function, device) if compiled else function
+        self.captures = device.type == "cuda" if captures is None else captures
+        self.function = torch.compile(function, dynamic=False) if compiled else function
+        self.loops: dict[Key, TorchLoop] = {}
+        self.size = 0
         self.lanes = None
-        if device.type == "cpu" and not compiled:
+        if not (compiled or self.captures):
             self.lanes = ThreadPoolExecutor(torch.get_num_threads(), "lane", lambda: torch.set_num_threads(1))
 
     def run(self, inputs: Mapping[str, np.ndarray], turns: Sequence[Counters] = ONE_TURN) -> Arrays:
-        """See `Runner.run`."""
+        """See `Runner.run`; images may be given as pixels (see `TorchLoop.run`)."""
         if self.lanes is None:
-            return self._run(inputs, turns)
+            return _arrays(self.run_there(inputs, turns), count_of(inputs))
         images = split(inputs, count_of(inputs))
-        return joined(list(self.lanes.map(lambda image: self._run(image, turns), images)))
+        return joined(list(self.lanes.map(lambda image: _arrays(self._loop(1, turns).run(image), 1), images)))
+
+    def run_there(self, inputs: Mapping[str, np.ndarray], turns: Sequence[Counters] = ONE_TURN) -> Tensors:
+        """Run as `run` does, and leave the outputs on the device, padded, until the next run."""
+        count = count_of(inputs)
+        if not self.captures:
+            return self._loop(count, turns).run(inputs)
+        try:
+            self._fit(max(count, self.expected, self.size))
+            with arithmetic(self.precision):
+                return self._kept_loop(turns).run(padded(inputs, self.size))
+        except Exception:
+            self._fit(0)
+            raise
 
     def close(self) -> None:
         """See `Runner.close`."""
+        self._fit(0)
         if self.lanes is not None:
             self.lanes.shutdown(wait=False)
 
-    @torch.no_grad()
-    def _run(self, inputs: Mapping[str, np.ndarray], turns: Sequence[Counters]) -> Arrays:
-        values = {name: self._placed(value) for name, value in inputs.items()}
-        names = [spec.name for spec in self.graph.outputs]
-        outputs: dict[str, torch.Tensor] = {}
-        for counters in turns:
-            for spec in self.graph.scalars:
-                values[spec.name] = torch.tensor(
-                    counters[spec.name], dtype=getattr(torch, spec.type), device=self.place
-                )
-            found = self.function(*(values[spec.name] for spec in self.graph.inputs))
-            outputs = dict(zip(names, found if isinstance(found, tuple) else (found,), strict=True))
-            values |= {name: outputs[f"next_{name}"] for name in self.graph.state}
-        return {name: _array(tensor) for name, tensor in outputs.items()}
+    def _fit(self, size: int) -> None:
+        """Give back the memory of another size of batch, 0 for all."""
+        if size != self.size:
+            self.size, self.loops = size, {}
+            if self.place.type == "cuda":
+                torch.cuda.empty_cache()
 
-    def _placed(self, value: np.ndarray) -> torch.Tensor:
-        tensor = torch.from_numpy(value)
-        if not tensor.is_floating_point():
-            return tensor.to(self.place)
-        if tensor.ndim != 4:
-            return tensor.to(self.place, self.dtype)
-        return tensor.to(self.place, self.dtype, memory_format=self.layout)
+    def _kept_loop(self, turns: Sequence[Counters]) -> TorchLoop:
+        key = tuple(tuple(counters[spec.name] for spec in self.graph.scalars) for counters in turns)
+        if key not in self.loops:
+            self.loops[key] = self._loop(self.size, turns)
+        return self.loops[key]
+
+    def _loop(self, batch: int, turns: Sequence[Counters]) -> TorchLoop:
+        return TorchLoop(
+            self.function, self.graph, batch, turns, self.place, self.dtype, self.layout, captures=self.captures
+        )
 
 
-def _compiled(function: Function, device: torch.device) -> Function:
-    mode = "reduce-overhead" if device.type == "cuda" else None
-    return torch.compile(function, mode=mode, dynamic=False)
+def _arrays(outputs: Tensors, count: int) -> Arrays:
+    return {name: _array(tensor[:count]) for name, tensor in outputs.items()}
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:
@@ -91,10 +104,13 @@ def torch_device(device: str) -> torch.device:
     """Return the device, `auto` meaning CUDA where there is one; `DeviceUnavailableError` where it is not there."""
     check_device(device)
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     wanted = torch.device(device)
-    if wanted.type == "cuda" and (wanted.index or 0) >= torch.cuda.device_count():
+    if wanted.type != "cuda":
+        return wanted
+    index = wanted.index or 0
+    if index >= torch.cuda.device_count():
         raise DeviceUnavailableError(
             f"{device} was asked for, but PyTorch sees {torch.cuda.device_count()} CUDA devices"
         )
-    return wanted
+    return torch.device("cuda", index)

@@ -17,6 +17,7 @@ from ...bundles.graphs import BATCH
 from ..backends import RuntimeDevice
 from ..driver import cuda_devices
 from ..memory import CudaStream, OutOfMemoryError
+from ..precision import bundle_precision
 from .tensorrt_plans import PlanKey, plan_key, read_plan, write_plan
 
 LOCK = ".plans.lock"
@@ -25,17 +26,17 @@ LOCK = ".plans.lock"
 class TensorRtEngine:
     """A graph with a plan for one batch size.
 
-    precision: fp32 or tf32 for a bundle in fp32 (TF32 rounds the factors of products to 10 bits); fp16 for one in fp16.
+    precision: see `bundle_precision`.
     A plan that fits GPU, TensorRT, precision, batch size and graph is taken from the bundle, else built and kept.
     """
 
-    def __init__(self, bundle: Bundle[Contents], device: str = "auto", precision: str | None = None) -> None:
+    def __init__(self, bundle: Bundle[Contents], device: str = "auto", precision: str = "auto") -> None:
         self.runtime: Any = require("tensorrt", "tensorrt", "backend tensorrt")
         self.device = RuntimeDevice.parse(device, has_cuda=True)
         if not self.device.is_cuda or not cuda_devices():
             raise DeviceUnavailableError(f"backend tensorrt needs an NVIDIA GPU and its driver; device is {device}")
         self.bundle = bundle
-        self.precision = precision or bundle.precision
+        self.precision = bundle_precision(precision, bundle.precision, True, "tensorrt", bundle.directory)
         self.stream = CudaStream(self.device.index)
         self.logger = self.runtime.Logger(self.runtime.Logger.WARNING)
         self.engine = self.context = None
@@ -98,10 +99,10 @@ class TensorRtEngine:
             raise DeviceUnavailableError("TensorRT could not run the plan; its log says why")
 
 
-def prepare_plan(bundle: Bundle[Contents], batch_size: int, device: str = "auto", precision: str | None = None) -> None:
+def prepare_plan(bundle: Bundle[Contents], batch_size: int, device: str = "auto", precision: str = "auto") -> None:
     """Build the TensorRT plan of a bundle for this machine's GPU and a batch size, and keep it in the bundle.
 
-    precision: fp32 or tf32 for a bundle in fp32, its own where None. Raises `MissingExtraError` without TensorRT,
+    precision: see `bundle_precision`. Raises `MissingExtraError` without TensorRT,
     `DeviceUnavailableError` without a GPU.
     """
     TensorRtEngine(bundle, device, precision).prepare(batch_size)

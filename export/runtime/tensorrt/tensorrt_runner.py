@@ -23,16 +23,16 @@ class TensorRtRunner(Runner):
         device: str = "auto",
         threads: int | None = None,  # noqa: ARG002
         backend: str = "tensorrt",
-        precision: str | None = None,
+        precision: str = "auto",
     ) -> None:
         self.engine = TensorRtEngine(bundle, device, precision)
         self.stream = self.engine.stream
-        super().__init__(bundle.graph, backend, str(self.engine.device))
+        super().__init__(bundle.graph, backend, str(self.engine.device), self.engine.precision)
 
     def run(self, inputs: Mapping[str, np.ndarray], turns: Sequence[Counters] = ONE_TURN) -> Arrays:
         """See `Runner.run`."""
         count = count_of(inputs)
-        with self.engine.fitted(count, self._allocate) as batch:
+        with self.engine.fitted(max(count, self.expected), self._allocate) as batch:
             for name, value in padded(inputs, batch).items():
                 self.stream.upload(np.ascontiguousarray(value), self.inputs[name])
             self._loop(turns)
