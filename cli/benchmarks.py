@@ -127,6 +127,18 @@ def zoo(
 
 
 @app.command()
+def gpu(
+    output: Annotated[Path | None, typer.Option(help="JSON file (default: bench/results/gpu-NAME.json)")] = None,
+    only: Annotated[str | None, typer.Option(help="sections with commas (default: all)")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+) -> None:
+    """Everything that only a GPU can show, in under eight minutes: writes one JSON file, again after every section."""
+    from ..bench.gpu import main
+
+    main(output, only, device)
+
+
+@app.command()
 @with_preset
 def quality(
     images: Annotated[Path, typer.Option(help="folder of photographs")],

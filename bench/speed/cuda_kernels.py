@@ -29,11 +29,16 @@ class DeviceSpeed:
     bandwidth_share: float
 
 
-def cuda_speeds(pictures: np.ndarray, rounds: int, copy_bytes: int = COPY_BYTES) -> list[DeviceSpeed]:
-    """Time every kernel on pictures, uint8 [B, H, W, 3]; waits for the device before and after each."""
+def cuda_speeds(
+    pictures: np.ndarray, rounds: int, segments: int = 100, copy_bytes: int = COPY_BYTES
+) -> list[DeviceSpeed]:
+    """Time every kernel on pictures, uint8 [B, H, W, 3]; waits for the device before and after each.
+
+    segments: superpixels an image.
+    """
     images = to_device(pictures)
     lab = rgb_to_lab(images)
-    labels = slic_lab(lab)
+    labels = slic_lab(lab, segments)
     maps = to_device(np.random.default_rng(0).random(pictures.shape[:3], np.float32))
     levels = to_device(np.ascontiguousarray(pictures[..., 0]))
     masks = to_device(np.ascontiguousarray(pictures[..., 1]))
@@ -41,7 +46,7 @@ def cuda_speeds(pictures: np.ndarray, rounds: int, copy_bytes: int = COPY_BYTES)
     pixels = pictures[..., 0].size
     kernels = (  # name, call, bytes a pixel read and written at least
         ("Lab", partial(rgb_to_lab, images), 3 + 12),
-        ("SLIC", partial(slic_lab, lab), 12 + 4),
+        ("SLIC", partial(slic_lab, lab, segments), 12 + 4),
         ("superpixel mean", partial(superpixel_mean, maps, labels), 4 + 4 + 4),
         ("superpixel statistics", partial(superpixel_statistics, lab, labels), 12 + 4),
         ("low-level map", partial(low_level_map, statistics), 0),
