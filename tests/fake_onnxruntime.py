@@ -20,8 +20,8 @@ class CudaRuntime:
     """ONNX Runtime as far as `Lanes` uses it.
 
     room: images that fit into memory at once. ran: the size of every batch that ran. opened: sizes of the sessions.
-    A session that captures replays what it saw first, at the addresses of then: the provider of CUDA for each `gpu_graph_id`, that of
-    TensorRT for all.
+    A session that captures replays what it saw first, at the addresses of then: the provider of CUDA for each
+    `gpu_graph_id`, that of TensorRT for all.
     """
 
     GraphOptimizationLevel = onnxruntime.GraphOptimizationLevel
