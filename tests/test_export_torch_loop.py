@@ -132,6 +132,20 @@ def test_pixels_are_turned_into_images_where_they_are_wanted(classifier, capture
     np.testing.assert_array_equal(by_pixels["next_image"], by_floats["next_image"])
 
 
+def test_a_descent_that_is_left_on_the_device_is_the_same(classifier, captures):
+    descender = descender_of(classifier, DescentConfig(iterations=2), True)
+    descender.runner.expect(4)
+    pixels = images(3, classifier.metadata.input.size)
+    with descender.runner.at_work():
+        there = descender.descend_there(pixels)
+        assert len(there["delta"]) == 4 and there["delta"].is_contiguous() and there["pixels"].is_contiguous()
+        np.testing.assert_array_equal(there["pixels"][:3].numpy(), pixels)
+        delta = there["delta"][:3].float().numpy()
+    expected = descender.descend(pixels)
+    np.testing.assert_allclose(delta, expected.delta, atol=1e-4)
+    np.testing.assert_array_equal(there["targets"][:3].numpy(), expected.targets)
+
+
 def test_rounding_is_what_was_asked_for_and_put_back():
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     for precision, allowed in (("fp32", False), ("tf32", True), ("fp16", False)):

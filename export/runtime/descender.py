@@ -1,6 +1,7 @@
 """Descending on batches of images with any runner of a descent step (spec section 1)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -90,14 +91,39 @@ class Descender:
 
     def advance(self, state: State, iterations: int, first: int = 0) -> State:
         """Run iterations `first`, `first` + 1, ... on a batch that is not empty."""
-        numbers = range(first, first + iterations)
-        turns = [{"iteration": number, "step_size": self.config.step_at(number)} for number in numbers]
-        end = self.runner.run(vars(state), turns)
+        end = self.runner.run(vars(state), self._turns(range(first, first + iterations)))
         return State(end["next_image"], end["next_reference"], end["next_target"])
+
+    def descend_there(self, images: np.ndarray) -> dict[str, Any]:
+        """Descend on images, uint8 [B,S,S,3], on the classes that are the top-1, and leave the result on the device.
+
+        Returns tensors, which hold until the next descent: delta, float32 [P,3,S,S]; pixels, uint8 [P,S,S,3];
+        logits, float32 [P,N]; targets, int64 [P]. P is what the batch was padded to. For runners with a
+        stream, within their `at_work`.
+        """
+        end = self.runner.run_there(self._start(images), self._turns(range(self.config.iterations)))
+        return {
+            "delta": (end["image"] - end["next_image"]).contiguous(),
+            "pixels": end["image"].permute(0, 2, 3, 1).byte().contiguous(),
+            "logits": end["next_reference"],
+            "targets": end["next_target"],
+        }
 
     def close(self) -> None:
         """Give back threads and memory."""
         self.runner.close()
+
+    def _start(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the inputs of the first turn, the images as pixels."""
+        count, classes = len(images), len(self.info.labels)
+        return {
+            "image": images,
+            "reference": np.zeros((count, classes), np.float32),
+            "target": np.full(count, -1, np.int64),
+        }
+
+    def _turns(self, numbers: range) -> list[dict[str, float]]:
+        return [{"iteration": number, "step_size": self.config.step_at(number)} for number in numbers]
 
     def _descend(self, images: np.ndarray, iterations: int, targets: np.ndarray) -> Descent:
         """Descend on checked, non-empty input."""

@@ -1,7 +1,8 @@
 """The contract of every runtime: a runner takes a batch through a graph, turn by turn (design section 2)."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from types import TracebackType
 from typing import Any, Self
@@ -36,6 +37,21 @@ class Runner(ABC):
         inputs: all that are no counters, of a batch that is not empty. turns: the counters of each turn; the whole loop
         stays on the device.
         """
+
+    stream_handle: int | None = None
+    """The CUDA stream that the runner works on, where it can leave its outputs on the device."""
+
+    def run_there(self, inputs: Mapping[str, np.ndarray], turns: Sequence[Counters] = ONE_TURN) -> dict[str, Any]:
+        """Run as `run` does, and leave inputs and outputs on the device, padded, until the next run.
+
+        Nothing waits for the device: what follows goes to the same stream, within `at_work`.
+        """
+        raise NotImplementedError
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Have the runner's library use its stream within the block."""
+        yield
 
     @abstractmethod
     def close(self) -> None:

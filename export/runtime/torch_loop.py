@@ -45,17 +45,20 @@ class TorchLoop:
         self.replay = captured(self._run_turns, place) if captures else self._run_turns
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> Tensors:
-        """Return the outputs of the last turn, which hold until the next run.
+        """Return the inputs as they were, and the outputs of the last turn; they hold until the next run.
 
         inputs: of the loop's size; an image [B,3,H,W] may be given as its pixels, uint8 [B,H,W,3], a quarter of the upload.
         """
         for name, value in inputs.items():
             self._load(name, torch.from_numpy(np.ascontiguousarray(value)))
-        return self.replay()
+        return {**self.inputs, **self.replay()}
 
     def _load(self, name: str, value: Tensor) -> None:
+        """Copy a value to its place; from pinned memory, so that the caller need not wait until it is there."""
+        if self.place.type == "cuda":
+            value = value.pin_memory().to(self.place, non_blocking=True)
         if value.dtype == torch.uint8:
-            value = value.to(self.place).permute(0, 3, 1, 2)
+            value = value.permute(0, 3, 1, 2)
         self.inputs[name].copy_(value)
 
     def _placed(self, spec: TensorSpec, batch: int) -> Tensor:

@@ -1,7 +1,8 @@
 """The runner of PyTorch, eager or compiled."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -40,6 +41,8 @@ class TorchRunner(Runner):
         self.place, self.dtype, self.layout = device, dtype, layout
         self.captures = device.type == "cuda" if captures is None else captures
         self.function = torch.compile(function, dynamic=False) if compiled else function
+        self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self.stream_handle = self.stream.cuda_stream if self.stream else None
         self.loops: dict[Key, TorchLoop] = {}
         self.size = 0
         self.lanes = None
@@ -49,12 +52,13 @@ class TorchRunner(Runner):
     def run(self, inputs: Mapping[str, np.ndarray], turns: Sequence[Counters] = ONE_TURN) -> Arrays:
         """See `Runner.run`; images may be given as pixels (see `TorchLoop.run`)."""
         if self.lanes is None:
-            return _arrays(self.run_there(inputs, turns), count_of(inputs))
+            with self.at_work():
+                return self._downloaded(self.run_there(inputs, turns), count_of(inputs))
         images = split(inputs, count_of(inputs))
-        return joined(list(self.lanes.map(lambda image: _arrays(self._loop(1, turns).run(image), 1), images)))
+        return joined(list(self.lanes.map(lambda image: self._downloaded(self._loop(1, turns).run(image), 1), images)))
 
     def run_there(self, inputs: Mapping[str, np.ndarray], turns: Sequence[Counters] = ONE_TURN) -> Tensors:
-        """Run as `run` does, and leave the outputs on the device, padded, until the next run."""
+        """See `Runner.run_there`."""
         count = count_of(inputs)
         if not self.captures:
             return self._loop(count, turns).run(inputs)
@@ -66,11 +70,20 @@ class TorchRunner(Runner):
             self._fit(0)
             raise
 
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """See `Runner.at_work`."""
+        with torch.cuda.stream(self.stream):  # does nothing where there is none
+            yield
+
     def close(self) -> None:
         """See `Runner.close`."""
         self._fit(0)
         if self.lanes is not None:
             self.lanes.shutdown(wait=False)
+
+    def _downloaded(self, found: Tensors, count: int) -> Arrays:
+        return {spec.name: _array(found[spec.name][:count]) for spec in self.graph.outputs}
 
     def _fit(self, size: int) -> None:
         """Give back the memory of another size of batch, 0 for all."""
@@ -89,10 +102,6 @@ class TorchRunner(Runner):
         return TorchLoop(
             self.function, self.graph, batch, turns, self.place, self.dtype, self.layout, captures=self.captures
         )
-
-
-def _arrays(outputs: Tensors, count: int) -> Arrays:
-    return {name: _array(tensor[:count]) for name, tensor in outputs.items()}
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:
