@@ -68,8 +68,9 @@ def _torch_choice() -> str:
         return f"nothing: torch is not installed: {how_to_install('train')}"
     import torch
 
-    device = "cuda" if torch.cuda.is_available() else f"cpu, {torch.get_num_threads()} threads"
-    return f"torch on {device}"
+    if torch.cuda.is_available():
+        return f"{'torch-compile' if find_spec('triton') else 'torch'} on cuda"
+    return f"torch on cpu, {torch.get_num_threads()} threads"
 
 
 def _onnxruntime_choice() -> str:

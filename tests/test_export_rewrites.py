@@ -97,3 +97,14 @@ def test_gradient_of_a_bare_mean_stays_expanded() -> None:
     graph = traced(network, torch.randn(5, 3, 4, 6))
     signal = torch.randn(2, 3, 1, 1)
     torch.testing.assert_close(graph(torch.zeros(2, 3, 4, 6), signal), (signal / 24).expand(2, 3, 4, 6))
+
+
+def test_elements_of_a_free_batch_are_counted_by_sides() -> None:
+    class Counting(nn.Module):
+        def forward(self, image: Tensor) -> Tensor:
+            count = image.permute(0, 2, 3, 1).numel() // (5 * 6 * 3)
+            return image.reshape(count, -1).square()
+
+    graph = traced(Counting(), torch.randn(5, 3, 5, 6))
+    assert not list(graph.graph.find_nodes(op="call_function", target=torch.ops.aten.sym_numel.default))
+    assert_gradient_is_autograds(graph, Counting(), torch.randn(2, 3, 5, 6))

@@ -1,5 +1,6 @@
 """Rewrites of a traced step that give the same numbers with less to move through memory."""
 
+import operator
 from typing import Any, TypeAlias
 
 import torch
@@ -52,6 +53,19 @@ def drop_checks(graph: fx.Graph) -> None:
     graph.eliminate_dead_code()
 
 
+def multiply_sides(graph: fx.Graph) -> None:
+    """Count elements by multiplying sides, of which only that of the batch is free: ONNX has no count of a free shape."""
+    for node in _calls(graph, aten.sym_numel.default):
+        image = node.args[0]
+        with graph.inserting_before(node):
+            count = 1
+            for axis, side in enumerate(image.meta["val"].shape):
+                known = side if isinstance(side, int) else graph.call_function(aten.sym_size.int, (image, axis))
+                count = known if count == 1 else graph.call_function(operator.mul, (count, known))
+        node.replace_all_uses_with(count)
+        graph.erase_node(node)
+
+
 def reshape_instead_of_viewing(graph: fx.Graph) -> None:
     """Let a view copy where it must: an adjoint may hand on a gradient in another memory order than PyTorch's."""
     for target in (aten.view.default, aten._unsafe_view.default):
@@ -59,8 +73,8 @@ def reshape_instead_of_viewing(graph: fx.Graph) -> None:
             node.target = aten.reshape.default
 
 
-def _calls(graph: fx.Graph, operator: OpOverload) -> list[Node]:
-    return list(graph.find_nodes(op="call_function", target=operator))
+def _calls(graph: fx.Graph, target: OpOverload) -> list[Node]:
+    return list(graph.find_nodes(op="call_function", target=target))
 
 
 def _getitem(values: Any, index: int) -> Any:

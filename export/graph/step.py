@@ -63,9 +63,7 @@ def error_signal(logits: Tensor, reference: Tensor, target: Tensor, config: Desc
 
     logits, reference: [B,N], those of the current and of the original image. target: [B] int64.
     """
-    is_target = target[:, None] == torch.arange(
-        logits.shape[1], device=target.device
-    )  # `one_hot` would look at the values
+    is_target = torch.nn.functional.one_hot(target, logits.shape[1]).bool()
     return SIGNALS[config.cost](logits, reference, is_target, config.gamma)
 
 

@@ -21,6 +21,7 @@ from ..forms.rewrites import (
     broadcast_instead_of_expanding,
     drop_checks,
     gate_before_unpooling,
+    multiply_sides,
     reshape_instead_of_viewing,
     slice_before_transposing,
     split_convolutions,
@@ -99,6 +100,7 @@ def trace(function: Callable[..., Any], inputs: tuple[Tensor, ...]) -> fx.GraphM
         graph.recompile()
         graph = make_fx(graph, decomposition_table=decompositions())(*fakes)
     drop_checks(graph.graph)
+    multiply_sides(graph.graph)
     fixed = [str(symbol) for symbol, value in _shapes(mode).replacements.items() if value.is_number]
     if fixed:
         raise UnseeError("the network fixes the size of the batch: a shape in it is written as a number")

@@ -1,0 +1,80 @@
+"""Where and how precisely a run computes: what is asked for is had or refused in one line, and belongs to the run."""
+
+import json
+
+import pytest
+
+from unsee.tests.commands.running import FAST, rows_of, unsee
+
+
+@pytest.fixture
+def run(tiny_model, photographs, tmp_path):
+    """Run the tiny model on the photographs in a clean folder."""
+
+    def ran(*words, model=tiny_model, expect=0, output="out"):
+        options = ("--model", model, "--output-folder", output, *FAST, *words)
+        return unsee("run", photographs, *options, cwd=tmp_path, expect=expect).err
+
+    return ran
+
+
+def test_half_precision_is_said_and_is_part_of_the_run(run, tmp_path):
+    said = run("--precision", "fp16", "--backend", "torch", "--device", "cpu")
+    assert "on cpu (torch, fp16), preset best" in said
+    assert {row["status"] for row in rows_of(tmp_path / "out")} == {"success"}
+    refused = run("--backend", "torch", "--device", "cpu", expect=2)
+    assert "precision" in refused
+    assert "nothing left to do" in run("--precision", "fp16", "--backend", "torch", "--device", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "reason"),
+    [
+        (("--precision", "tf32"), 5, "precision tf32 is a rounding of NVIDIA GPUs, and this runs on a CPU: use fp32"),
+        (("--precision", "bf16"), 2, "bf16"),
+        (("--method", "rc", "--precision", "fp16"), 2, "method rc runs no model, on the CPU: leave --device"),
+        (("--device", "cuda"), 5, "cuda was asked for"),
+        (("--cleanup", "device"), 5, "--cleanup device needs a network that runs on a GPU"),
+    ],
+)
+def test_what_cannot_be_had_is_one_line(words, code, reason, run, tmp_path):
+    said = run(*words, expect=code)
+    assert reason in said
+    assert not (tmp_path / "out" / "00000.parquet").exists()
+
+
+def test_a_bundle_keeps_the_precision_that_it_was_exported_in(run, tiny_bundle):
+    said = run("--precision", "fp16", model=tiny_bundle, expect=2)
+    assert "was exported in fp32 and cannot run in fp16: export it with --precision fp16" in said
+    assert "on cpu (onnxruntime), preset" in run("--precision", "fp32", model=tiny_bundle)
+
+
+def test_doctor_names_the_gpus_that_can_be_used(tmp_path):
+    found = unsee("doctor", cwd=tmp_path, env={"CUDA_VISIBLE_DEVICES": ""}).out
+    assert "CUDA devices" in found and "none" in found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_benchmark_of_gpus_runs_to_its_end_where_there_is_none(tmp_path):
+    said = unsee("bench", "gpu", "--device", "cpu", "--output", "gpu.json", cwd=tmp_path, timeout=800).out
+    report = json.loads(said.strip().splitlines()[-1])
+    assert report == json.loads((tmp_path / "gpu.json").read_text())
+    sections = report["sections"]
+    assert not {name: found["failed"] for name, found in sections.items() if "failed" in found}
+    needing = {name for name, found in sections.items() if found.get("not_measured") == "needs a GPU"}
+    assert needing == {"versions", "ceilings", "kernel_parity", "kernel_speeds", "memory"}
+    assert sections["correctness"]["batch_mates_decide_nothing"] is True
+    assert sections["correctness"]["error_of_3_turns"] < 1e-3
+    assert sections["descents"]["000"]["images_per_second"] > 0
+    assert sections["runs"]["unsee-small cpu"]["failed_images"] == 0
+
+
+def test_a_section_that_fails_or_hangs_costs_only_its_own_figures(tmp_path, monkeypatch):
+    from unsee.bench import gpu
+
+    monkeypatch.setattr(gpu, "GRACE", 0.1)
+    assert "stopped after" in gpu.run_section("versions", "cpu", 0.0)["failed"]
+    monkeypatch.setattr(gpu, "GRACE", 30.0)
+    failed = gpu.run_section("no_such_section", "cpu", 5.0)
+    assert "no_such_section" in failed["failed"] and failed["seconds"] > 0
