@@ -3,30 +3,70 @@
 Blocks of 8 threads on small, ragged images make the last block of every launch a partial one.
 """
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+
 import numpy as np
 import pytest
-from numba import cuda
+from numba import config, cuda
 
 from unsee.bench.speed.cuda_kernels import cuda_speeds
-from unsee.kernels import device
+from unsee.kernels import device, slic
 from unsee.kernels.color import rgb_to_lab
 from unsee.kernels.connectivity import enforce_connectivity
 from unsee.kernels.contrast import color_distribution, global_contrast, low_level_map, smooth_in_color_space
 from unsee.kernels.pooling import SuperpixelStatistics, paint, superpixel_mean, superpixel_statistics
 from unsee.kernels.slic import SMALLEST_SHARE, grid_seeds, slic_lab
 from unsee.kernels.sweep import joint_histogram
+from unsee.kernels.workspace import Workspace, constant, current_stream, current_workspace, follow
 from unsee.tests import naive
 
+LOCK = Lock()
 SHAPES = [(2, 11, 17), (1, 19, 1), (1, 1, 13), (2, 9, 8)]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def simulator():
+    """Make the simulator quick, whose threads wait for one another at Python's 5 ms a switch, and safe.
+
+    Its shared.array gives two threads two arrays where both ask at once.
+    """
+    if not simulated():
+        yield
+        return
+    from numba.cuda.simulator import kernelapi
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernelapi.FakeCUDAShared, "array", shared_array)
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-5)
+        yield
+        sys.setswitchinterval(interval)
+
+
+def shared_array(shared, shape, dtype):
+    caller = sys._getframe(1)
+    with LOCK:
+        return shared._allocations.setdefault((caller.f_code, caller.f_lineno), np.empty(shape, dtype))
 
 
 @pytest.fixture(autouse=True)
 def tiny_blocks(monkeypatch):
     monkeypatch.setattr(device, "THREADS", 8)
+    monkeypatch.setattr(slic, "TILE", 4)
 
 
 def on_device(array):
     return cuda.to_device(np.ascontiguousarray(array))
+
+
+def simulated():
+    return config.ENABLE_CUDASIM
+
+
+def address(array):
+    return array.__array_interface__["data"][0] if simulated() else array.device_ctypes_pointer.value
 
 
 def images_of(shape, seed=0):
@@ -121,6 +161,100 @@ def test_nothing_is_converted_on_the_device():
         rgb_to_lab(on_device(np.zeros((1, 2, 3, 3))))
     with pytest.raises(ValueError, match="labels must not be negative"):
         superpixel_mean(on_device(np.zeros((1, 2, 3), np.float32)), on_device(np.full((1, 2, 3), -1, np.int32)))
+
+
+def low_level(images, segments=6):
+    """The maps of a batch by everything that it passes through on the device, in memory."""
+    lab = rgb_to_lab(device.to_device(images))
+    labels = slic_lab(lab, segments)
+    values = low_level_map(superpixel_statistics(lab, labels))
+    return device.to_host(labels), device.to_host(paint(values, labels))
+
+
+def test_the_second_batch_allocates_nothing():
+    workspace, allocated = Workspace(), []
+    for seed in range(2):
+        images = images_of((2, 9, 8), seed)
+        with workspace.batch():
+            labels, maps = low_level(images)
+        allocated.append(workspace.allocations)
+    assert allocated[1] == allocated[0] > 10
+    np.testing.assert_array_equal(labels, slic_lab(naive.rgb_to_lab(images).astype(np.float32), 6))
+    alone = low_level(images[:1])  # what it is beside others
+    np.testing.assert_array_equal(labels[:1], alone[0])
+    np.testing.assert_array_equal(maps[:1], alone[1])
+
+
+def test_a_workspace_hands_out_memory_once_a_batch():
+    workspace = Workspace()
+    with workspace.batch():
+        first, second = device.empty((4, 2), np.float32), device.filled((2, 4), np.int32, 3)
+        with workspace.batch():
+            third = device.to_device(np.arange(8, dtype=np.float32))
+        first[:] = 5
+        np.testing.assert_array_equal(device.to_host(second), np.full((2, 4), 3))
+        np.testing.assert_array_equal(device.to_host(third), np.arange(8))
+        assert device.empty((0, 4), np.float32).shape == (0, 4)
+        assert workspace.allocations == 3
+    with workspace.batch():
+        again = [device.empty((8,), np.int32) for _ in range(4)]
+        assert workspace.allocations == 4
+        assert len({address(array) for array in again}) == 4
+    workspace.release()
+    with workspace.batch():
+        device.empty((8,), np.int32)
+    assert workspace.allocations == 5
+
+
+def test_constants_are_uploaded_once():
+    table = np.arange(5.0)
+    assert constant(table) is constant(np.arange(5.0))
+    workspace = Workspace()
+    with workspace.batch():
+        first = constant(table)
+    with workspace.batch():
+        assert constant(np.arange(5.0)) is first
+        assert constant(np.arange(5)) is not first
+    assert workspace.allocations == 2
+    np.testing.assert_array_equal(first.copy_to_host(), table)
+
+
+def test_a_workspace_is_current_in_its_thread_alone():
+    workspace = Workspace()
+    with workspace.batch(), ThreadPoolExecutor(1) as pool:
+        assert current_workspace() is workspace
+        assert current_stream() is workspace.stream
+        assert pool.submit(current_workspace).result() is None
+    assert current_workspace() is None
+    assert current_stream() == 0
+
+
+def test_a_stream_waits_for_another_on_the_device(monkeypatch):
+    happened = []
+
+    class Event:
+        def record(self, stream):
+            happened.append(("record", stream))
+
+        def wait(self, stream):
+            happened.append(("wait", stream))
+
+    monkeypatch.setattr(cuda, "event", Event)
+    follow(0, 0)
+    follow(0, 1)  # the default stream by its number
+    workspace = Workspace()
+    follow(workspace.stream, workspace.stream)
+    assert happened == []
+    array = on_device(np.zeros((1, 2, 3), np.float32))
+    with workspace.batch():
+        device.on_device("maps", array, np.float32, (1, 2, 3))
+    assert happened == [("record", 0), ("wait", workspace.stream)]
+
+
+def test_a_workspace_takes_the_stream_of_another_library(monkeypatch):
+    monkeypatch.setattr(cuda, "external_stream", lambda handle: f"stream {handle}")
+    assert Workspace(77).stream == "stream 77"
+    assert Workspace(0).stream == "stream 1"
 
 
 def test_the_benchmark_times_every_kernel():
