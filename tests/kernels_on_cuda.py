@@ -12,11 +12,13 @@ import pytest
 from numba import config, cuda
 
 from unsee.bench.speed.cuda_kernels import cuda_speeds
-from unsee.kernels import device, slic
+from unsee.kernels import background_on_device, device, slic
+from unsee.kernels.background import background_weight, optimum
 from unsee.kernels.color import rgb_to_lab
 from unsee.kernels.connectivity import enforce_connectivity
 from unsee.kernels.contrast import color_distribution, global_contrast, low_level_map, smooth_in_color_space
 from unsee.kernels.pooling import SuperpixelStatistics, paint, superpixel_mean, superpixel_statistics
+from unsee.kernels.region_graph import RegionGraph, color_distances, on_border, touching
 from unsee.kernels.slic import SMALLEST_SHARE, grid_seeds, slic_lab
 from unsee.kernels.sweep import joint_histogram
 from unsee.kernels.workspace import Workspace, constant, current_stream, current_workspace, follow
@@ -55,6 +57,8 @@ def shared_array(shared, shape, dtype):
 def tiny_blocks(monkeypatch):
     monkeypatch.setattr(device, "THREADS", 8)
     monkeypatch.setattr(slic, "TILE", 4)
+    monkeypatch.setattr(background_on_device, "TILE", 4)
+    monkeypatch.setattr(background_on_device, "ROWS", 2)
 
 
 def on_device(array):
@@ -147,6 +151,66 @@ def test_histograms_are_equal_to_the_bit(shape):
     maps, masks = rng.integers(0, 256, (2, *shape), dtype=np.uint8)
     found = joint_histogram(on_device(maps), on_device(masks), 25).copy_to_host()
     np.testing.assert_array_equal(found, joint_histogram(maps, masks, 25))
+
+
+def some_regions(images, ids, seed=5):
+    """Regions of images that lack the last ids, each image one more than the last, and one in the middle."""
+    rng = np.random.default_rng(seed)
+    color = rng.uniform(0, 40, (images, ids, 3)).astype(np.float32)
+    present = np.arange(ids)[None] < ids - np.arange(images)[:, None]
+    present[1:, ids // 2 : ids // 2 + 1] = False
+    near = np.abs(np.arange(ids)[:, None] - np.arange(ids)) == 1
+    graph = near | (rng.random((images, ids, ids)) < 0.1)
+    graph = (graph | graph.transpose(0, 2, 1)) & ~np.eye(ids, dtype=bool) & present[:, :, None] & present[:, None]
+    return RegionGraph(color, graph, (rng.random((images, ids)) < 0.3) & present, present)
+
+
+def moved(dataclass):
+    return type(dataclass)(*(on_device(values) for values in vars(dataclass).values()))
+
+
+@pytest.mark.parametrize(("images", "ids"), [(3, 11), (1, 8), (2, 1), (0, 5), (1, 0)])
+def test_background(images, ids):
+    regions = some_regions(images, ids)
+    there, weights = moved(regions), background_weight(regions)
+    found = background_weight(there).copy_to_host()
+    np.testing.assert_allclose(found, weights, rtol=0, atol=1e-5)
+    foreground, background = np.random.default_rng(6).random((2, images, ids))
+    for floor in (0.0, 0.1):
+        values = optimum(there, on_device(foreground), on_device(background), floor).copy_to_host()
+        np.testing.assert_allclose(values, optimum(regions, foreground, background, floor), rtol=1e-9, atol=1e-12)
+    assert not found[~regions.present].any()
+    if images > 1:  # alone each is what it is beside others
+        last = moved(RegionGraph(*(values[-1:] for values in vars(regions).values())))
+        np.testing.assert_array_equal(background_weight(last).copy_to_host(), found[-1:])
+        sides = on_device(foreground[-1:]), on_device(background[-1:])
+        np.testing.assert_array_equal(optimum(last, *sides, 0.1).copy_to_host(), values[-1:])
+
+
+def test_background_of_regions_of_one_colour():
+    regions = some_regions(2, 6)
+    regions.color[:] = 7
+    np.testing.assert_allclose(background_weight(moved(regions)).copy_to_host(), background_weight(regions), atol=1e-5)
+
+
+def test_too_many_regions_to_solve_for(monkeypatch):
+    monkeypatch.setattr(background_on_device, "LARGEST", 5)
+    with pytest.raises(ValueError, match="at most 5 regions an image can be solved for on a device, got 6"):
+        optimum(moved(some_regions(1, 6)), *(on_device(np.zeros((1, 6))) for _ in range(2)))
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (2, 23, 31)])
+def test_region_graph(shape):
+    rng = np.random.default_rng(7)
+    labels = rng.integers(0, 7, shape, dtype=np.int32)
+    lab = rng.uniform(-50, 50, (*shape, 3)).astype(np.float32)
+    statistics = superpixel_statistics(lab, labels)
+    expected, there = RegionGraph.of(labels, statistics), moved(statistics)
+    for name, values in vars(RegionGraph.of(on_device(labels), there)).items():
+        np.testing.assert_array_equal(values.copy_to_host(), getattr(expected, name), err_msg=name)
+    np.testing.assert_array_equal(touching(on_device(labels)).copy_to_host(), expected.touching)
+    np.testing.assert_array_equal(on_border(on_device(labels)).copy_to_host(), expected.border)
+    np.testing.assert_allclose(color_distances(there).copy_to_host(), color_distances(statistics), rtol=1e-12)
 
 
 def test_empty_batches():

@@ -30,6 +30,13 @@ b1, u8, i32, i64, f32, f64 = (
 
 # One line a kernel: what it is launched with. A number in brackets is a count of axes.
 SIGNATURES = {
+    "background_on_device._across_kernel": (f32(3), INT, INT),
+    "background_on_device._affinity_kernel": (f32(3), b1(3), b1(2), b1(2), f64(2), f64(2), FLOAT, f64(3), f64(2)),
+    "background_on_device._edge_kernel": (f32(3), b1(3), b1(2), b1(2), f64(1), f32(3)),
+    "background_on_device._solve_kernel": (f64(3), f64(2)),
+    "background_on_device._usual_kernel": (f32(3), b1(2), f64(1)),
+    "background_on_device._weigh_kernel": (f32(3), b1(2), b1(2), f64(2)),
+    "background_on_device._within_kernel": (f32(3), INT),
     "color._lab_kernel": (u8(4), f64(1), f32(4)),
     "connectivity._accumulate_kernel": (i32(2),),
     "connectivity._count_large_kernel": (i32(2), i32(2), INT, i32(2)),
@@ -51,6 +58,10 @@ SIGNATURES = {
     "pooling._mean_kernel": (f32(3), i32(3), i32(3), f32(2)),
     "pooling._paint_kernel": (f32(2), i32(3), f32(3)),
     "pooling._statistics_kernel": (f32(4), i32(3), i32(3), f32(3), f32(3), i32(2), i32(1)),
+    "region_graph._color_distance_kernel": (f32(3), f64(3)),
+    "region_graph._on_border_kernel": (i32(3), b1(2)),
+    "region_graph._present_kernel": (i32(2), b1(2)),
+    "region_graph._touching_kernel": (i32(3), b1(3)),
     "slic._assign_kernel": (i32(4), i32(3), INT, SINGLE, i32(3)),
     "slic._fix_kernel": (f32(4), i32(4)),
     "slic._move_kernel": (i64(3), i32(3)),
