@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UnseeError
-from .device import empty, handed_back, is_cuda, launch, launch_blocks, on_device, row_of
+from .device import empty, handed_back, is_cuda, launch, launch_blocks, on_device, pixel_of, row_of
 from .parallel import compiled, over_images
 from .pooling import SuperpixelStatistics
 
@@ -70,7 +70,10 @@ def low_level_map(
 
 
 class _OnDevice:
-    """The same steps on a CUDA device, one thread a superpixel; distances between colours are computed once."""
+    """The same steps on a CUDA device, one thread a superpixel; distances between colours are computed once.
+
+    They are symmetric: each thread reads its column of them, so that threads side by side read values side by side.
+    """
 
     def __init__(self, statistics: SuperpixelStatistics) -> None:
         self.source = statistics.size
@@ -78,7 +81,7 @@ class _OnDevice:
         self.color = on_device("color", statistics.color, np.float32, (*self.size.shape, 3))
         self.position = on_device("position", statistics.position, np.float32, (*self.size.shape, 2))
         self.distances = empty((*self.size.shape, self.size.shape[1]), np.float64)
-        launch(_distance_kernel, self.size.size, self.color, self.size, self.distances)
+        launch(_distance_kernel, self.distances.size, self.color, self.size, self.distances)
 
     def handed_back(self, values: Any) -> Any:
         return handed_back(values, self.source)
@@ -318,12 +321,11 @@ def _low_level_loop(
 def _distance_kernel(color: Any, size: Any, distances: Any) -> None:
     index = cuda.grid(1)
     count, ids = size.shape
-    if index < count * ids:
-        image, first = row_of(index, ids)
-        for second in range(ids):
-            exist = size[image, first] > 0 and size[image, second] > 0
-            distance = color_distance(color[image, first], color[image, second]) if exist else math.inf
-            distances[image, first, second] = distance
+    if index < count * ids * ids:
+        image, first, second = pixel_of(index, ids, ids)
+        exist = size[image, first] > 0 and size[image, second] > 0
+        distance = color_distance(color[image, first], color[image, second]) if exist else math.inf
+        distances[image, first, second] = distance
 
 
 def _contrast_kernel(distances: Any, size: Any, contrast: Any) -> None:
@@ -332,7 +334,7 @@ def _contrast_kernel(distances: Any, size: Any, contrast: Any) -> None:
     if index < count * ids:
         image, superpixel = row_of(index, ids)
         exists = size[image, superpixel] > 0
-        contrast[image, superpixel] = contrast_of(distances[image, superpixel]) if exists else 0.0
+        contrast[image, superpixel] = contrast_of(distances[image, :, superpixel]) if exists else 0.0
 
 
 def _smooth_kernel(distances: Any, size: Any, values: Any, smoothed: Any) -> None:
@@ -343,9 +345,9 @@ def _smooth_kernel(distances: Any, size: Any, values: Any, smoothed: Any) -> Non
     image, superpixel = row_of(index, ids)
     smoothed[image, superpixel] = 0.0
     if size[image, superpixel] > 0:
-        row, members = distances[image, superpixel], nearest_members(size[image])
-        reach = smallest_but(row, members - 1)
-        smoothed[image, superpixel] = smoothed_value(row, values[image], members, reach)
+        column, members = distances[image, :, superpixel], nearest_members(size[image])
+        reach = smallest_but(column, members - 1)
+        smoothed[image, superpixel] = smoothed_value(column, values[image], members, reach)
 
 
 def _distribution_kernel(distances: Any, size: Any, position: Any, sigma_color: float, spread: Any) -> None:
@@ -355,8 +357,8 @@ def _distribution_kernel(distances: Any, size: Any, position: Any, sigma_color: 
         image, superpixel = row_of(index, ids)
         spread[image, superpixel] = 0.0
         if size[image, superpixel] > 0:
-            row = distances[image, superpixel]
-            spread[image, superpixel] = distribution_of(row, position[image], sigma_color)
+            column = distances[image, :, superpixel]
+            spread[image, superpixel] = distribution_of(column, position[image], sigma_color)
 
 
 def _rescale_kernel(values: Any, size: Any) -> None:

@@ -30,7 +30,7 @@ PLACE_LIMIT = np.float32(2e8)  # along one axis; reached from a compactness of a
 OUTSIDE = np.int32(1_000_000_000)  # the place of pixels outside a window, and the distance where there is no centre yet
 LARGEST_STEP = 2000
 STRIP = 16  # columns that are worked on together, in whole vectors
-RUN = 32  # pixels of a row that one CUDA thread sums before it touches shared sums
+RUN = 16  # pixels of a column that one CUDA thread sums before it touches the sums of all
 TILE = 16  # side of the pixels that a CUDA block assigns, with one thread each; at most 16
 
 # Components up to this share of the mean superpixel join a neighbour. scikit-image takes 1/2, which leaves 72
@@ -100,7 +100,7 @@ def _cluster_cuda(lab: Any, labels: Any, seeds: Any, step: int, weight: np.float
     launch(_place_kernel, clusters, planes, seeds, centers)
     launch_grid(_assign_kernel, tiles, (TILE, TILE), planes, centers, step, weight, labels)
     for _ in range(ITERATIONS - 1):
-        launch(_sum_kernel, count * height * ((width + RUN - 1) // RUN), planes, labels, sums)
+        launch(_sum_kernel, count * ((height + RUN - 1) // RUN) * width, planes, labels, sums)
         launch(_move_kernel, clusters, sums, centers)
         launch_grid(_assign_kernel, tiles, (TILE, TILE), planes, centers, step, weight, labels)
 
@@ -400,32 +400,34 @@ def _assign_kernel(planes: Any, centers: Any, step: int, weight: np.float32, lab
 
 
 def _sum_kernel(planes: Any, labels: Any, sums: Any) -> None:
-    """Each thread sums RUN pixels of a row and adds what it has wherever the label changes."""
+    """Each thread sums RUN pixels of a column and adds what it has wherever the label changes.
+
+    Columns, because threads side by side then read pixels side by side.
+    """
     index = cuda.grid(1)
     count, height, width = labels.shape
-    runs = (width + RUN - 1) // RUN
-    if index >= count * height * runs:
+    runs = (height + RUN - 1) // RUN
+    if index >= count * runs * width:
         return
-    image, row, run = pixel_of(index, height, runs)
-    start = run * RUN
-    lightness = a = b = columns = pixels = 0
-    end = min(start + RUN, width)
-    for column in range(start, end):
+    image, run, column = pixel_of(index, runs, width)
+    lightness = a = b = rows = pixels = 0
+    end = min((run + 1) * RUN, height)
+    for row in range(run * RUN, end):
         label = labels[image, row, column]
         lightness += planes[image, 0, row, column]
         a += planes[image, 1, row, column]
         b += planes[image, 2, row, column]
-        columns += column
+        rows += row
         pixels += 1
-        if column + 1 == end or labels[image, row, column + 1] != label:
+        if row + 1 == end or labels[image, row + 1, column] != label:
             if label >= 0:
                 cuda.atomic.add(sums, (image, label, 0), lightness)
                 cuda.atomic.add(sums, (image, label, 1), a)
                 cuda.atomic.add(sums, (image, label, 2), b)
-                cuda.atomic.add(sums, (image, label, 3), PLACE_STEPS * row * pixels)
-                cuda.atomic.add(sums, (image, label, 4), PLACE_STEPS * columns)
+                cuda.atomic.add(sums, (image, label, 3), PLACE_STEPS * rows)
+                cuda.atomic.add(sums, (image, label, 4), PLACE_STEPS * column * pixels)
                 cuda.atomic.add(sums, (image, label, 5), pixels)
-            lightness = a = b = columns = pixels = 0
+            lightness = a = b = rows = pixels = 0
 
 
 def _move_kernel(sums: Any, centers: Any) -> None:
