@@ -7,7 +7,7 @@ one, arrays are allocated as they are asked for and all work goes to the default
 import math
 import weakref
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, lru_cache
@@ -47,6 +47,7 @@ class Workspace:
         self._taken: Counter[int] = Counter()
         self._buffers: dict[int, list[_Buffer]] = defaultdict(list)
         self._constants: dict[tuple, Any] = {}
+        self._known: dict[tuple, tuple[Any, Any]] = {}
 
     @contextmanager
     def batch(self) -> Iterator["Workspace"]:
@@ -56,6 +57,7 @@ class Workspace:
         """
         if self._depth == 0:
             self._taken.clear()
+            self._known.clear()
         self._depth += 1
         token = _CURRENT.set(self)
         try:
@@ -85,9 +87,20 @@ class Workspace:
             self.allocations += 1
         return self._constants[key]
 
+    def once(self, compute: Callable[[Any], Any], array: Any) -> Any:
+        """compute(array), which this batch has computed before where it was asked: for what waits for the device.
+
+        The array must not be written to in between.
+        """
+        key = compute, id(array)  # the array is kept, so that no other has its id
+        if key not in self._known:
+            self._known[key] = array, compute(array)
+        return self._known[key][1]
+
     def release(self) -> None:
         """Give all memory back to the device; arrays that are still held keep theirs."""
         self._taken.clear()
+        self._known.clear()
         self._buffers.clear()
         self._constants.clear()
 

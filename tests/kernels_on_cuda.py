@@ -6,6 +6,7 @@ Blocks of 8 threads on small, ragged images make the last block of every launch 
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -101,6 +102,14 @@ def test_slic(shape):
     smallest = int(shape[1] * shape[2] / 5 * SMALLEST_SHARE)
     expected = [naive.slic(image, seeds, step, 10.0, smallest) for image in lab]
     np.testing.assert_array_equal(labels, expected)
+
+
+def test_slic_looks_at_centres_by_chunks():
+    """More centres than a block has threads, equal to the CPU's to the bit; the same alone and beside others."""
+    lab = naive.rgb_to_lab(images_of((1, 23, 31))).astype(np.float32)
+    labels = slic_lab(on_device(lab), segments=30).copy_to_host()
+    np.testing.assert_array_equal(labels, slic_lab(lab, segments=30))
+    assert len(grid_seeds(23, 31, 30)[0]) > slic.TILE**2
 
 
 @pytest.mark.parametrize("smallest", [0, 2, 6, 500])
@@ -319,6 +328,54 @@ def test_a_workspace_takes_the_stream_of_another_library(monkeypatch):
     monkeypatch.setattr(cuda, "external_stream", lambda handle: f"stream {handle}")
     assert Workspace(77).stream == "stream 77"
     assert Workspace(0).stream == "stream 1"
+
+
+class Tensor:
+    """Looks like one of torch's on a device; its stream there is 9."""
+
+    __module__ = "torch"
+    device = "cuda:0"
+
+    def __init__(self, array):
+        self.__cuda_ndarray__, self.array = True, array
+
+    def __getattr__(self, name):
+        return getattr(self.array, name)
+
+
+def test_torch_and_the_workspace_wait_for_each_other(monkeypatch):
+    happened = []
+    event = SimpleNamespace(record=lambda stream: happened.append(stream), wait=lambda stream: happened.append(stream))
+    torch = SimpleNamespace(
+        cuda=SimpleNamespace(current_stream=lambda device: SimpleNamespace(cuda_stream=9)),
+        as_tensor=lambda array, device: (array, device),
+    )
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    monkeypatch.setattr(cuda, "event", lambda: event)
+    monkeypatch.setattr(cuda, "external_stream", int)
+    tensor = Tensor(on_device(np.zeros(3)))
+    workspace = Workspace()
+    with workspace.batch():
+        viewed = device.on_device("values", tensor, np.float64, (3,))
+        assert device.handed_back(viewed, tensor) == (viewed, "cuda:0")
+    assert happened == [9, workspace.stream, workspace.stream, 9]
+    with Workspace(9).batch():
+        device.handed_back(device.on_device("values", tensor, np.float64, (3,)), tensor)
+    assert len(happened) == 4
+
+
+def test_what_a_batch_has_waited_for_is_not_waited_for_again():
+    workspace, asked = Workspace(), []
+
+    def asks(array):
+        asked.append(array)
+        return len(asked)
+
+    first, second = on_device(np.zeros(1)), on_device(np.zeros(1))
+    with workspace.batch():
+        assert [workspace.once(asks, array) for array in (first, second, first)] == [1, 2, 1]
+    with workspace.batch():
+        assert workspace.once(asks, first) == 3
 
 
 def test_the_benchmark_times_every_kernel():
