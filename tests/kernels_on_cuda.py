@@ -13,7 +13,7 @@ import pytest
 from numba import config, cuda
 
 from unsee.bench.speed.cuda_kernels import cuda_speeds
-from unsee.kernels import background_on_device, device, slic
+from unsee.kernels import background_on_device, device, pooling, slic
 from unsee.kernels.background import background_weight, optimum
 from unsee.kernels.color import rgb_to_lab
 from unsee.kernels.connectivity import enforce_connectivity
@@ -244,7 +244,10 @@ def low_level(images, segments=6):
     return device.to_host(labels), device.to_host(paint(values, labels))
 
 
-def test_the_second_batch_allocates_nothing():
+def test_the_second_batch_allocates_nothing(monkeypatch):
+    """And each waits for the device once: to learn how many superpixels there are."""
+    waited = []
+    monkeypatch.setattr(pooling, "to_host", lambda array: waited.append(array) or device.to_host(array))
     workspace, allocated = Workspace(), []
     for seed in range(2):
         images = images_of((2, 9, 8), seed)
@@ -252,6 +255,7 @@ def test_the_second_batch_allocates_nothing():
             labels, maps = low_level(images)
         allocated.append(workspace.allocations)
     assert allocated[1] == allocated[0] > 10
+    assert len(waited) == 2
     np.testing.assert_array_equal(labels, slic_lab(naive.rgb_to_lab(images).astype(np.float32), 6))
     alone = low_level(images[:1])  # what it is beside others
     np.testing.assert_array_equal(labels[:1], alone[0])
