@@ -236,12 +236,14 @@ def test_nothing_is_converted_on_the_device():
         superpixel_mean(on_device(np.zeros((1, 2, 3), np.float32)), on_device(np.full((1, 2, 3), -1, np.int32)))
 
 
-def low_level(images, segments=6):
-    """The maps of a batch by everything that it passes through on the device, in memory."""
+def everything(images, segments=6):
+    """Labels, low-level maps and background weights, optimum included, all on the device, in memory."""
     lab = rgb_to_lab(device.to_device(images))
     labels = slic_lab(lab, segments)
-    values = low_level_map(superpixel_statistics(lab, labels))
-    return device.to_host(labels), device.to_host(paint(values, labels))
+    statistics = superpixel_statistics(lab, labels)
+    values, regions = low_level_map(statistics), RegionGraph.of(labels, statistics)
+    background = optimum(regions, values, background_weight(regions))
+    return [device.to_host(array) for array in (labels, paint(values, labels), paint(background, labels))]
 
 
 def test_the_second_batch_allocates_nothing(monkeypatch):
@@ -252,14 +254,13 @@ def test_the_second_batch_allocates_nothing(monkeypatch):
     for seed in range(2):
         images = images_of((2, 9, 8), seed)
         with workspace.batch():
-            labels, maps = low_level(images)
+            labels, *maps = everything(images)
         allocated.append(workspace.allocations)
     assert allocated[1] == allocated[0] > 10
     assert len(waited) == 2
     np.testing.assert_array_equal(labels, slic_lab(naive.rgb_to_lab(images).astype(np.float32), 6))
-    alone = low_level(images[:1])  # what it is beside others
-    np.testing.assert_array_equal(labels[:1], alone[0])
-    np.testing.assert_array_equal(maps[:1], alone[1])
+    for alone, found in zip(everything(images[:1]), (labels, *maps), strict=True):  # what it is beside others
+        np.testing.assert_array_equal(alone, found[:1])
 
 
 def test_a_workspace_hands_out_memory_once_a_batch():
