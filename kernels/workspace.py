@@ -5,6 +5,7 @@ one, arrays are allocated as they are asked for and all work goes to the default
 """
 
 import math
+import warnings
 import weakref
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -29,6 +30,8 @@ def load_cuda() -> ModuleType:
         from numba import cuda
     except ImportError as error:
         raise MissingExtraError("numba-cuda", "gpu", "computing on a GPU") from error
+    # A few images make a small grid, and nothing can be done about it.
+    warnings.filterwarnings("ignore", message="Grid size .* will likely result in GPU under-utilization")
     return cuda
 
 

@@ -189,11 +189,19 @@ def test_background(images, ids):
         values = optimum(there, on_device(foreground), on_device(background), floor).copy_to_host()
         np.testing.assert_allclose(values, optimum(regions, foreground, background, floor), rtol=1e-9, atol=1e-12)
     assert not found[~regions.present].any()
-    if images > 1:  # alone each is what it is beside others
-        last = moved(RegionGraph(*(values[-1:] for values in vars(regions).values())))
-        np.testing.assert_array_equal(background_weight(last).copy_to_host(), found[-1:])
-        sides = on_device(foreground[-1:]), on_device(background[-1:])
-        np.testing.assert_array_equal(optimum(last, *sides, 0.1).copy_to_host(), values[-1:])
+    if images > 1:  # alone, without ids that only others have, it is what it is beside them
+        ids = np.flatnonzero(regions.present[-1]).max(initial=-1) + 1
+        alone = moved(
+            RegionGraph(
+                regions.color[-1:, :ids],
+                regions.touching[-1:, :ids, :ids],
+                regions.border[-1:, :ids],
+                regions.present[-1:, :ids],
+            )
+        )
+        np.testing.assert_array_equal(background_weight(alone).copy_to_host(), found[-1:, :ids])
+        sides = on_device(foreground[-1:, :ids]), on_device(background[-1:, :ids])
+        np.testing.assert_array_equal(optimum(alone, *sides, 0.1).copy_to_host(), values[-1:, :ids])
 
 
 def test_background_of_regions_of_one_colour():

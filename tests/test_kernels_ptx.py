@@ -97,11 +97,11 @@ def cuda():
     """numba.cuda, where what it compiles with is installed."""
     numba_cuda = pytest.importorskip("numba.cuda", reason="numba-cuda is not installed")
     pathfinder = pytest.importorskip("cuda.pathfinder", reason="numba-cuda is not installed")
-    for library in ("nvvm", "nvrtc"):
+    for library, wheel in (("nvvm", "nvidia-nvvm"), ("nvrtc", "nvidia-cuda-nvrtc")):
         try:
             pathfinder.load_nvidia_dynamic_lib(library)
         except (pathfinder.DynamicLibNotFoundError, RuntimeError) as error:
-            pytest.skip(f"{library} is not installed (nvidia-{library}): {error}".splitlines()[0])
+            pytest.skip(f"{wheel} is not installed: {error}".splitlines()[0])
     return numba_cuda
 
 
