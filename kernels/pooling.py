@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from .checks import check_lab, check_labels, check_maps
-from .device import empty, filled, handed_back, is_cuda, launch, on_device, pixel_of
+from .device import empty, filled, handed_back, is_cuda, launch, on_device, pixel_of, to_host
 from .parallel import compiled, over_images
+from .workspace import current_workspace
 
 cuda: Any = None  # bound by launch: a CPU needs no CUDA
 
@@ -130,10 +131,18 @@ def _painted(values: Any, labels: Any) -> Any:
 
 
 def count_labels_cuda(labels: Any) -> int:
-    """One more than the largest label, 0 without labels; waits for the device. ValueError for negative labels."""
+    """One more than the largest label, 0 without labels; ValueError for negative labels.
+
+    Waits for the device, in a workspace once a batch for an array.
+    """
+    workspace = current_workspace()
+    return _counted_labels(labels) if workspace is None else workspace.once(_counted_labels, labels)
+
+
+def _counted_labels(labels: Any) -> int:
     bounds = filled((2,), np.int32, 0)
     launch(_bounds_kernel, labels.shape[0] * labels.shape[1], labels, bounds)
-    smallest, count = bounds.copy_to_host().tolist()
+    smallest, count = to_host(bounds).tolist()
     if smallest < 0:
         raise ValueError(f"labels must not be negative, got {smallest}")
     return count
