@@ -9,7 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numba import cuda
+from PIL import Image
 
+from unsee.bench.scoring.evaluate import evaluate
+from unsee.bench.scoring.scored_files import EvaluationConfig
 from unsee.engine.methods.postprocess import finish
 from unsee.engine.methods.presets import PRESETS
 from unsee.kernels import device
@@ -243,3 +246,19 @@ def test_batch_mates_do_not_matter(name):
 def test_nothing_to_finish(name):
     delta, images = np.zeros((0, 3, 4, 5), np.float32), np.zeros((0, 4, 5, 3), np.uint8)
     assert finish(on_device(delta), on_device(images), PRESETS[name].post).final.shape == (0, 4, 5)
+
+
+def test_scores_do_not_depend_on_the_device(tmp_path):
+    rng = np.random.default_rng(8)
+    for folder in ("maps", "masks"):
+        (tmp_path / folder).mkdir()
+        for index in range(3):
+            pixels = rng.integers(0, 256, (7 + index, 9), np.uint8)
+            Image.fromarray(pixels if folder == "maps" else np.where(pixels > 127, 255, 0).astype(np.uint8)).save(
+                tmp_path / folder / f"{index}.png"
+            )
+    scores = [
+        evaluate(tmp_path / "maps", tmp_path / "masks", EvaluationConfig(device=device, workers=2)).as_json()
+        for device in ("cpu", "cuda", "auto")
+    ]
+    assert scores[0] == scores[1] == scores[2]
