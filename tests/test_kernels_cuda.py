@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from unsee.kernels.device import THREADS
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -27,6 +29,10 @@ def gpu_is_here():
     except ImportError:
         return False
     return cuda.is_available()
+
+
+def test_blocks_fit_the_arrays_that_they_share():
+    assert THREADS <= 128
 
 
 @pytest.mark.parametrize("file", FILES)
