@@ -195,10 +195,17 @@ def _histogram(values: np.ndarray, histogram: np.ndarray) -> None:
     highest = 0.0
     for row in range(values.shape[0]):
         for column in range(values.shape[1]):
-            highest = max(highest, finite(values[row, column]))
+            if values[row, column] > highest:  # False for NaN: it never becomes the maximum
+                highest = values[row, column]
+    highest = min(highest, LARGEST)
     for row in range(values.shape[0]):
         for column in range(values.shape[1]):
-            histogram[_bin_of(finite(values[row, column]), highest)] += 1
+            histogram[_bin_of(np.float64(values[row, column]), highest)] += 1
+
+
+@compiled
+def _bin_of(value: float, highest: float) -> int:
+    return int(255.0 * min(value, highest) / highest + 0.5) if value > 0 else 0
 
 
 @compiled
@@ -206,11 +213,6 @@ def finite(value: float) -> float:
     """The value in double precision; 0 for NaN, the largest or smallest single number for an infinite one."""
     known = 0.0 if math.isnan(value) else np.float64(value)
     return min(max(known, -LARGEST), LARGEST)
-
-
-@compiled
-def _bin_of(value: float, highest: float) -> int:
-    return int(255.0 * value / highest + 0.5) if value > 0 else 0
 
 
 @compiled
@@ -282,7 +284,7 @@ def _otsu_kernel(maps: Any, levels: Any, largest_values: Any) -> None:
     cuda.syncthreads()
     highest = largest(highest_of, threads)
     for pixel in range(thread, maps.shape[1], threads):
-        cuda.atomic.add(histogram, _bin_of(finite(maps[image, pixel]), highest), 1)
+        cuda.atomic.add(histogram, _bin_of(np.float64(maps[image, pixel]), highest), 1)
     cuda.syncthreads()
     if thread == 0:
         levels[image], largest_values[image] = _otsu_level(histogram), highest
