@@ -55,7 +55,7 @@ def columns_first(shape: tuple[int, int], size: tuple[int, int]) -> bool:
     return new_height < height and 2 * (new_width - width) + height - new_height > 0
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def axis_weights(length: int, new_length: int) -> np.ndarray:
     """Weights of each new pixel along an axis, int32 [new_length, 2 + n]: first old pixel, how many, their weights."""
     step = length / new_length
