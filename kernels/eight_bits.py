@@ -12,7 +12,7 @@ cuda: Any = None  # bound by launch: a CPU needs no CUDA
 def to_levels(maps: np.ndarray) -> np.ndarray:
     """Return maps of 0..1 in 8-bit levels; values beyond are cut to the nearest level, and what is no number is 0.
 
-    Maps in memory are floats of any shape; on a CUDA device they are float32 [B, H, W], contiguous, and so is the result.
+    Maps are floats of any shape in memory, or float32 of any shape, contiguous, on a CUDA device; levels lie where they lie.
     """
     if is_cuda(maps):
         return _to_levels_cuda(maps)
@@ -20,7 +20,7 @@ def to_levels(maps: np.ndarray) -> np.ndarray:
 
 
 def _to_levels_cuda(source: Any) -> Any:
-    maps = on_device("maps", source, np.float32, (None, None, None))
+    maps = on_device("maps", source, np.float32, (None,) * len(source.shape))
     levels = empty(maps.shape, np.uint8)
     launch(_level_kernel, maps.size, maps.reshape(maps.size), levels.reshape(levels.size))
     return handed_back(levels, source)

@@ -152,8 +152,9 @@ def test_last_steps(shape):
 
 def test_levels_round_halves_to_even_and_cut():
     values = np.array([-1, -np.inf, np.nan, 0.5 / 255, 1.5 / 255, 2.5 / 255, 0.5, 1, 3, np.inf])
-    values = np.concatenate((values, (np.arange(255) + 0.5) / 255)).astype(np.float32)[None, None]
-    equal(to_levels(on_device(values)), to_levels(values))
+    values = np.concatenate((values, (np.arange(255) + 0.5) / 255)).astype(np.float32)
+    for shape in ((-1,), (1, 1, -1)):
+        equal(to_levels(on_device(values.reshape(shape))), to_levels(values.reshape(shape)))
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -27,7 +27,7 @@ from .presets import PostConfig
 
 @dataclass(frozen=True)
 class Maps:
-    """The map after each stage, float32 [B,H,W].
+    """The map after each stage, float32 [B,H,W], in memory or on a CUDA device as what it was made from.
 
     magnitude: float32 [B], the largest change of a pixel in grey levels (mean over channels). diverged: bool [B], the
     difference was not finite; its maps are zero. smoothing: makes the map of superpixels' means when it is asked for.
