@@ -123,12 +123,19 @@ def _resized_cpu(levels: np.ndarray, plans: np.ndarray, weights: np.ndarray) -> 
 
 def _resized_cuda(levels: Any, plans: np.ndarray, weights: np.ndarray) -> Any:
     maps = on_device("maps", levels, np.uint8, (None, None, None))
-    source, planned, table = maps.reshape(maps.size), to_device(plans), to_device(weights)
+    padded = np.zeros(_room(len(weights)), np.int32)
+    padded[: len(weights)] = weights
+    source, planned, table = maps.reshape(maps.size), to_device(plans), to_device(padded)
     for step, plan in enumerate(plans):
-        target = empty((int(plan[-1, TARGET]),), np.uint8)
+        target = empty((_room(int(plan[-1, TARGET])),), np.uint8)
         launch_blocks(_pass_kernel, int(plan[-1, FIRST_ROW]), source, planned, step, table, target)
         source = target
-    return handed_back(source, levels)
+    return handed_back(source[: int(plans[1, -1, TARGET])], levels)
+
+
+def _room(length: int) -> int:
+    """The next power of two: of these there are few, however many sums of sizes there are, so that memory is used again."""
+    return 1 << (length - 1).bit_length() if length else 0
 
 
 @compiled
