@@ -22,8 +22,8 @@ from ..engine.inputs.decoding import DecodingConfig, decode
 from ..engine.methods.presets import DEFAULT_PRESET, PRESETS, Preset
 from ..engine.workers.pipeline import batched
 from ..errors import DeviceUnavailableError, MissingExtraError, UnseeError
-from ..export.parity.levels import to_levels
 from ..files import atomic_path, write_bytes, write_json
+from ..kernels.eight_bits import to_levels
 from ..terminal import stdout
 from .ablations import Variant, variants
 from .contenders import GRADIENT, Contender, Opened, method_contender, peer_contender

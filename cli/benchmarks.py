@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ..bench.scoring.resize import ResizeRule
+from ..bench.scoring.scored_files import SweepDevice
 from ..engine.methods.presets import Preset
 from ..errors import ExitCode, UnseeError
 from ..terminal import stderr, stdout
@@ -68,6 +69,7 @@ def evaluate(
     curves: Annotated[Path | None, typer.Option(help="PNG of precision-recall and F curves")] = None,
     json: Annotated[Path | None, typer.Option(help="file for the result")] = None,
     workers: Annotated[int | None, typer.Option(help="threads (default: one a core)")] = None,
+    device: Annotated[SweepDevice, typer.Option(help="where levels are counted; the scores are the same")] = "cpu",
     strict: Annotated[bool, typer.Option("--strict", help="exit code 3 when there is a warning about scores")] = False,
 ) -> None:
     """Score maps against masks; exit code 3 when masks lack a map that can be read, or --strict and scores are doubtful."""
@@ -77,7 +79,7 @@ def evaluate(
     from ..bench.scoring.score_tables import results_table
     from ..bench.scoring.scored_files import EvaluationConfig
 
-    config = EvaluationConfig(protocol, tuple(metrics.replace(",", " ").split()), resize, workers)
+    config = EvaluationConfig(protocol, tuple(metrics.replace(",", " ").split()), resize, workers, device)
     files, messages = ResultFiles(per_image, curves, json), stderr()
     if pred and gt and not (dataset_json or method_json):
         results = [score(pred, gt, config, files=files, console=messages)]

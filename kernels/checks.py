@@ -27,12 +27,17 @@ def check_maps(maps: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(maps, np.float32)
 
 
-def check_labels(labels: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, int]:
-    """Contiguous int32 labels of the given [B, H, W] and one more than the largest, or a ValueError."""
+def check_labels(labels: np.ndarray, shape: tuple[int, ...], count: int | None = None) -> tuple[np.ndarray, int]:
+    """Contiguous int32 labels of the given [B, H, W] and how many there are, or a ValueError.
+
+    That is one more than the largest label, or `count`, which must not be less.
+    """
     labels = np.asarray(labels)
     if labels.dtype.kind not in "iu" or labels.shape != shape:
         raise ValueError(f"labels must be integers {list(shape)}, got {labels.dtype} {list(labels.shape)}")
     if labels.size and labels.min() < 0:
         raise ValueError(f"labels must not be negative, got {labels.min()}")
     largest = int(labels.max()) if labels.size else -1
-    return np.ascontiguousarray(labels, np.int32), largest + 1
+    if count is not None and largest >= count:
+        raise ValueError(f"labels must be below {count}, got {largest}")
+    return np.ascontiguousarray(labels, np.int32), largest + 1 if count is None else count

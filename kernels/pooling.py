@@ -2,6 +2,9 @@
 
 Arrays lie in memory or on a CUDA device, and results lie where the arrays lie. On both each superpixel sums its pixels
 in raster order in float64, so that they agree to the bit.
+
+Functions of labels take their number, `count`, which on a device they otherwise have to wait for; there, labels beyond
+it are not noticed.
 """
 
 import math
@@ -11,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from .checks import check_lab, check_labels, check_maps
-from .device import empty, filled, handed_back, is_cuda, launch, on_device, pixel_of, to_host
+from .device import empty, filled, handed_back, is_cuda, launch, launch_blocks, on_device, pixel_of, to_host
 from .parallel import compiled, over_images
+from .reductions import largest, smallest
 from .workspace import current_workspace
 
 cuda: Any = None  # bound by launch: a CPU needs no CUDA
@@ -45,10 +49,19 @@ def superpixel_mean(maps: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return paint(superpixel_values(maps, labels), labels)
 
 
-def superpixel_values(maps: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def count_labels(labels: np.ndarray) -> int:
+    """One more than the largest of labels int [B, H, W], 0 without labels; ValueError for negative labels."""
+    if is_cuda(labels):
+        return count_labels_cuda(on_device("labels", labels, np.int32, (None, None, None)))
+    return check_labels(labels, np.shape(labels))[1]
+
+
+def superpixel_values(maps: np.ndarray, labels: np.ndarray, count: int | None = None) -> np.ndarray:
     """Return the mean of each superpixel, float32 [B, n], as `superpixel_mean` paints it; 0 for ids without pixels."""
+    if is_cuda(maps):
+        return handed_back(_means_cuda(*_maps_and_labels(maps, labels), count), maps)
     maps = check_maps(maps)
-    labels, count = check_labels(labels, maps.shape)
+    labels, count = check_labels(labels, maps.shape, count)
     means = np.empty((len(maps), count), np.float32)
     over_images(_mean_loop, maps, labels, means)
     return means
@@ -59,21 +72,23 @@ def rescaled(values: np.ndarray, present: np.ndarray) -> np.ndarray:
 
     Absent ids become 0, and all of an image whose values are the same.
     """
+    if is_cuda(values):
+        return _rescaled_cuda(values, present)
     low = np.where(present, values, np.inf).min(1, keepdims=True, initial=np.inf)
     high = np.where(present, values, -np.inf).max(1, keepdims=True, initial=-np.inf)
     spread = np.where(high > low, high - low, 1)
     return np.where(present & (high > low), (values - np.where(np.isfinite(low), low, 0)) / spread, 0)
 
 
-def superpixel_statistics(lab: np.ndarray, labels: np.ndarray) -> SuperpixelStatistics:
+def superpixel_statistics(lab: np.ndarray, labels: np.ndarray, count: int | None = None) -> SuperpixelStatistics:
     """Mean colour, mean place and size of every superpixel.
 
     lab: float32 [B, H, W, 3]; labels: int [B, H, W], from 0 on. A colour that is NaN counts as 0.
     """
     if is_cuda(lab):
-        return _superpixel_statistics_cuda(lab, labels)
+        return _superpixel_statistics_cuda(lab, labels, count)
     lab = check_lab(lab)
-    labels, count = check_labels(labels, lab.shape[:3])
+    labels, count = check_labels(labels, lab.shape[:3], count)
     batch = len(lab)
     statistics = SuperpixelStatistics(
         np.zeros((batch, count, 3), np.float32),
@@ -85,12 +100,12 @@ def superpixel_statistics(lab: np.ndarray, labels: np.ndarray) -> SuperpixelStat
     return statistics
 
 
-def paint(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def paint(values: np.ndarray, labels: np.ndarray, count: int | None = None) -> np.ndarray:
     """Give every pixel the value of its superpixel: values [B, n], labels int [B, H, W] -> float32 [B, H, W]."""
     if is_cuda(labels):
-        return _paint_cuda(values, labels)
+        return _paint_cuda(values, labels, count)
     values = np.ascontiguousarray(values, np.float32)
-    labels, count = check_labels(labels, np.shape(labels))
+    labels, count = check_labels(labels, np.shape(labels), count)
     if labels.ndim != 3 or values.ndim != 2 or len(values) != len(labels) or values.shape[1] < count:
         raise ValueError(f"values {list(values.shape)} do not fit labels {list(labels.shape)} with {count} ids")
     maps = np.empty(labels.shape, np.float32)
@@ -98,30 +113,92 @@ def paint(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return maps
 
 
+def weighed(
+    maps: np.ndarray, values: np.ndarray, labels: np.ndarray, least: float = 0.0, count: int | None = None
+) -> np.ndarray:
+    """Multiply every pixel by what its superpixel weighs, `least` + its value: maps, labels [B, H, W], values [B, n]."""
+    if is_cuda(maps):
+        return _weighed_cuda(maps, values, labels, least, count)
+    return check_maps(maps) * (np.float32(least) + paint(values, labels, count))
+
+
+def single_row(values: np.ndarray) -> np.ndarray:
+    """Superpixels' values [B, n] as maps of one row, float32 [B, 1, n]."""
+    if is_cuda(values):
+        return _single_row_cuda(values)
+    return values.astype(np.float32)[:, None]
+
+
+def _maps_and_labels(maps: Any, labels: Any) -> tuple[Any, Any]:
+    maps = on_device("maps", maps, np.float32, (None, None, None))
+    return maps, on_device("labels", labels, np.int32, maps.shape)
+
+
 def _superpixel_mean_cuda(source: Any, labels: Any) -> Any:
-    maps = on_device("maps", source, np.float32, (None, None, None))
-    labels = on_device("labels", labels, np.int32, maps.shape)
-    means = empty((len(maps), count_labels_cuda(labels)), np.float32)
+    maps, labels = _maps_and_labels(source, labels)
+    return handed_back(_painted(_means_cuda(maps, labels, None), labels), source)
+
+
+def _means_cuda(maps: Any, labels: Any, count: int | None) -> Any:
+    means = empty((len(maps), _known_count(labels, count)), np.float32)
     launch(_mean_kernel, means.size, maps, labels, _extents(labels, means.shape[1]), means)
-    return handed_back(_painted(means, labels), source)
+    return means
 
 
-def _superpixel_statistics_cuda(source: Any, labels: Any) -> SuperpixelStatistics:
+def _superpixel_statistics_cuda(source: Any, labels: Any, known_count: int | None) -> SuperpixelStatistics:
     lab = on_device("Lab images", source, np.float32, (None, None, None, 3))
     labels = on_device("labels", labels, np.int32, lab.shape[:3])
-    ids = (len(lab), count_labels_cuda(labels))
+    ids = (len(lab), _known_count(labels, known_count))
     color, position = empty((*ids, 3), np.float32), empty((*ids, 2), np.float32)
     size, count = empty(ids, np.int32), filled((len(lab),), np.int32, 0)
     launch(_statistics_kernel, size.size, lab, labels, _extents(labels, ids[1]), color, position, size, count)
     return SuperpixelStatistics(*(handed_back(array, source) for array in (color, position, size, count)))
 
 
-def _paint_cuda(values: Any, source: Any) -> Any:
+def _paint_cuda(values: Any, source: Any, count: int | None) -> Any:
     labels = on_device("labels", source, np.int32, (None, None, None))
-    values = on_device("values", values, values.dtype, (len(labels), None))
-    if values.shape[1] < count_labels_cuda(labels):
+    return handed_back(_painted(_values_of(values, labels, count), labels), source)
+
+
+def _weighed_cuda(source: Any, values: Any, labels: Any, least: float, count: int | None) -> Any:
+    maps, labels = _maps_and_labels(source, labels)
+    products = empty(maps.shape, np.float32)
+    values = _values_of(values, labels, count)
+    launch(_weigh_kernel, maps.size, maps, values, labels, np.float32(least), products)
+    return handed_back(products, source)
+
+
+def _values_of(values: Any, labels: Any, count: int | None) -> Any:
+    """Values [B, n] as they lie on the device, or a ValueError if they are too few for the labels."""
+    values = on_device("values", values, _dtype(values), (len(labels), None))
+    if values.shape[1] < _known_count(labels, count):
         raise ValueError(f"values {list(values.shape)} do not fit the labels: some have no value")
-    return handed_back(_painted(values, labels), source)
+    return values
+
+
+def _rescaled_cuda(source: Any, present: Any) -> Any:
+    values = on_device("values", source, _dtype(source), (None, None))
+    present = on_device("present", present, np.bool_, values.shape)
+    scaled = empty(values.shape, values.dtype)
+    launch_blocks(_rescale_kernel, len(values), values, present, scaled)
+    return handed_back(scaled, source)
+
+
+def _single_row_cuda(source: Any) -> Any:
+    values = on_device("values", source, _dtype(source), (None, None))
+    row = empty((values.shape[0], 1, values.shape[1]), np.float32)
+    launch(_single_row_kernel, row.size, values, row)
+    return handed_back(row, source)
+
+
+def _dtype(array: Any) -> Any:
+    """The numpy dtype of a device array, which torch's own `dtype` is not."""
+    interface = getattr(array, "__cuda_array_interface__", None)
+    return np.dtype(interface["typestr"]) if interface else array.dtype
+
+
+def _known_count(labels: Any, count: int | None) -> int:
+    return count_labels_cuda(labels) if count is None else count
 
 
 def _painted(values: Any, labels: Any) -> Any:
@@ -288,3 +365,37 @@ def _paint_kernel(values: Any, labels: Any, maps: Any) -> None:
     if index < count * height * width:
         image, row, column = pixel_of(index, height, width)
         maps[image, row, column] = values[image, labels[image, row, column]]
+
+
+def _weigh_kernel(maps: Any, values: Any, labels: Any, least: np.float32, products: Any) -> None:
+    index = cuda.grid(1)
+    count, height, width = labels.shape
+    if index < count * height * width:
+        image, row, column = pixel_of(index, height, width)
+        weight = least + np.float32(values[image, labels[image, row, column]])
+        products[image, row, column] = maps[image, row, column] * weight
+
+
+def _rescale_kernel(values: Any, present: Any, scaled: Any) -> None:
+    """A block an image."""
+    lowest_of = cuda.shared.array(128, values.dtype)  # THREADS of device.py: the length must be a literal
+    highest_of = cuda.shared.array(128, values.dtype)
+    image, thread, threads = cuda.blockIdx.x, cuda.threadIdx.x, cuda.blockDim.x
+    lowest, highest = np.inf, -np.inf
+    for index in range(thread, values.shape[1], threads):
+        if present[image, index]:
+            value = np.float64(values[image, index])
+            lowest, highest = min(lowest, value), max(highest, value)
+    lowest_of[thread], highest_of[thread] = lowest, highest
+    cuda.syncthreads()
+    low, high = smallest(lowest_of, threads), largest(highest_of, threads)
+    for index in range(thread, values.shape[1], threads):
+        exists = present[image, index] and high > low
+        scaled[image, index] = (values[image, index] - low) / (high - low) if exists else 0.0
+
+
+def _single_row_kernel(values: Any, row: Any) -> None:
+    index = cuda.grid(1)
+    count, ids = values.shape
+    if index < count * ids:
+        row[index // ids, 0, index % ids] = values[index // ids, index % ids]

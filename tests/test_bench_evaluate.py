@@ -2,6 +2,7 @@
 
 import io
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -17,7 +18,7 @@ from unsee.bench.scoring.metrics import MetricSums
 from unsee.bench.scoring.resize import resize_to
 from unsee.bench.scoring.score_tables import results_table
 from unsee.bench.scoring.scored_files import EvaluationConfig
-from unsee.errors import UnseeError
+from unsee.errors import DeviceUnavailableError, MissingExtraError, UnseeError
 
 RNG = np.random.default_rng(10)
 
@@ -132,11 +133,32 @@ def test_folders_that_do_not_fit_are_one_clear_error(folders, pred, gt, message)
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"protocol": "x"}, {"metrics": ("x",)}, {"metrics": ()}, {"resize": "x"}, {"workers": 0}]
+    "wrong", [{"protocol": "x"}, {"metrics": ("x",)}, {"metrics": ()}, {"resize": "x"}, {"workers": 0}, {"device": "x"}]
 )
 def test_a_wrong_configuration_is_refused(wrong):
     with pytest.raises(UnseeError):
         EvaluationConfig(**wrong)
+
+
+def test_a_gpu_is_not_taken_where_there_is_none(monkeypatch):
+    cuda = SimpleNamespace(is_available=lambda: False)
+    monkeypatch.setattr("unsee.bench.scoring.scored_files.load_cuda", lambda: cuda)
+    assert EvaluationConfig(device="auto").device == "cpu"
+    with pytest.raises(DeviceUnavailableError, match="no CUDA device"):
+        EvaluationConfig(device="cuda")
+    cuda.is_available = lambda: True
+    assert EvaluationConfig(device="auto").device == EvaluationConfig(device="cuda").device == "cuda"
+    assert EvaluationConfig().device == "cpu"
+
+
+def test_numba_cuda_may_be_absent(monkeypatch):
+    def absent():
+        raise MissingExtraError("computing on a GPU needs numba-cuda")
+
+    monkeypatch.setattr("unsee.bench.scoring.scored_files.load_cuda", absent)
+    assert EvaluationConfig(device="auto").device == "cpu"
+    with pytest.raises(MissingExtraError):
+        EvaluationConfig(device="cuda")
 
 
 def test_reads_the_toolkits_files(folders):

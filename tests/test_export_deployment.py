@@ -12,7 +12,8 @@ from PIL import Image
 from unsee.engine.methods.models import open_descender
 from unsee.engine.methods.postprocess import finish
 from unsee.engine.methods.presets import PRESETS
-from unsee.export.parity.levels import to_levels, within_one_level
+from unsee.export.parity.levels import within_one_level
+from unsee.kernels.eight_bits import to_levels
 from unsee.tests.export_models import SHARED, export_classifier
 
 PRESET = PRESETS["reference"]

@@ -1,4 +1,4 @@
-"""Runs tests/kernels_on_cuda.py in a process of its own: the simulator has to be chosen before numba is imported."""
+"""Runs the files of tests on CUDA in processes of their own: the simulator has to be chosen before numba is imported."""
 
 import os
 import subprocess
@@ -7,11 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from unsee.kernels.device import THREADS
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def run_checks(environment):
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/kernels_on_cuda.py"]
+FILES = ["kernels_on_cuda.py", "maps_on_cuda.py"]
+
+
+def run_checks(file, environment):
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"tests/{file}"]
     finished = subprocess.run(
         command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )
@@ -26,12 +31,18 @@ def gpu_is_here():
     return cuda.is_available()
 
 
-def test_kernels_under_the_simulator():
+def test_blocks_fit_the_arrays_that_they_share():
+    assert THREADS <= 128
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_kernels_under_the_simulator(file):
     """Without compilation: the simulator cannot pass its arrays to compiled helpers."""
-    run_checks({"NUMBA_ENABLE_CUDASIM": "1", "NUMBA_DISABLE_JIT": "1"})
+    run_checks(file, {"NUMBA_ENABLE_CUDASIM": "1", "NUMBA_DISABLE_JIT": "1"})
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not gpu_is_here(), reason="no CUDA device here")
-def test_kernels_on_a_gpu():
-    run_checks({})
+@pytest.mark.parametrize("file", FILES)
+def test_kernels_on_a_gpu(file):
+    run_checks(file, {})

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from unsee.kernels.pooling import paint, superpixel_mean, superpixel_statistics
+from unsee.kernels.pooling import (
+    count_labels,
+    paint,
+    single_row,
+    superpixel_mean,
+    superpixel_statistics,
+    superpixel_values,
+    weighed,
+)
 from unsee.tests import naive
 
 RNG = np.random.default_rng(2)
@@ -54,6 +62,25 @@ def test_paint_gives_each_pixel_its_value():
     labels = np.array([[[0, 1], [1, 2]], [[1, 0], [0, 0]]])
     painted = paint(np.array([[5, 6, 7], [1, 2, 3]]), labels)
     assert painted.tolist() == [[[5, 6], [6, 7]], [[2, 1], [1, 1]]]
+
+
+def test_a_count_of_labels_pads_and_is_checked():
+    maps, labels = RNG.random((2, 3, 4), np.float32), RNG.integers(0, 3, (2, 3, 4))
+    labels[0, 0, 0] = 2
+    assert count_labels(labels) == 3
+    padded = superpixel_values(maps, labels, 5)
+    np.testing.assert_array_equal(padded, np.pad(superpixel_values(maps, labels), ((0, 0), (0, 2))))
+    assert superpixel_statistics(np.zeros((2, 3, 4, 3), np.float32), labels, 5).size.shape == (2, 5)
+    with pytest.raises(ValueError, match="labels must be below 2, got 2"):
+        superpixel_values(maps, labels, 2)
+    with pytest.raises(ValueError, match="do not fit"):
+        paint(padded, labels, 6)
+
+
+def test_weighing_multiplies_by_what_is_painted():
+    maps, labels, values = np.full((1, 2, 2), 3, np.float32), np.array([[[0, 1], [1, 1]]]), np.array([[0.5, 2.0]])
+    np.testing.assert_array_equal(weighed(maps, values, labels, 0.25), [[[2.25, 6.75], [6.75, 6.75]]])
+    assert single_row(values).shape == (1, 1, 2) and single_row(values).dtype == np.float32
 
 
 def test_empty_batch():

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from unsee.errors import UnseeError
-from unsee.kernels.prune import min_max, normalize, otsu_threshold, prune_hard, prune_soft
+from unsee.kernels.prune import (
+    brighten,
+    min_max,
+    normalize,
+    otsu_threshold,
+    prune_hard,
+    prune_share,
+    prune_soft,
+    sigmoid,
+)
 from unsee.tests import naive
 
 RNG = np.random.default_rng(4)
@@ -61,6 +70,31 @@ def test_hard_pruning_keeps_values_unchanged():
 def test_soft_pruning_takes_one_theta_a_map():
     maps = np.array([[[1, 3, np.nan]], [[5, 2, -1]]], np.float32)
     np.testing.assert_array_equal(prune_soft(maps, np.array([1, 2])), [[[0, 2, 0]], [[3, 0, 0]]])
+
+
+def test_an_infinite_value_counts_as_the_largest_number():
+    maps = np.array([[[1, 2, np.inf, -np.inf]]], np.float32)
+    largest = np.finfo(np.float32).max
+    assert otsu_threshold(maps)[0] == otsu_threshold(np.array([[[1, 2, largest, 0]]], np.float32))[0] > 0
+    np.testing.assert_array_equal(prune_hard(maps, 1.0), [[[0, 0, largest, 0]]])
+
+
+def test_pruning_by_a_share_of_the_maximum():
+    maps = np.array([[[1, 5, np.nan]], [[8, 2, -1]], [[-3, -1, -2]]], np.float32)
+    expected = [[[0, 3.75, 0]], [[6, 0, 0]], [[0, 0, 0]]]
+    np.testing.assert_array_equal(prune_share(maps, 0.25), expected)
+    assert prune_share(maps[:0], 0.25).shape == (0, 1, 3)
+
+
+def test_brightening_clips_and_cuts():
+    maps = np.array([[[0.1, 0.125, 0.25, 0.9, np.nan]]], np.float32)
+    np.testing.assert_array_equal(brighten(maps, 2, 0.25), [[[0, 0, 0.5, 1, 0]]])
+
+
+def test_sigmoid_is_the_formula():
+    maps = RNG.random((2, 5, 7), np.float32)
+    np.testing.assert_allclose(sigmoid(maps, 12, 0.4), 1 / (1 + np.exp(-12 * (maps.astype(float) - 0.4))), rtol=1e-5)
+    assert sigmoid(maps, 12, 0.4).dtype == np.float32
 
 
 def test_refuses_an_unknown_mode():

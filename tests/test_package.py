@@ -25,7 +25,7 @@ ROOMS = {
     "export.bundles": {"", *NETWORKS},
     "export.runtime": {"", *NETWORKS, "export.bundles"},
     "export.runtime.tensorrt": {"", "export.bundles", "export.runtime"},
-    "export.parity": {"", "export.bundles", "export.runtime"},
+    "export.parity": {"", "kernels", "export.bundles", "export.runtime"},
     "export.forms": {""},
     "export.graph": {"", *NETWORKS, "export.bundles", "export.runtime", "export.parity", "export.forms"},
     "export.library": {"", *NETWORKS, "export.bundles", "export.parity", "export.graph"},

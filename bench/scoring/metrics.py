@@ -8,16 +8,19 @@ weighted F-measure.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from threading import Lock
 
 import numpy as np
 
 from ...errors import UnseeError
+from ...kernels.device import to_device
 from ...kernels.sweep import joint_histogram, quadrant_histograms, threshold_counts
 from ...kernels.weighted import weighted_errors
 from .protocols import Protocol, f_measure, find_protocol
 
 EPSILON = float(np.spacing(1))
 ABOVE_HALF = float(np.nextafter(0.5, 1))
+_ONE_ON_THE_GPU = Lock()
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,16 @@ class Counts:
 
 
 class Pair:
-    """One map and its mask, both uint8 [H, W], under a protocol; everything that metrics need, counted once."""
+    """One map and its mask, both uint8 [H, W], under a protocol; everything that metrics need, counted once.
 
-    def __init__(self, prediction: np.ndarray, mask: np.ndarray, protocol: Protocol) -> None:
+    on_gpu: count levels on the CUDA device.
+    """
+
+    def __init__(self, prediction: np.ndarray, mask: np.ndarray, protocol: Protocol, on_gpu: bool = False) -> None:
         self.protocol = protocol
         self.maps, self.masks = prediction[None], mask[None]
-        self.histogram = joint_histogram(self.maps, self.masks, protocol.foreground_above)[0]
+        counted = _counted_on_gpu if on_gpu else joint_histogram
+        self.histogram = counted(self.maps, self.masks, protocol.foreground_above)[0]
         self.background, self.foreground = self.histogram.sum(axis=1).tolist()
         self.pixels = self.background + self.foreground
         self.levels = self.histogram.sum(axis=0)
@@ -65,6 +72,13 @@ class Pair:
 
     def _counts(self, keys: np.ndarray, thresholds: np.ndarray) -> Counts:
         return Counts(*threshold_counts(self.histogram, keys, thresholds), self.foreground, self.background)
+
+
+def _counted_on_gpu(maps: np.ndarray, masks: np.ndarray, foreground_above: int) -> np.ndarray:
+    """`joint_histogram` by way of the CUDA device, one pair at a time."""
+    with _ONE_ON_THE_GPU:
+        maps, masks = np.ascontiguousarray(maps), np.ascontiguousarray(masks)
+        return joint_histogram(to_device(maps), to_device(masks), foreground_above).copy_to_host()  # type: ignore[attr-defined]
 
 
 def _precision(counts: Counts, protocol: Protocol) -> np.ndarray:
@@ -218,13 +232,15 @@ class PairScores:
     empty_mask: bool
 
 
-def score_pair(prediction: np.ndarray, mask: np.ndarray, protocol: Protocol, metrics: Sequence[str]) -> PairScores:
-    """Score one map against its mask, both uint8 [H, W].
+def score_pair(
+    prediction: np.ndarray, mask: np.ndarray, protocol: Protocol, metrics: Sequence[str], *, on_gpu: bool = False
+) -> PairScores:
+    """Score one map against its mask, both uint8 [H, W]; with `on_gpu`, their levels are counted on the CUDA device.
 
     Numbers of a metric with a curve: `adp` (threshold twice the mean), `bin` (one half) and `max` (best of its own
     thresholds). Raises ValueError for other dtypes or shapes that differ.
     """
-    pair = Pair(np.asarray(prediction), np.asarray(mask), protocol)
+    pair = Pair(np.asarray(prediction), np.asarray(mask), protocol, on_gpu)
     curves = {name: CURVES[name](pair.sweep, protocol) for name in _curve_names(metrics)}
     numbers = {name: NUMBERS[name](pair) for name in metrics if name in NUMBERS}
     for name in metrics:

@@ -1,8 +1,10 @@
 """What becomes of one map and its mask: scores, doubts about how the two were read, or the reason why there are none."""
 
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
-from ...errors import DecodingError, UnseeError
+from ...errors import DecodingError, DeviceUnavailableError, MissingExtraError, UnseeError
+from ...kernels.device import load_cuda
 from .greys import FLAT, Grey, is_flat, read_map, read_mask
 from .metrics import DEFAULT_METRICS, PairScores, check_metrics, score_pair
 from .pairs import FilePair
@@ -10,6 +12,7 @@ from .protocols import find_protocol
 from .remarks import Remark, Tally
 from .resize import ResizeRule, check_rule, check_upright, is_squashed, resize_to
 
+SweepDevice = Literal["auto", "cpu", "cuda"]
 SQUASHED = "of other proportions than their masks, to which they are squashed"
 
 RESIZE_OF_PROTOCOL: dict[str, ResizeRule] = {"lps": "pillow"}  # the others leave it to PySODEvalToolkit: opencv
@@ -20,13 +23,16 @@ class EvaluationConfig:
     """How maps are scored: checked on construction, saved with the results.
 
     resize: how a map comes to its mask's size; None takes the protocol's own rule. workers: threads; None takes one a
-    core.
+    core. device: where levels are counted, with the same result; "auto" becomes "cuda" where there is a CUDA device.
+
+    Raises UnseeError for what there is not, DeviceUnavailableError where "cuda" cannot be used.
     """
 
     protocol: str = "pysod"
     metrics: tuple[str, ...] = DEFAULT_METRICS
     resize: ResizeRule | None = None
     workers: int | None = None
+    device: SweepDevice = "cpu"
 
     def __post_init__(self) -> None:
         find_protocol(self.protocol)
@@ -34,10 +40,28 @@ class EvaluationConfig:
         check_rule(self.resize_rule)
         if self.workers is not None and self.workers < 1:
             raise UnseeError(f"at least 1 worker is needed, got {self.workers}")
+        object.__setattr__(self, "device", sweep_device(self.device))
 
     @property
     def resize_rule(self) -> ResizeRule:
         return self.resize or RESIZE_OF_PROTOCOL.get(self.protocol, "opencv")
+
+
+def sweep_device(device: SweepDevice) -> SweepDevice:
+    """Return "cpu" or "cuda", whichever "auto" means here; see `EvaluationConfig` for errors."""
+    if device not in get_args(SweepDevice):
+        raise UnseeError(f"unknown device {device!r}: choose one of {', '.join(get_args(SweepDevice))}")
+    if device == "cpu":
+        return device
+    try:
+        available = load_cuda().is_available()
+    except MissingExtraError:
+        if device == "cuda":
+            raise
+        available = False
+    if device == "cuda" and not available:
+        raise DeviceUnavailableError("cuda was asked for, but numba sees no CUDA device (unsee doctor says more)")
+    return "cuda" if available else "cpu"
 
 
 @dataclass(frozen=True)
@@ -67,7 +91,7 @@ def score_file(pair: FilePair, config: EvaluationConfig) -> ScoredFile:
         shape = (mask.pixels.shape[0], mask.pixels.shape[1])
         check_upright(saliency.pixels.shape, shape)
         resized = resize_to(saliency.pixels, shape, config.resize_rule)
-        scores = score_pair(resized, mask.pixels, protocol, config.metrics)
+        scores = score_pair(resized, mask.pixels, protocol, config.metrics, on_gpu=config.device == "cuda")
     except Exception as error:  # whatever a damaged file does becomes its row
         return ScoredFile(pair, stage, f"{subject}{_reason(error)}")
     flat_mask = is_flat(mask.pixels > protocol.foreground_above)

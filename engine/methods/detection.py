@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from ...export.parity.levels import to_levels
 from ...export.runtime.descender import Descent
 from ...export.runtime.model_info import ModelInfo
+from ...kernels.eight_bits import to_levels
 from .postprocess import Maps, finish
 from .presets import PostConfig
 

@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ...export.parity.levels import to_levels
 from ...export.runtime.model_info import ModelInfo
 from ...kernels.background import background_weight, optimum
 from ...kernels.color import rgb_to_lab
 from ...kernels.contrast import color_distribution
+from ...kernels.eight_bits import to_levels
 from ...kernels.pooling import SuperpixelStatistics, paint, rescaled, superpixel_statistics
 from ...kernels.region_graph import RegionGraph, color_distances
 from ...kernels.slic import slic_lab

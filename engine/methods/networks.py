@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from ...errors import UnseeError
-from ...export.parity.levels import to_levels
 from ...export.runtime.mapper import Mapper
+from ...kernels.eight_bits import to_levels
 from .batching import MapBatcher
 from .detection import Detection
 from .method import Method

@@ -10,8 +10,16 @@ from ...kernels.change import raw_maps
 from ...kernels.color import rgb_to_lab
 from ...kernels.contrast import low_level_map
 from ...kernels.morphology import dilate, erode
-from ...kernels.pooling import SuperpixelStatistics, paint, rescaled, superpixel_statistics, superpixel_values
-from ...kernels.prune import min_max, normalize, prune_hard, prune_soft
+from ...kernels.pooling import (
+    count_labels,
+    paint,
+    rescaled,
+    single_row,
+    superpixel_statistics,
+    superpixel_values,
+    weighed,
+)
+from ...kernels.prune import brighten, min_max, normalize, prune_hard, prune_share, sigmoid
 from ...kernels.region_graph import RegionGraph
 from ...kernels.slic import slic_lab
 from .presets import PostConfig
@@ -19,7 +27,7 @@ from .presets import PostConfig
 
 @dataclass(frozen=True)
 class Maps:
-    """The map after each stage, float32 [B,H,W].
+    """The map after each stage, float32 [B,H,W], in memory or on a CUDA device as what it was made from.
 
     magnitude: float32 [B], the largest change of a pixel in grey levels (mean over channels). diverged: bool [B], the
     difference was not finite; its maps are zero. smoothing: makes the map of superpixels' means when it is asked for.
@@ -43,7 +51,7 @@ def finish(delta: np.ndarray, images: np.ndarray, config: PostConfig) -> Maps:
 
     raw: mean over channels, scaled. pruned: small values removed. smoothed: superpixel means (B4). final: weighed by
     the low-level map (B6) or held against the background (spec 5.9), pruned and scaled again, dilated and eroded. A
-    zero difference gives zero maps.
+    zero difference gives zero maps. Arrays that lie on a CUDA device, differences float32, give maps on the device.
     """
     raw, magnitude, diverged = raw_maps(delta, config.channel_normalization)
     pruned = _pruned(raw, config)
@@ -59,25 +67,27 @@ def _on_superpixels(
     """Return what makes the smoothed maps, and the final ones."""
     lab = rgb_to_lab(images)
     labels = slic_lab(lab, config.segments, config.compactness, config.smallest_superpixel)
-    values = superpixel_values(pruned, labels)
+    count = count_labels(labels)
+    values = superpixel_values(pruned, labels, count)
 
     def smoothed() -> np.ndarray:
-        return normalize(paint(values, labels), config.normalization)
+        return normalize(paint(values, labels, count), config.normalization)
 
     if config.background:
-        regions = RegionGraph.of(labels, superpixel_statistics(lab, labels))
-        return smoothed, _painted(_against_background(values, regions, config), labels, config)
+        regions = RegionGraph.of(labels, superpixel_statistics(lab, labels, count))
+        return smoothed, _painted(_against_background(values, regions, config), labels, count, config)
     if config.low_level:
-        weight = _low_level_weight(superpixel_statistics(lab, labels), labels, config)
-        return smoothed, _last(smoothed() * weight, config)
+        statistics = superpixel_statistics(lab, labels, count)
+        contrast = low_level_map(statistics, k=config.distribution_k, sigma_color=config.color_sigma)
+        return smoothed, _last(weighed(smoothed(), contrast, labels, config.alpha, count), config)
     return smoothed, _last(smoothed(), config)
 
 
-def _painted(values: np.ndarray, labels: np.ndarray, config: PostConfig) -> np.ndarray:
+def _painted(values: np.ndarray, labels: np.ndarray, count: int, config: PostConfig) -> np.ndarray:
     """Return final maps of superpixels' values [B,n], 0 to 1: finished before they are painted, where pixels add nothing."""
     if config.normalization in ("minmax", "linf") and config.final_prune != "soft":
-        return paint(_finished(values.astype(np.float32)[:, None], config)[:, 0], labels)
-    return _last(paint(values, labels), config)
+        return paint(_finished(single_row(values), config).reshape(values.shape), labels, count)
+    return _last(paint(values, labels, count), config)
 
 
 def _last(maps: np.ndarray, config: PostConfig) -> np.ndarray:
@@ -102,13 +112,7 @@ def _pruned(maps: np.ndarray, config: PostConfig) -> np.ndarray:
 
 
 def _soft(maps: np.ndarray, config: PostConfig) -> np.ndarray:
-    theta = config.theta * maps.max((1, 2), initial=0)
-    return normalize(prune_soft(maps, theta), config.normalization)
-
-
-def _low_level_weight(statistics: SuperpixelStatistics, labels: np.ndarray, config: PostConfig) -> np.ndarray:
-    values = low_level_map(statistics, k=config.distribution_k, sigma_color=config.color_sigma)
-    return np.float32(config.alpha) + paint(values, labels)
+    return normalize(prune_share(maps, config.theta), config.normalization)
 
 
 def _against_background(values: np.ndarray, regions: RegionGraph, config: PostConfig) -> np.ndarray:
@@ -119,8 +123,7 @@ def _against_background(values: np.ndarray, regions: RegionGraph, config: PostCo
 
 def _finished(maps: np.ndarray, config: PostConfig) -> np.ndarray:
     if config.final_prune == "hard":
-        brightened = np.minimum(np.float32(config.gain) * maps, 1)
-        return np.where(brightened > config.final_threshold, brightened, np.float32(0))
+        return brighten(maps, config.gain, config.final_threshold)
     if config.final_prune == "sigmoid":
-        return min_max(1 / (1 + np.exp(np.float32(config.steepness) * (np.float32(config.middle) - maps))))
+        return min_max(sigmoid(maps, config.steepness, config.middle))
     return _soft(maps, config) if config.final_prune == "soft" else maps

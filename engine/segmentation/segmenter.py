@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...export.parity.levels import to_levels
 from ...kernels.color import rgb_to_lab
+from ...kernels.eight_bits import to_levels
 from ...kernels.pooling import SuperpixelStatistics, paint, superpixel_statistics
 from ...kernels.random_walker import walk_labels, walk_weights
 from ...kernels.region_graph import color_distances, edge_costs, touching

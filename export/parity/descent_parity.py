@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...errors import UnseeError
+from ...kernels.eight_bits import to_levels
 from ..bundles.descent_config import DescentConfig
 from ..runtime.descender import Descender, State
 from ..runtime.model_info import channels_first
-from .levels import mean_difference, relative_error, to_levels, within_one_level
+from .levels import mean_difference, relative_error, within_one_level
 from .probes import Shape, StoredProbe
 from .report import LARGEST_EXCESS, Check, Parity, Speed
 

@@ -1,4 +1,4 @@
-"""Maps in 8-bit levels, and how far two of them are apart."""
+"""How far two maps are apart, as they are and in 8-bit levels."""
 
 import numpy as np
 
@@ -19,8 +19,3 @@ def mean_difference(actual: np.ndarray, expected: np.ndarray) -> float:
 def within_one_level(actual: np.ndarray, expected: np.ndarray) -> float:
     """Return the share of pixels of 8-bit maps that differ by 1 level at most."""
     return float((np.abs(actual.astype(np.int16) - expected) <= 1).mean())
-
-
-def to_levels(maps: np.ndarray) -> np.ndarray:
-    """Return maps of 0..1 in 8-bit levels; values beyond are cut to the nearest level, and what is no number is 0."""
-    return np.rint(np.nan_to_num(np.clip(maps, 0, 1)) * 255).astype(np.uint8)
