@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from ..engine.methods.presets import Preset
+from ..engine.cleanup.presets import Preset
 from ..errors import UnseeError
 from ..export.bundles.descent_config import Precision
 from ..export.runtime.backends import BACKENDS

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..engine.cleanup.postprocess import finish
+from ..engine.cleanup.presets import PRESETS
 from ..engine.methods.image_methods import BASELINE_SIZE
 from ..engine.methods.models import open_descender
-from ..engine.methods.postprocess import finish
-from ..engine.methods.presets import PRESETS
 from ..errors import UnseeError
 from ..export.bundles.bundle import is_bundle
 from ..export.bundles.descent_config import DescentConfig

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 from rich.console import Console
 
+from ..engine.cleanup.presets import preset
 from ..engine.inputs.sources import Sources
-from ..engine.methods.presets import preset
 from ..engine.run import run
 from ..engine.run_config import Resumption, RunConfig
 from ..engine.status import Summary

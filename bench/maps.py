@@ -14,9 +14,9 @@ from typing import Any, cast
 import typer
 from rich.console import Console
 
+from ..engine.cleanup.presets import PRESETS
 from ..engine.inputs.sources import Sources
 from ..engine.methods.method_config import PromotionConfig
-from ..engine.methods.presets import PRESETS
 from ..engine.run import run
 from ..engine.run_config import RunConfig
 from ..files import write_bytes

@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from ..engine.cleanup.presets import DEFAULT_PRESET, PRESETS, Preset
 from ..engine.inputs.decoding import DecodingConfig, decode
-from ..engine.methods.presets import DEFAULT_PRESET, PRESETS, Preset
 from ..engine.workers.pipeline import batched
 from ..errors import DeviceUnavailableError, MissingExtraError, UnseeError
 from ..files import atomic_path, write_bytes, write_json

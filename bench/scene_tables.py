@@ -15,12 +15,12 @@ import typer
 from PIL import Image
 from rich.console import Console
 
+from ..engine.cleanup.presets import PRESETS, Preset
 from ..engine.methods.detection import Detection, Failure
 from ..engine.methods.method import Method
 from ..engine.methods.method_config import MethodConfig, MethodName
 from ..engine.methods.methods import open_method
 from ..engine.methods.models import open_descender
-from ..engine.methods.presets import PRESETS, Preset
 from ..engine.segmentation.segment_config import SegmentConfig
 from ..engine.segmentation.segmenter import Segmenter
 from ..engine.workers.pipeline import batched

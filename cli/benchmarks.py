@@ -7,7 +7,7 @@ import typer
 
 from ..bench.scoring.resize import ResizeRule
 from ..bench.scoring.scored_files import SweepDevice
-from ..engine.methods.presets import Preset
+from ..engine.cleanup.presets import Preset
 from ..errors import ExitCode, UnseeError
 from ..terminal import stderr, stdout
 from ..train.networks.model_names import DEFAULT_NAME

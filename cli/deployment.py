@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from ..engine.cleanup.presets import Preset
 from ..engine.methods.method_config import MODEL_HELP
-from ..engine.methods.presets import Preset
 from ..engine.networks.model_exports import What
 from ..errors import UnseeError
 from ..export.bundles.attribution_contents import CamKind

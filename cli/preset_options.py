@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..engine.methods.presets import PRESETS, PostConfig, Preset, default_preset, preset
+from ..engine.cleanup.presets import PRESETS, PostConfig, Preset, default_preset, preset
 from ..export.bundles.bundle import is_bundle
 from ..export.bundles.descent_config import DescentConfig
 from .records import Command, Maker, parameters_but, set_signature, with_record

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from ..engine.cleanup.presets import Preset
 from ..engine.methods.method_config import MODEL_HELP, PromotionConfig
-from ..engine.methods.presets import Preset
 from ..engine.run_config import RunConfig
 from ..errors import ExitCode, UnseeError, VerificationError
 from ..terminal import counted, stderr, stdout

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from ..errors import UnseeError
 from ..train.networks.input_choice import InputChoice
+from .cleanup.presets import Preset, default_preset, preset
 from .inputs.sources import Sources
-from .methods.presets import Preset, default_preset, preset
 from .networks.model_exports import bundle_preset
 from .outputs.layout import Sharding
 from .run import run as run_configuration

@@ -14,6 +14,7 @@ from ..export.runtime.precision import RunPrecision
 from ..images import MOST_PIXELS
 from ..train.networks.metadata import InputSpec
 from ..train.networks.model_names import DEFAULT_NAME, model_name
+from .cleanup.presets import Preset, default_preset, preset
 from .inputs.decoding import DecodedImage, DecodingConfig, to_rgb, whole_image
 from .inputs.given_images import ImageLike, as_pil, decoded, is_one
 from .methods.detection import DIVERGED, Detection, Failure
@@ -21,7 +22,6 @@ from .methods.method_config import MethodConfig, MethodName, PromotionConfig
 from .methods.methods import open_method
 from .methods.models import makes_maps
 from .methods.networks import Promoter
-from .methods.presets import Preset, default_preset, preset
 from .networks.given_networks import Labels, opener_of
 from .networks.model_exports import bundle_preset
 from .saliency import Saliency

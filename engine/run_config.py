@@ -92,6 +92,11 @@ class RunConfig(MethodConfig):
         """Threads that decode, and that encode: by the cores of this machine where nothing was asked for."""
         return min(MOST_WORKERS, cores()) if self.workers is None else self.workers
 
+    @property
+    def keeps_raw(self) -> bool:
+        """See `MethodConfig.keeps_raw`."""
+        return self.output_format == "npy"
+
     def identity(self, info: ModelInfo) -> dict[str, Any]:
         """Return, as JSON, everything that decides the bytes of the output: a resumed run must agree in all of it.
 
@@ -118,6 +123,7 @@ class RunConfig(MethodConfig):
             "exact_decoding": self.exact_decoding,
             **({"labels": self.input.digest()} if self.input.labels else {}),
             **({"precision": info.precision} if info.precision != "fp32" else {}),
+            **({"cleanup": info.cleanup} if info.cleanup != "cpu" else {}),
         }
 
 

@@ -29,15 +29,21 @@ def on_device(name: str, array: Any, dtype: type, shape: tuple[int | None, ...])
     Work that is launched from here on waits for the stream that the array comes from: the one it names, torch's current
     one for its tensors. Raises ValueError for another dtype or shape: nothing is converted on the device.
     """
-    viewed = array if hasattr(array, "__cuda_ndarray__") else load_cuda().as_cuda_array(array, sync=False)
-    follow(_torch_stream(array) if _is_torch(array) else viewed.stream, current_stream())
-    fits = len(viewed.shape) == len(shape) and all(
-        wanted in (None, got) for got, wanted in zip(viewed.shape, shape, strict=True)
+    found = viewed(array)
+    fits = len(found.shape) == len(shape) and all(
+        wanted in (None, got) for got, wanted in zip(found.shape, shape, strict=True)
     )
-    if viewed.dtype != dtype or not fits:
+    if found.dtype != dtype or not fits:
         wanted = "[" + ", ".join("*" if length is None else str(length) for length in shape) + "]"
-        raise ValueError(f"{name} must be {np.dtype(dtype)} {wanted}, got {viewed.dtype} {list(viewed.shape)}")
-    return viewed
+        raise ValueError(f"{name} must be {np.dtype(dtype)} {wanted}, got {found.dtype} {list(found.shape)}")
+    return found
+
+
+def viewed(array: Any) -> Any:
+    """View an array that lies on a CUDA device as numba's, whatever its shape and type; waits as `on_device` does."""
+    found = array if hasattr(array, "__cuda_ndarray__") else load_cuda().as_cuda_array(array, sync=False)
+    follow(_torch_stream(array) if _is_torch(array) else found.stream, current_stream())
+    return found
 
 
 def empty(shape: tuple[int, ...], dtype: type) -> Any:

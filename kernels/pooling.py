@@ -22,6 +22,7 @@ from .workspace import current_workspace
 cuda: Any = None  # bound by launch: a CPU needs no CUDA
 
 OUTSIDE = 2**31 - 1
+ROOM = 64  # ids by which arrays of superpixels on a device grow
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,15 @@ def count_labels(labels: np.ndarray) -> int:
     if is_cuda(labels):
         return count_labels_cuda(on_device("labels", labels, np.int32, (None, None, None)))
     return check_labels(labels, np.shape(labels))[1]
+
+
+def room_for_labels(labels: np.ndarray) -> int:
+    """How many ids arrays of a batch are made for: as many as there are labels, on a device in steps of `ROOM`.
+
+    Arrays of batches are then of the same few sizes, which a workspace keeps; what ids without pixels add decides nothing.
+    """
+    count = count_labels(labels)
+    return -(-count // ROOM) * ROOM if is_cuda(labels) else count
 
 
 def superpixel_values(maps: np.ndarray, labels: np.ndarray, count: int | None = None) -> np.ndarray:

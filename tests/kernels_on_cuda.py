@@ -5,12 +5,11 @@ Blocks of 8 threads on small, ragged images make the last block of every launch 
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from threading import Lock
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from numba import config, cuda
+from numba import cuda
 
 from unsee.bench.speed.cuda_kernels import cuda_speeds
 from unsee.kernels import background_on_device, device, pooling, slic
@@ -24,50 +23,9 @@ from unsee.kernels.slic import SMALLEST_SHARE, grid_seeds, slic_lab
 from unsee.kernels.sweep import joint_histogram
 from unsee.kernels.workspace import Workspace, constant, current_stream, current_workspace, follow
 from unsee.tests import naive
+from unsee.tests.cuda_simulator import on_device, simulated, simulator, tiny_blocks  # noqa: F401
 
-LOCK = Lock()
 SHAPES = [(2, 11, 17), (1, 19, 1), (1, 1, 13), (2, 9, 8)]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def simulator():
-    """Make the simulator quick, whose threads wait for one another at Python's 5 ms a switch, and safe.
-
-    Its shared.array gives two threads two arrays where both ask at once.
-    """
-    if not simulated():
-        yield
-        return
-    from numba.cuda.simulator import kernelapi
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernelapi.FakeCUDAShared, "array", shared_array)
-        interval = sys.getswitchinterval()
-        sys.setswitchinterval(1e-5)
-        yield
-        sys.setswitchinterval(interval)
-
-
-def shared_array(shared, shape, dtype):
-    caller = sys._getframe(1)
-    with LOCK:
-        return shared._allocations.setdefault((caller.f_code, caller.f_lineno), np.empty(shape, dtype))
-
-
-@pytest.fixture(autouse=True)
-def tiny_blocks(monkeypatch):
-    monkeypatch.setattr(device, "THREADS", 8)
-    monkeypatch.setattr(slic, "TILE", 4)
-    monkeypatch.setattr(background_on_device, "TILE", 4)
-    monkeypatch.setattr(background_on_device, "ROWS", 2)
-
-
-def on_device(array):
-    return cuda.to_device(np.ascontiguousarray(array))
-
-
-def simulated():
-    return config.ENABLE_CUDASIM
 
 
 def address(array):

@@ -8,14 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from numba import cuda
 from PIL import Image
 
 from unsee.bench.scoring.evaluate import evaluate
 from unsee.bench.scoring.scored_files import EvaluationConfig
-from unsee.engine.methods.postprocess import finish
-from unsee.engine.methods.presets import PRESETS
-from unsee.kernels import device
+from unsee.engine.cleanup.postprocess import finish
+from unsee.engine.cleanup.presets import PRESETS
 from unsee.kernels.bilinear import resized, resized_all
 from unsee.kernels.change import raw_maps
 from unsee.kernels.eight_bits import to_levels
@@ -39,20 +37,10 @@ from unsee.kernels.prune import (
     prune_soft,
     sigmoid,
 )
+from unsee.tests.cuda_simulator import on_device, simulator, tiny_blocks  # noqa: F401
 
 SHAPES = [(3, 7, 9), (2, 23, 31), (2, 13, 1), (1, 1, 11), (0, 4, 5)]
 WITHOUT_SUPERPIXELS = [name for name, preset in PRESETS.items() if not preset.post.segments]
-WITH_BACKGROUND = [name for name, preset in PRESETS.items() if preset.post.background]
-"""Presets that need the graph of regions on the device."""
-
-
-@pytest.fixture(autouse=True)
-def tiny_blocks(monkeypatch):
-    monkeypatch.setattr(device, "THREADS", 8)
-
-
-def on_device(array):
-    return cuda.to_device(np.ascontiguousarray(array))
 
 
 def maps_of(shape, odd=True):
@@ -224,8 +212,6 @@ def differences(shape=(3, 24, 30)):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_finished_maps(name):
-    if name in WITH_BACKGROUND:
-        pytest.skip("the graph of regions has no form for a device")
     config = replace(PRESETS[name].post, segments=min(PRESETS[name].post.segments, 7))
     if config.closing:
         config = replace(config, closing=20)

@@ -3,7 +3,7 @@
 import pytest
 
 from unsee.bench.ablations import variants
-from unsee.engine.methods.presets import PRESETS
+from unsee.engine.cleanup.presets import PRESETS
 from unsee.errors import UnseeError
 
 BASE = PRESETS["reference"]

@@ -10,8 +10,8 @@ import torch
 from unsee.bench.peers.peer_list import PEERS, find_peer
 from unsee.bench.peers.plain import plain_network, plain_saliency
 from unsee.bench.peers.scoring import scored_by_peer
-from unsee.engine.methods.postprocess import finish
-from unsee.engine.methods.presets import PRESETS
+from unsee.engine.cleanup.postprocess import finish
+from unsee.engine.cleanup.presets import PRESETS
 from unsee.errors import MissingExtraError, UnseeError
 from unsee.export.bundles.descent_config import DescentConfig
 from unsee.export.graph.eager import eager_descender

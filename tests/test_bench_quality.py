@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from unsee.bench import quality
 from unsee.bench.quality import QualityConfig, bench_quality
 from unsee.cli.benchmarks import app
-from unsee.engine.methods.presets import Preset
+from unsee.engine.cleanup.presets import Preset
 from unsee.errors import UnseeError
 from unsee.export.bundles.descent_config import DescentConfig
 

@@ -13,8 +13,8 @@ from PIL import Image
 from unsee.bench.pages.comparison import compare
 from unsee.bench.pages.html import common_folder
 from unsee.bench.pages.run_page import report
+from unsee.engine.cleanup.presets import PRESETS, Preset
 from unsee.engine.inputs.sources import Sources
-from unsee.engine.methods.presets import PRESETS, Preset
 from unsee.engine.outputs.layout import Sharding
 from unsee.engine.run import run
 from unsee.engine.run_config import RunConfig

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from unsee.cli.app import app
 from unsee.cli.preset_options import overridden
-from unsee.engine.methods.presets import PRESETS, PostConfig
+from unsee.engine.cleanup.presets import PRESETS, PostConfig
 from unsee.errors import UnseeError
 from unsee.export.bundles.descent_config import DescentConfig
 

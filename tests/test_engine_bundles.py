@@ -10,7 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from unsee.cli.app import app
-from unsee.engine.methods.presets import PRESETS
+from unsee.engine.cleanup.presets import PRESETS
 from unsee.engine.networks.model_exports import bundle_preset, preset_of
 from unsee.errors import ExitCode, UnseeError
 from unsee.export.bundles.bundle import read_bundle

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 import unsee
+from unsee.engine.cleanup.presets import PRESETS
 from unsee.engine.detector import FailedItemError, Saliency
 from unsee.engine.inputs.sources import Sources
 from unsee.engine.methods.models import open_mapper
-from unsee.engine.methods.presets import PRESETS
 from unsee.engine.run import run
 from unsee.engine.run_config import RunConfig
 from unsee.engine.segmentation.segment_config import SegmentConfig

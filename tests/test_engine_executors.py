@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from unsee.engine import slots as executors
+from unsee.engine.cleanup.presets import PRESETS, Preset
 from unsee.engine.inputs.sources import Sources
 from unsee.engine.methods.batching import Batcher
-from unsee.engine.methods.presets import PRESETS, Preset
 from unsee.engine.outputs.layout import Sharding
 from unsee.engine.run import run
 from unsee.engine.run_config import RunConfig

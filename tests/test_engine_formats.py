@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from unsee.engine.cleanup.presets import PRESETS, Preset
 from unsee.engine.inputs.sources import Sources
-from unsee.engine.methods.presets import PRESETS, Preset
 from unsee.engine.outputs.layout import Sharding
 from unsee.engine.outputs.output_formats import map_reader
 from unsee.engine.outputs.plan import read_plan

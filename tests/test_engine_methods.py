@@ -9,12 +9,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from unsee.cli.app import app
+from unsee.engine.cleanup.presets import PRESETS
 from unsee.engine.inputs.sources import Sources
 from unsee.engine.methods.descents import GRADIENT_STEP, GradientMethod, MaskedMethod
 from unsee.engine.methods.image_methods import robust_background, saliency_filters
 from unsee.engine.methods.methods import open_method
 from unsee.engine.methods.models import open_descender
-from unsee.engine.methods.presets import PRESETS
 from unsee.engine.methods.region_contrast import (
     Palette,
     Regions,

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from unsee.engine.methods.postprocess import finish, raw_map
-from unsee.engine.methods.presets import PRESETS, PostConfig, preset
+from unsee.engine.cleanup.postprocess import finish, raw_map
+from unsee.engine.cleanup.presets import PRESETS, PostConfig, preset
 from unsee.errors import UnseeError
 
 RANDOM = np.random.default_rng(3)

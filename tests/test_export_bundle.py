@@ -275,8 +275,8 @@ def test_real_models_agree_on_photographs(name: str, tmp_path: Path) -> None:
         pytest.skip("the folder of real models and data (../shared) is not here")
     from PIL import Image
 
-    from unsee.engine.methods.postprocess import finish
-    from unsee.engine.methods.presets import PRESETS
+    from unsee.engine.cleanup.postprocess import finish
+    from unsee.engine.cleanup.presets import PRESETS
 
     preset = PRESETS["reference"]
     size = 227 if name == "squeezenet1_1" else 224

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from unsee.engine.cleanup.postprocess import finish
+from unsee.engine.cleanup.presets import PRESETS
 from unsee.engine.methods.models import open_descender
-from unsee.engine.methods.postprocess import finish
-from unsee.engine.methods.presets import PRESETS
 from unsee.export.parity.levels import within_one_level
 from unsee.kernels.eight_bits import to_levels
 from unsee.tests.export_models import SHARED, export_classifier
@@ -22,8 +22,8 @@ import importlib.util, json, sys
 from dataclasses import replace
 from pathlib import Path
 import numpy as np
-from unsee.engine.methods.postprocess import finish
-from unsee.engine.methods.presets import PRESETS
+from unsee.engine.cleanup.postprocess import finish
+from unsee.engine.cleanup.presets import PRESETS
 from unsee.export.parity.checking import check_bundle
 from unsee.engine.methods.models import open_descender
 

@@ -7,8 +7,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save_file
 
+from unsee.engine.cleanup.presets import PRESETS
 from unsee.engine.methods.models import open_descender
-from unsee.engine.methods.presets import PRESETS
 from unsee.engine.networks.model_exports import check_model
 from unsee.export.bundles.bundle import read_bundle
 from unsee.export.bundles.descent_contents import DescentContents, has_constants

@@ -45,16 +45,18 @@ MODELS = {
     "export.library",
     "",
 }
-ROOMS["engine.methods"] = MODELS
-ROOMS["engine.segmentation"] = MODELS | {"engine.methods", "engine.inputs"}
+ROOMS["engine.cleanup"] = MODELS
+ROOMS["engine.methods"] = MODELS | {"engine.cleanup"}
+ROOMS["engine.segmentation"] = MODELS | {"engine.cleanup", "engine.methods", "engine.inputs"}
 ROOMS["engine.outputs"] = {"", "engine.inputs", "engine.methods"}
 ROOMS["engine.plans"] = {"", "engine.inputs", "engine.outputs", "engine.workers"}
-ROOMS["engine.networks"] = MODELS | {"engine.methods", "engine.inputs"}
+ROOMS["engine.networks"] = MODELS | {"engine.cleanup", "engine.methods", "engine.inputs"}
 ROOMS["engine"] = MODELS | {room for room in ROOMS if room.startswith("engine.")}
 ROOMS["bench.scoring"] = {"", "kernels", "engine", *(room for room in ROOMS if room.startswith("engine."))}
 ROOMS["bench.pages"] = ROOMS["bench.scoring"] - {"kernels"} | {"bench.scoring"}
-ROOMS["bench.peers"] = MODELS | {"engine.methods"}
+ROOMS["bench.peers"] = MODELS | {"engine.cleanup", "engine.methods"}
 ROOMS["bench.zoo"] = MODELS | {"bench.speed"}
+ROOMS["bench.device"] = MODELS | {"engine", "engine.cleanup", "engine.methods", "bench.speed"}
 ROOMS["bench.speed"] = set(ROOMS) - {"bench.pages"} | {""}
 ROOMS["bench"] = set(ROOMS) | {""}
 ROOMS["cli"] = set(ROOMS) | {""}

@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
+from unsee.engine.cleanup.postprocess import finish
+from unsee.engine.cleanup.presets import PRESETS
 from unsee.engine.inputs.decoding import DecodingConfig, decode
 from unsee.engine.methods.models import open_descender
-from unsee.engine.methods.postprocess import finish
-from unsee.engine.methods.presets import PRESETS
 from unsee.threads import cores
 
 REFERENCE = PRESETS["reference"]

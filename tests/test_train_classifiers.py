@@ -12,10 +12,10 @@ import torch
 from typer.testing import CliRunner
 
 from unsee.cli.trainings import app
+from unsee.engine.cleanup.presets import PRESETS
 from unsee.engine.inputs.sources import Sources
 from unsee.engine.methods.methods import open_method
 from unsee.engine.methods.models import open_descender
-from unsee.engine.methods.presets import PRESETS
 from unsee.engine.run_config import RunConfig
 from unsee.errors import UnseeError
 from unsee.tests.killing import at_save, killed_after_saving

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unsee.engine.methods.presets import PRESETS, PostConfig
+from unsee.engine.cleanup.presets import PRESETS, PostConfig
 from unsee.errors import UnseeError
 from unsee.export.bundles.descent_config import DescentConfig
 from unsee.train.networks.maps.mapper_metadata import AttentionalOptions, PromoterOptions

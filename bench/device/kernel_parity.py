@@ -4,12 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from ...engine.methods.postprocess import finish
-from ...engine.methods.presets import PRESETS
-from ...export.parity.levels import mean_difference, to_levels, within_one_level
+from ...engine.cleanup.postprocess import finish
+from ...engine.cleanup.presets import PRESETS
+from ...export.parity.levels import mean_difference, within_one_level
 from ...export.parity.synthetic import synthetic_images
 from ...kernels.color import rgb_to_lab
 from ...kernels.device import to_device
+from ...kernels.eight_bits import to_levels
 from ...kernels.slic import slic_lab
 from .scale import Deadline, Found, Scale, need_gpu
 

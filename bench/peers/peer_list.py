@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...engine.methods.presets import PRESETS
+from ...engine.cleanup.presets import PRESETS
 from ...errors import UnseeError
 from ...export.bundles.descent_config import DescentConfig
 from ...extras import require

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from ...engine.methods.presets import Preset
+from ...engine.cleanup.presets import Preset
 from ...export.bundles.descent_config import DescentConfig
 from ...export.graph.step import PixelClassifier
 from ...extras import require

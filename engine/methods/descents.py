@@ -9,12 +9,13 @@ from ...errors import UnseeError
 from ...export.runtime.descender import Descender, Descent
 from ...export.runtime.model_info import ModelInfo, channels_first
 from ...kernels.prune import normalize
+from ..cleanup.device_cleanup import DeviceCleanup, OnItsWay
+from ..cleanup.postprocess import Finished, Maps, closed, finish
+from ..cleanup.presets import PostConfig
 from .batching import Batcher
 from .detection import Detection, described, detections
 from .method import Method, noise
 from .method_config import MethodConfig
-from .postprocess import Maps, closed, finish
-from .presets import PostConfig
 
 GRADIENT_STEP = 2.0**14
 """Large, so that the image's own values do not round the gradient off; a power of two, so that it adds no rounding."""
@@ -54,6 +55,35 @@ class DescentMethod(Method[Descent]):
         self.detections(noisy_descent(images, len(self.info.labels)), images)
 
 
+class DeviceDescentMethod(Method[list[OnItsWay]]):
+    """Paper B with the clean-up on the GPU that descends: a batch's maps are made while the next one is read."""
+
+    def __init__(self, descender: Descender, cleanup: DeviceCleanup, batch_size: int | None) -> None:
+        self.info = replace(descender.info, cleanup="device")
+        self.cleanup, self.batcher = cleanup, Batcher(descender, batch_size)
+
+    @property
+    def batch_size(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]  # it shrinks when memory runs out
+        return self.batcher.size
+
+    def pad_batches(self) -> None:
+        """See `Method.pad_batches`."""
+        self.batcher.pads = True
+
+    def close(self) -> None:
+        """See `Method.close`."""
+        self.cleanup.close()
+        self.batcher.descender.close()
+
+    def compute(self, images: np.ndarray) -> list[OnItsWay]:
+        """Begin to descend and to finish the maps."""
+        return self.batcher.parts(len(images), lambda part: self.cleanup.start(images[part]))
+
+    def detections(self, computed: list[OnItsWay], images: np.ndarray) -> list[Detection | None]:  # noqa: ARG002
+        """Wait for the maps."""
+        return [found for batch in computed for found in described(batch.maps(), self.info)]
+
+
 class GradientMethod(DescentMethod):
     """Simonyan et al. 2013: the largest magnitude over the channels of the top-1 logit's gradient (spec 5.1)."""
 
@@ -64,7 +94,8 @@ class GradientMethod(DescentMethod):
         maps = np.abs(gradient).max(1)
         scaled = normalize(maps, "linf")
         magnitude = maps.max((1, 2), initial=0)
-        return described(Maps(scaled, scaled, lambda: scaled, scaled, magnitude, diverged), computed, self.info)
+        maps = Maps(scaled, scaled, lambda: scaled, scaled, magnitude, diverged)
+        return described(Finished.of(maps, computed), self.info)
 
 
 @dataclass(frozen=True)
@@ -120,7 +151,7 @@ class MaskedMethod(Method[MaskedDescents]):
     def detections(self, computed: MaskedDescents, images: np.ndarray) -> list[Detection | None]:
         """Clean up each difference, average the maps, dilate and erode (A 3.2)."""
         parts = [finish(descent.delta, images, replace(self.post, closing=0)) for descent in computed.descents]
-        return described(combined(parts, self.post), computed.recognition, self.info)
+        return described(Finished.of(combined(parts, self.post), computed.recognition), self.info)
 
     def warm_up(self) -> None:
         """Clean up a difference of noise."""

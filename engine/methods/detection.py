@@ -7,9 +7,8 @@ from PIL import Image
 
 from ...export.runtime.descender import Descent
 from ...export.runtime.model_info import ModelInfo
-from ...kernels.eight_bits import to_levels
-from .postprocess import Maps, finish
-from .presets import PostConfig
+from ..cleanup.postprocess import Finished, finish
+from ..cleanup.presets import PostConfig
 
 OBJECT_FROM = 0.05
 """Objectness from which a map counts as that of an object: nine in ten photographs reach it (docs/log.md)."""
@@ -29,14 +28,15 @@ class Failure:
 class Detection:
     """One image's result on the network's grid.
 
-    saliency: uint8 [S,S], the finished map. raw: float32 [S,S] in 0..1, the map before any clean-up. target: index of the
+    saliency: uint8 [S,S], the finished map. raw: float32 [S,S] in 0..1, the map before any clean-up, None where it was not
+    asked for. target: index of the
     class that was unseen, None for a method without a classifier. label, score: its name and original probability, None
     for a classifier that cannot name things, too. magnitude: largest mean change of a pixel, grey levels. mask: bool [S,S],
     the object, where it was segmented. objectness: 0 to 1, see `objectness`.
     """
 
     saliency: np.ndarray
-    raw: np.ndarray
+    raw: np.ndarray | None
     target: int | None = None
     label: str | None = None
     score: float | None = None
@@ -62,30 +62,30 @@ class Detection:
 
 def detections(descent: Descent, images: np.ndarray, config: PostConfig, model: ModelInfo) -> list[Detection | None]:
     """Finish the maps of a batch, images uint8 [B,S,S,3]; None stands for an image whose descent diverged."""
-    return described(finish(descent.delta, images, config), descent, model)
+    return described(Finished.of(finish(descent.delta, images, config), descent), model)
 
 
-def described(maps: Maps, descent: Descent, model: ModelInfo) -> list[Detection | None]:
-    """Return the detections of finished maps, with the classes that a descent found, and their names and probabilities
+def described(found: Finished, model: ModelInfo) -> list[Detection | None]:
+    """Return the detections of finished maps, with the classes that descents found, and their names and probabilities
     where the model can name them."""
-    scores = _probabilities(descent)
+    scores = _probabilities(found)
     return [
         None
-        if maps.diverged[place]
+        if found.diverged[place]
         else Detection(
-            saliency=to_levels(maps.final[place]),
-            raw=maps.raw[place],
+            saliency=found.levels[place],
+            raw=None if found.raw is None else found.raw[place],
             target=int(target),
             label=model.labels[target].name if model.names_classes else None,
             score=float(scores[place]) if model.names_classes else None,
-            magnitude=float(maps.magnitude[place]),
+            magnitude=float(found.magnitude[place]),
         )
-        for place, target in enumerate(descent.targets)
+        for place, target in enumerate(found.targets)
     ]
 
 
-def _probabilities(descent: Descent) -> np.ndarray:
+def _probabilities(found: Finished) -> np.ndarray:
     """Return softmax probabilities [B] of the targets in the original images."""
-    logits = descent.logits.astype(np.float64)
+    logits = found.logits.astype(np.float64)
     exponentials = np.exp(logits - logits.max(1, keepdims=True, initial=-np.inf))
-    return exponentials[np.arange(len(logits)), descent.targets] / exponentials.sum(1)
+    return exponentials[np.arange(len(logits)), found.targets] / exponentials.sum(1)

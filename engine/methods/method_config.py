@@ -9,7 +9,8 @@ from ...export.runtime.backends import check_backend, check_device
 from ...export.runtime.precision import PRECISION_HELP, RunPrecision, check_precision
 from ...train.networks.input_choice import OWN_INPUT, InputChoice
 from ...train.networks.model_names import DEFAULT_NAME
-from .presets import DEFAULT_PRESET, PRESETS, Preset
+from ..cleanup.device_cleanup import Cleanup
+from ..cleanup.presets import DEFAULT_PRESET, PRESETS, Preset
 
 MODEL_HELP = (
     "checkpoint or bundle directory, unsee-small, efficientnet-lite0, vgg16, squeezenet1_1, resnet18, torchvision:NAME, "
@@ -46,7 +47,8 @@ class MethodConfig:
 
     model, weights, input: see `load_classifier`; method a takes it for CNN1, and makes its maps with cnn2 and cnn3 where
     they are given; method attentional takes such a network. promotion: what promotes the finished maps, None for nothing.
-    device, backend, precision: see `open_descender`. batch_size: images descended on together, None for automatic.
+    device, backend, precision: see `open_descender`. cleanup: see
+    `cleans_up_on_device`. batch_size: images descended on together, None for automatic.
     """
 
     model: Annotated[str, MODEL_HELP] = DEFAULT_NAME
@@ -60,6 +62,7 @@ class MethodConfig:
     device: Annotated[str, "auto, cpu, cuda or cuda:N"] = "auto"
     backend: Annotated[str, "auto or the name of a runtime (unsee doctor)"] = "auto"
     precision: Annotated[RunPrecision, PRECISION_HELP] = "auto"
+    cleanup: Annotated[Cleanup, "method b on a GPU: finish maps on it (auto), or on the CPU"] = "auto"
     batch_size: Annotated[int | None, "images descended on together (default: automatic)"] = None
 
     def __post_init__(self) -> None:
@@ -74,6 +77,8 @@ class MethodConfig:
         check_precision(self.precision)
         if self.weights and self.method not in CLASSIFIER_METHODS:
             raise UnseeError(f"weights are a classifier's, and method {self.method} has none: leave --weights out")
+        if self.cleanup == "device" and self.method != "b":
+            raise UnseeError(f"method {self.method} cleans up on the CPU: leave --cleanup out")
         if not self.input.is_empty and self.method not in CLASSIFIER_METHODS:
             raise UnseeError(f"input size, mean, std and labels are a classifier's, and method {self.method} has none")
         if (self.method == "given") != bool(self.prior):
@@ -88,6 +93,11 @@ class MethodConfig:
     def prior(self) -> str | None:
         """The folder of the maps of method `given`."""
         return self.promotion.prior if self.promotion else None
+
+    @property
+    def keeps_raw(self) -> bool:
+        """Whether the maps before any clean-up are wanted, too."""
+        return True
 
     @property
     def runs_model(self) -> bool:

@@ -8,7 +8,8 @@ import numpy as np
 
 from ...export.bundles.descent_config import DescentConfig
 from ...export.runtime.descender import Descender
-from .descents import GRADIENT_STEP, DescentMethod, GradientMethod, MaskedMethod
+from ..cleanup.device_cleanup import DeviceCleanup, cleans_up_on_device
+from .descents import GRADIENT_STEP, DescentMethod, DeviceDescentMethod, GradientMethod, MaskedMethod
 from .image_methods import IMAGE_METHODS, ImageMethod
 from .method import Method
 from .method_config import MethodConfig
@@ -40,7 +41,11 @@ def open_method(config: MethodConfig, open_descender: Opener, promoter: Promoter
         once = DescentConfig(gradient="raw", gradient_floor=-np.inf, step=GRADIENT_STEP, step_decay=1.0, iterations=1)
         return GradientMethod(opened(config.model, once, config.weights, config.input), post, config.batch_size)
     if config.method == "b":
-        return DescentMethod(opened(config.model, descent, config.weights, config.input), post, config.batch_size)
+        descender = opened(config.model, descent, config.weights, config.input)
+        if cleans_up_on_device(config.cleanup, descender):
+            cleanup = DeviceCleanup(descender, post, config.keeps_raw)
+            return DeviceDescentMethod(descender, cleanup, config.batch_size)
+        return DescentMethod(descender, post, config.batch_size)
     masked = replace(descent, cost="masked")
     cnn2, cnn3 = (opened(model, masked) if model else None for model in (config.cnn2, config.cnn3))
     return MaskedMethod(opened(config.model, descent, config.weights, config.input), cnn2, cnn3, config)

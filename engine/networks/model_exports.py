@@ -27,12 +27,12 @@ from ...fields import mapping, text
 from ...train.networks.maps.mapper_metadata import read_map_metadata
 from ...train.networks.metadata import InputSpec, understood
 from ...train.networks.model_names import model_name
+from ..cleanup.postprocess import finish
+from ..cleanup.presets import PostConfig, Preset, default_preset
+from ..cleanup.presets import preset as preset_of_name
 from ..inputs.decoding import DecodingConfig, decode
 from ..inputs.input import read
 from ..inputs.sources import Sources
-from ..methods.postprocess import finish
-from ..methods.presets import PostConfig, Preset, default_preset
-from ..methods.presets import preset as preset_of_name
 from ..methods.region_contrast import region_contrast
 from .given_networks import Labels, as_classifier, is_module
 

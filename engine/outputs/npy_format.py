@@ -30,6 +30,7 @@ class ArraySink(Sink):
         """Return the bytes of the raw map and the mask, which keep the grid's size."""
         detection = picture.detection
         mask = detection.resized_mask(self.size, self.size)
+        assert detection.raw is not None  # see `RunConfig.keeps_raw`
         return Stored(detection.raw.astype("<f4").tobytes(), None if mask is None else mask.tobytes())
 
     def add(self, row: Row, stored: Stored | None) -> None:

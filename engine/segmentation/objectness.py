@@ -46,4 +46,10 @@ def _judged(detection: Detection, image: np.ndarray) -> Detection:
 def _nothing(detection: Detection) -> Detection:
     """What a descent, or any network, says of one colour is an echo of its borders."""
     blank = np.zeros_like(detection.saliency)
-    return replace(detection, saliency=blank, raw=np.zeros_like(detection.raw), magnitude=0.0, objectness=0.0)
+    return replace(
+        detection,
+        saliency=blank,
+        raw=None if detection.raw is None else np.zeros_like(detection.raw),
+        magnitude=0.0,
+        objectness=0.0,
+    )

@@ -12,7 +12,8 @@ from ...train.networks.metadata import Label
 class ModelInfo:
     """What runs where: the model's identity and labels, the side of its input in pixels, the backend and device in use.
 
-    names_classes: see `Metadata`. precision: see `RunPrecision`.
+    names_classes: see `Metadata`. precision: see `RunPrecision`. cleanup: where a descent's maps are
+    finished, cpu or device.
     """
 
     model_id: str
@@ -22,6 +23,7 @@ class ModelInfo:
     device: str
     names_classes: bool = True
     precision: str = "fp32"
+    cleanup: str = "cpu"
 
 
 def check_images(images: np.ndarray, size: int) -> None:

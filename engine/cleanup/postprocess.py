@@ -5,15 +5,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...export.runtime.descender import Descent
 from ...kernels.background import background_weight, optimum
 from ...kernels.change import raw_maps
 from ...kernels.color import rgb_to_lab
 from ...kernels.contrast import low_level_map
+from ...kernels.eight_bits import to_levels
 from ...kernels.morphology import dilate, erode
 from ...kernels.pooling import (
-    count_labels,
     paint,
     rescaled,
+    room_for_labels,
     single_row,
     superpixel_statistics,
     superpixel_values,
@@ -46,6 +48,28 @@ class Maps:
         return self.smoothing()
 
 
+@dataclass(frozen=True)
+class Finished:
+    """What a batch's descents come to.
+
+    levels: uint8 [B,S,S], the final maps. magnitude, diverged: see `Maps`. logits, targets: see `Descent`. raw: float32
+    [B,S,S], see `Maps`, None where it was not asked for.
+    """
+
+    levels: np.ndarray
+    magnitude: np.ndarray
+    diverged: np.ndarray
+    logits: np.ndarray
+    targets: np.ndarray
+    raw: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, maps: Maps, descent: Descent) -> "Finished":
+        """Return what maps in memory and their descent come to."""
+        levels = to_levels(maps.final)
+        return cls(levels, maps.magnitude, maps.diverged, descent.logits, descent.targets, maps.raw)
+
+
 def finish(delta: np.ndarray, images: np.ndarray, config: PostConfig) -> Maps:
     """Turn differences [B,3,H,W] (grey levels) and images (uint8 [B,H,W,3]) into maps, each image on its own.
 
@@ -67,7 +91,7 @@ def _on_superpixels(
     """Return what makes the smoothed maps, and the final ones."""
     lab = rgb_to_lab(images)
     labels = slic_lab(lab, config.segments, config.compactness, config.smallest_superpixel)
-    count = count_labels(labels)
+    count = room_for_labels(labels)
     values = superpixel_values(pruned, labels, count)
 
     def smoothed() -> np.ndarray:
