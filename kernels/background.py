@@ -6,15 +6,11 @@ import math
 
 import numpy as np
 
+from .background_on_device import background_weight_cuda, optimum_cuda
+from .background_terms import AFFINITY_FLOOR, AFFINITY_SIGMA, AREA_SIGMA, BORDER_SIGMA, LEAST_WEIGHT
+from .device import is_cuda
 from .parallel import compiled, over_images
 from .region_graph import RegionGraph
-
-AREA_SIGMA = 7.0
-BORDER_SIGMA = 1.0
-AFFINITY_SIGMA = 10.0
-AFFINITY_FLOOR = 0.1
-LEAST_WEIGHT = 1e-6
-"""Added to the diagonal of the linear system, which a constant image would leave singular."""
 
 BLOCK = 16  # columns of a matrix of paths that are worked on together, in whole vectors
 ROWS = 4  # rows of the system that are eliminated at a time
@@ -26,8 +22,11 @@ LARGEST_FALL = 32.0  # exp(-32) is nothing beside a sum that is at least 1
 def background_weight(regions: RegionGraph) -> np.ndarray:
     """Return 1 - exp(-c^2 / 2) of each region's boundary connectivity c, float64 [B, n]; absent ids get 0.
 
-    Regions on the border count as neighbours of one another. Paths are summed in single precision.
+    Regions on the border count as neighbours of one another. Paths are summed in single precision. The regions lie in
+    memory or on a CUDA device, and the weights where they lie; on a device they are within 1e-5 of those here.
     """
+    if is_cuda(regions.present):
+        return background_weight_cuda(regions)
     weights = np.zeros(regions.present.shape)
     color = np.ascontiguousarray(regions.color, np.float32)
     over_images(_weight_loop, color, regions.touching, regions.border, regions.present, weights)
@@ -40,8 +39,11 @@ def optimum(
     """Minimise sum w_bg s^2 + sum w_fg (s - 1)^2 + sum over pairs of w_ij (s_i - s_j)^2: one linear system an image.
 
     foreground, background: weights [B, n]. The pairs are neighbours, neighbours of a neighbour and regions on the border;
-    w_ij falls with their distance in colour to `floor`. Returns float64 [B, n]; absent ids get 0.
+    w_ij falls with their distance in colour to `floor`. Returns float64 [B, n]; absent ids get 0. On a CUDA device the
+    weights have to be float64, and there may be up to 2048 regions.
     """
+    if is_cuda(regions.present):
+        return optimum_cuda(regions, foreground, background, float(floor))
     values = np.zeros(regions.present.shape)
     color = np.ascontiguousarray(regions.color, np.float64)
     weights = (np.ascontiguousarray(side, np.float64) for side in (foreground, background))

@@ -1,13 +1,13 @@
 """sRGB to CIE Lab (spec 2.6, with the constants of Achanta's SLIC code)."""
 
-from functools import cache
 from typing import Any
 
 import numpy as np
 
 from .checks import check_images
-from .device import empty, handed_back, is_cuda, launch, on_device, pixel_of, to_device
+from .device import empty, handed_back, is_cuda, launch, on_device, pixel_of
 from .parallel import compiled, over_images
+from .workspace import constant
 
 cuda: Any = None  # bound by launch: a CPU needs no CUDA
 
@@ -47,13 +47,8 @@ def rgb_to_lab(images: np.ndarray) -> np.ndarray:
 def _rgb_to_lab_cuda(source: Any) -> Any:
     images = on_device("images", source, np.uint8, (None, None, None, 3))
     lab = empty(images.shape, np.float32)
-    launch(_lab_kernel, images.size // 3, images, _linear_on_device(), lab)
+    launch(_lab_kernel, images.size // 3, images, constant(LINEAR), lab)
     return handed_back(lab, source)
-
-
-@cache
-def _linear_on_device() -> Any:
-    return to_device(LINEAR)
 
 
 @compiled

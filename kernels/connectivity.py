@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .device import empty, filled, is_cuda, launch, pixel_of
+from .device import empty, filled, is_cuda, launch, launch_blocks, pixel_of, row_of
 from .parallel import compiled, over_images
 
 cuda: Any = None  # bound by launch: a CPU needs no CUDA
@@ -34,7 +34,7 @@ def _connect_cuda(labels: Any, smallest: int) -> None:
     launch(_flatten_kernel, pixels, parents, sizes)
     launch(_target_kernel, pixels, parents, sizes, targets, smallest, width)
     launch(_count_large_kernel, count * height, parents, sizes, smallest, firsts)
-    launch(_accumulate_kernel, count, firsts)
+    launch_blocks(_accumulate_kernel, count, firsts)
     launch(_number_kernel, count * height, parents, sizes, smallest, firsts)
     launch(_relabel_kernel, pixels, parents, targets, sizes, labels)
 
@@ -131,7 +131,8 @@ def _singletons_kernel(parents: Any) -> None:
     index = cuda.grid(1)
     count, pixels = parents.shape
     if index < count * pixels:
-        parents[index // pixels, index % pixels] = index % pixels
+        image, pixel = row_of(index, pixels)
+        parents[image, pixel] = pixel
 
 
 def _join_kernel(labels: Any, parents: Any) -> None:
@@ -160,7 +161,7 @@ def _flatten_kernel(parents: Any, sizes: Any) -> None:
     index = cuda.grid(1)
     count, pixels = parents.shape
     if index < count * pixels:
-        image, pixel = index // pixels, index % pixels
+        image, pixel = row_of(index, pixels)
         root = _root_unchanged(parents[image], pixel)
         parents[image, pixel] = root
         cuda.atomic.add(sizes, (image, root), 1)
@@ -171,7 +172,7 @@ def _target_kernel(parents: Any, sizes: Any, targets: Any, smallest: int, width:
     index = cuda.grid(1)
     count, pixels = parents.shape
     if index < count * pixels:
-        image, pixel = index // pixels, index % pixels
+        image, pixel = row_of(index, pixels)
         targets[image, pixel] = pixel
         if parents[image, pixel] == pixel and sizes[image, pixel] <= smallest:
             targets[image, pixel] = _earlier_neighbour(parents[image], pixel, width)
@@ -182,8 +183,8 @@ def _count_large_kernel(parents: Any, sizes: Any, smallest: int, firsts: Any) ->
     index = cuda.grid(1)
     count, height = firsts.shape
     if index < count * height:
-        image, row = index // height, index % height
-        width = parents.shape[1] // height
+        image, row = row_of(index, height)
+        width, _ = row_of(parents.shape[1], height)
         large = 0
         for pixel in range(row * width, (row + 1) * width):
             if parents[image, pixel] == pixel and sizes[image, pixel] > smallest:
@@ -192,14 +193,27 @@ def _count_large_kernel(parents: Any, sizes: Any, smallest: int, firsts: Any) ->
 
 
 def _accumulate_kernel(firsts: Any) -> None:
-    """Turn counts of rows into the number of the first component that begins in each."""
-    image = cuda.grid(1)
-    if image < firsts.shape[0]:
-        total = 0
-        for row in range(firsts.shape[1]):
-            begin = firsts[image, row]
-            firsts[image, row] = total
-            total += begin
+    """Turn counts of rows into the number of the first component that begins in each; a block an image.
+
+    Each thread has a run of rows: it sums them, and begins with what the threads before it have.
+    """
+    sums = cuda.shared.array(1024, np.int32)
+    image, thread, threads = cuda.blockIdx.x, cuda.threadIdx.x, cuda.blockDim.x
+    rows = firsts.shape[1]
+    run, _ = row_of(rows + threads - 1, threads)
+    start, end = min(thread * run, rows), min((thread + 1) * run, rows)
+    total = 0
+    for row in range(start, end):
+        total += firsts[image, row]
+    sums[thread] = total
+    cuda.syncthreads()
+    total = 0
+    for earlier in range(thread):
+        total += sums[earlier]
+    for row in range(start, end):
+        begin = firsts[image, row]
+        firsts[image, row] = total
+        total += begin
 
 
 def _number_kernel(parents: Any, sizes: Any, smallest: int, firsts: Any) -> None:
@@ -207,8 +221,8 @@ def _number_kernel(parents: Any, sizes: Any, smallest: int, firsts: Any) -> None
     index = cuda.grid(1)
     count, height = firsts.shape
     if index < count * height:
-        image, row = index // height, index % height
-        width = parents.shape[1] // height
+        image, row = row_of(index, height)
+        width, _ = row_of(parents.shape[1], height)
         label = firsts[image, row]
         for pixel in range(row * width, (row + 1) * width):
             if parents[image, pixel] == pixel:

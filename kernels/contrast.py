@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UnseeError
-from .device import empty, handed_back, is_cuda, launch, on_device
+from .device import empty, handed_back, is_cuda, launch, launch_blocks, on_device, pixel_of, row_of
 from .parallel import compiled, over_images
 from .pooling import SuperpixelStatistics
 
@@ -70,7 +70,10 @@ def low_level_map(
 
 
 class _OnDevice:
-    """The same steps on a CUDA device, one thread a superpixel; distances between colours are computed once."""
+    """The same steps on a CUDA device, one thread a superpixel; distances between colours are computed once.
+
+    They are symmetric: each thread reads its column of them, so that threads side by side read values side by side.
+    """
 
     def __init__(self, statistics: SuperpixelStatistics) -> None:
         self.source = statistics.size
@@ -78,7 +81,7 @@ class _OnDevice:
         self.color = on_device("color", statistics.color, np.float32, (*self.size.shape, 3))
         self.position = on_device("position", statistics.position, np.float32, (*self.size.shape, 2))
         self.distances = empty((*self.size.shape, self.size.shape[1]), np.float64)
-        launch(_distance_kernel, self.size.size, self.color, self.size, self.distances)
+        launch(_distance_kernel, self.distances.size, self.color, self.size, self.distances)
 
     def handed_back(self, values: Any) -> Any:
         return handed_back(values, self.source)
@@ -96,7 +99,7 @@ class _OnDevice:
         smoothed = self._rescaled(self.smoothed(self._rescaled(self.contrast())))
         spread = self._rescaled(self.distribution(sigma_color))
         values = empty(self.size.shape, np.float64)
-        launch(_combine_kernel, len(self.size), smoothed, spread, self.position, k, narrowness, values)
+        launch(_combine_kernel, values.size, smoothed, spread, self.position, k, narrowness, values)
         return self._rescaled(values)
 
     def _launched(self, kernel: Callable[..., None], *inputs: Any) -> Any:
@@ -105,7 +108,7 @@ class _OnDevice:
         return values
 
     def _rescaled(self, values: Any) -> Any:
-        launch(_rescale_kernel, len(self.size), values, self.size)
+        launch_blocks(_rescale_kernel, len(self.size), values, self.size)
         return values
 
 
@@ -255,8 +258,14 @@ def _combine(
 ) -> None:
     """mm(G) exp(-k V), times the Gaussian prior exp(-narrowness |p - (1/2, 1/2)|^2)."""
     for index in range(len(values)):
-        x, y = position[index, 0] - 0.5, position[index, 1] - 0.5
-        values[index] = smoothed[index] * math.exp(-k * spread[index] - narrowness * (x * x + y * y))
+        values[index] = combined(smoothed[index], spread[index], position[index], k, narrowness)
+
+
+@compiled
+def combined(smoothed: float, spread: float, position: np.ndarray, k: float, narrowness: float) -> float:
+    """One superpixel's value; see `_combine`."""
+    x, y = position[0] - 0.5, position[1] - 0.5
+    return smoothed * math.exp(-k * spread - narrowness * (x * x + y * y))
 
 
 @compiled
@@ -312,21 +321,20 @@ def _low_level_loop(
 def _distance_kernel(color: Any, size: Any, distances: Any) -> None:
     index = cuda.grid(1)
     count, ids = size.shape
-    if index < count * ids:
-        image, first = index // ids, index % ids
-        for second in range(ids):
-            exist = size[image, first] > 0 and size[image, second] > 0
-            distance = color_distance(color[image, first], color[image, second]) if exist else math.inf
-            distances[image, first, second] = distance
+    if index < count * ids * ids:
+        image, first, second = pixel_of(index, ids, ids)
+        exist = size[image, first] > 0 and size[image, second] > 0
+        distance = color_distance(color[image, first], color[image, second]) if exist else math.inf
+        distances[image, first, second] = distance
 
 
 def _contrast_kernel(distances: Any, size: Any, contrast: Any) -> None:
     index = cuda.grid(1)
     count, ids = size.shape
     if index < count * ids:
-        image, superpixel = index // ids, index % ids
+        image, superpixel = row_of(index, ids)
         exists = size[image, superpixel] > 0
-        contrast[image, superpixel] = contrast_of(distances[image, superpixel]) if exists else 0.0
+        contrast[image, superpixel] = contrast_of(distances[image, :, superpixel]) if exists else 0.0
 
 
 def _smooth_kernel(distances: Any, size: Any, values: Any, smoothed: Any) -> None:
@@ -334,35 +342,50 @@ def _smooth_kernel(distances: Any, size: Any, values: Any, smoothed: Any) -> Non
     count, ids = size.shape
     if index >= count * ids:
         return
-    image, superpixel = index // ids, index % ids
+    image, superpixel = row_of(index, ids)
     smoothed[image, superpixel] = 0.0
     if size[image, superpixel] > 0:
-        row, members = distances[image, superpixel], nearest_members(size[image])
-        reach = smallest_but(row, members - 1)
-        smoothed[image, superpixel] = smoothed_value(row, values[image], members, reach)
+        column, members = distances[image, :, superpixel], nearest_members(size[image])
+        reach = smallest_but(column, members - 1)
+        smoothed[image, superpixel] = smoothed_value(column, values[image], members, reach)
 
 
 def _distribution_kernel(distances: Any, size: Any, position: Any, sigma_color: float, spread: Any) -> None:
     index = cuda.grid(1)
     count, ids = size.shape
     if index < count * ids:
-        image, superpixel = index // ids, index % ids
+        image, superpixel = row_of(index, ids)
         spread[image, superpixel] = 0.0
         if size[image, superpixel] > 0:
-            row = distances[image, superpixel]
-            spread[image, superpixel] = distribution_of(row, position[image], sigma_color)
+            column = distances[image, :, superpixel]
+            spread[image, superpixel] = distribution_of(column, position[image], sigma_color)
 
 
 def _rescale_kernel(values: Any, size: Any) -> None:
-    image = cuda.grid(1)
-    if image < len(size):
-        rescale(values[image], size[image])
+    """As `rescale`; a block an image."""
+    lows = cuda.shared.array(1024, np.float64)
+    highs = cuda.shared.array(1024, np.float64)
+    image, thread, threads = cuda.blockIdx.x, cuda.threadIdx.x, cuda.blockDim.x
+    lowest, highest = math.inf, -math.inf
+    for index in range(thread, values.shape[1], threads):
+        if size[image, index] > 0:
+            lowest, highest = min(lowest, values[image, index]), max(highest, values[image, index])
+    lows[thread], highs[thread] = lowest, highest
+    cuda.syncthreads()
+    for other in range(threads):
+        lowest, highest = min(lowest, lows[other]), max(highest, highs[other])
+    for index in range(thread, values.shape[1], threads):
+        exists = size[image, index] > 0 and highest > lowest
+        values[image, index] = (values[image, index] - lowest) / (highest - lowest) if exists else 0.0
 
 
 def _combine_kernel(smoothed: Any, spread: Any, position: Any, k: float, narrowness: float, values: Any) -> None:
-    image = cuda.grid(1)
-    if image < len(values):
-        _combine(smoothed[image], spread[image], position[image], k, narrowness, values[image])
+    index = cuda.grid(1)
+    count, ids = values.shape
+    if index < count * ids:
+        image, superpixel = row_of(index, ids)
+        pair = smoothed[image, superpixel], spread[image, superpixel]
+        values[image, superpixel] = combined(*pair, position[image, superpixel], k, narrowness)
 
 
 @compiled

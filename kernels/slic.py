@@ -13,8 +13,9 @@ from ..errors import UnseeError
 from .checks import check_lab
 from .color import rgb_to_lab
 from .connectivity import enforce_connectivity
-from .device import empty, filled, handed_back, is_cuda, launch, on_device, pixel_of, to_device
+from .device import empty, filled, handed_back, is_cuda, launch, launch_grid, on_device, pixel_of, row_of
 from .parallel import compiled, over_images
+from .workspace import constant
 
 cuda: Any = None  # bound by launch: a CPU needs no CUDA
 
@@ -29,7 +30,8 @@ PLACE_LIMIT = np.float32(2e8)  # along one axis; reached from a compactness of a
 OUTSIDE = np.int32(1_000_000_000)  # the place of pixels outside a window, and the distance where there is no centre yet
 LARGEST_STEP = 2000
 STRIP = 16  # columns that are worked on together, in whole vectors
-RUN = 32  # pixels of a row that one CUDA thread sums before it touches shared sums
+RUN = 16  # pixels of a column that one CUDA thread sums before it touches the sums of all
+TILE = 16  # side of the pixels that a CUDA block assigns, with one thread each; at most 16
 
 # Components up to this share of the mean superpixel join a neighbour. scikit-image takes 1/2, which leaves 72
 # superpixels of 100 there and 78 here on photographs (its windows are wider); Achanta's code takes 1/4, which leaves
@@ -83,7 +85,7 @@ def _slic_cuda(source: Any, segments: int, compactness: float, smallest_share: f
     labels = empty(lab.shape[:3], np.int32)
     if labels.size:
         seeds, step, weight, smallest = _plan(labels.shape, segments, compactness, smallest_share)
-        _cluster_cuda(lab, labels, to_device(seeds), step, weight)
+        _cluster_cuda(lab, labels, constant(seeds), step, weight)
         enforce_connectivity(labels, smallest)
     return handed_back(labels, source)
 
@@ -91,15 +93,16 @@ def _slic_cuda(source: Any, segments: int, compactness: float, smallest_share: f
 def _cluster_cuda(lab: Any, labels: Any, seeds: Any, step: int, weight: np.float32) -> None:
     count, height, width = labels.shape
     clusters = count * len(seeds)
-    planes = empty((count, 3, height, width), np.int32)
-    centers = empty((count, len(seeds), 5), np.int32)
+    planes, centers = empty((count, 3, height, width), np.int32), empty((count, len(seeds), 5), np.int32)
+    sums = filled((count, len(seeds), 6), np.int64, 0)
+    tiles = count, (height + TILE - 1) // TILE, (width + TILE - 1) // TILE
     launch(_fix_kernel, labels.size, lab, planes)
     launch(_place_kernel, clusters, planes, seeds, centers)
-    for _ in range(ITERATIONS):
-        sums = filled((count, len(seeds), 6), np.int64, 0)
-        launch(_assign_kernel, labels.size, planes, centers, step, weight, labels)
-        launch(_sum_kernel, count * height * ((width + RUN - 1) // RUN), planes, labels, sums)
+    launch_grid(_assign_kernel, tiles, (TILE, TILE), planes, centers, step, weight, labels)
+    for _ in range(ITERATIONS - 1):
+        launch(_sum_kernel, count * ((height + RUN - 1) // RUN) * width, planes, labels, sums)
         launch(_move_kernel, clusters, sums, centers)
+        launch_grid(_assign_kernel, tiles, (TILE, TILE), planes, centers, step, weight, labels)
 
 
 def check_parameters(segments: int, compactness: float, smallest_share: float) -> None:
@@ -151,7 +154,7 @@ def fixed_colour(value: np.float32) -> np.int32:
 @compiled
 def fixed_place(distance: int, weight: np.float32) -> np.int32:
     """Squared distance along one axis, in fixed point, in units of squared colour distances."""
-    return np.int32(min(np.float32(distance * distance) * weight, PLACE_LIMIT))
+    return np.int32(min(np.float32(np.int32(distance * distance)) * weight, PLACE_LIMIT))
 
 
 @compiled
@@ -165,6 +168,12 @@ def window(center: int, step: int, limit: int) -> tuple[int, int]:
     """First pixel and end of a centre's search window along one axis."""
     nearest = (center + PLACE_STEPS // 2) // PLACE_STEPS
     return max(nearest - step, 0), min(nearest + step + 1, limit)
+
+
+@compiled
+def _in_window(place: int, center: int, step: int) -> bool:
+    """Whether a pixel of the image lies in a centre's window along one axis."""
+    return bool(abs(np.int32(place - (center + PLACE_STEPS // 2) // PLACE_STEPS)) <= step)
 
 
 @compiled
@@ -331,7 +340,7 @@ def _place_kernel(planes: Any, seeds: Any, centers: Any) -> None:
     index = cuda.grid(1)
     count, clusters, _ = centers.shape
     if index < count * clusters:
-        image, cluster = index // clusters, index % clusters
+        image, cluster = row_of(index, clusters)
         row, column = seeds[cluster, 0], seeds[cluster, 1]
         for channel in range(3):
             centers[image, cluster, channel] = planes[image, channel, row, column]
@@ -339,63 +348,97 @@ def _place_kernel(planes: Any, seeds: Any, centers: Any) -> None:
 
 
 def _assign_kernel(planes: Any, centers: Any, step: int, weight: np.float32, labels: Any) -> None:
-    index = cuda.grid(1)
-    count, height, width = labels.shape
-    if index >= count * height * width:
-        return
-    image, row, column = pixel_of(index, height, width)
-    lightness, a, b = planes[image, 0, row, column], planes[image, 1, row, column], planes[image, 2, row, column]
-    nearest, chosen = OUTSIDE, -1
-    for cluster in range(centers.shape[1]):
-        center_y, center_x = centers[image, cluster, 3], centers[image, cluster, 4]
-        top, bottom = window(center_y, step, height)
-        left, right = window(center_x, step, width)
-        if top <= row < bottom and left <= column < right:
-            place = fixed_place(column * PLACE_STEPS - center_x, weight)
-            distance = fixed_distance(
-                np.int32(lightness - centers[image, cluster, 0]),
-                np.int32(a - centers[image, cluster, 1]),
-                np.int32(b - centers[image, cluster, 2]),
-                np.int32(place + fixed_place(row * PLACE_STEPS - center_y, weight)),
-            )
-            if distance < nearest:
-                nearest, chosen = distance, cluster
-    labels[image, row, column] = chosen
+    """A block assigns a tile of an image, a thread a pixel; as `_assign`, with the centres near the tile in shared memory.
+
+    Each thread looks at one centre of a chunk and keeps it if its window meets the tile: about nine of them do. They come
+    in any order, so that of equally near ones the first is looked for.
+    """
+    near = cuda.shared.array((256, 6), np.int32)  # colour, place and number of each; TILE * TILE at most
+    found = cuda.shared.array(1, np.int32)
+    image, threads = cuda.blockIdx.x, cuda.blockDim.x * cuda.blockDim.y
+    thread = cuda.threadIdx.y * cuda.blockDim.x + cuda.threadIdx.x
+    top, left = cuda.blockIdx.y * cuda.blockDim.y, cuda.blockIdx.z * cuda.blockDim.x
+    row, column = top + cuda.threadIdx.y, left + cuda.threadIdx.x
+    _, height, width = labels.shape
+    inside = row < height and column < width
+    lightness = planes[image, 0, row, column] if inside else np.int32(0)
+    a = planes[image, 1, row, column] if inside else np.int32(0)
+    b = planes[image, 2, row, column] if inside else np.int32(0)
+    nearest, chosen = OUTSIDE, np.int32(-1)
+    first = 0
+    while first < centers.shape[1]:
+        if thread == 0:
+            found[0] = 0
+        cuda.syncthreads()
+        cluster = first + thread
+        if cluster < centers.shape[1]:
+            start, end = window(centers[image, cluster, 3], step, height)
+            begin, stop = window(centers[image, cluster, 4], step, width)
+            if start < top + cuda.blockDim.y and end > top and begin < left + cuda.blockDim.x and stop > left:
+                slot = cuda.atomic.add(found, 0, 1)
+                for feature in range(5):
+                    near[slot, feature] = centers[image, cluster, feature]
+                near[slot, 5] = cluster
+        cuda.syncthreads()
+        for slot in range(found[0] if inside else 0):
+            center_y, center_x = near[slot, 3], near[slot, 4]
+            if _in_window(row, center_y, step) and _in_window(column, center_x, step):
+                down = fixed_place(row * PLACE_STEPS - center_y, weight)
+                across = fixed_place(column * PLACE_STEPS - center_x, weight)
+                distance = fixed_distance(
+                    np.int32(lightness - near[slot, 0]),
+                    np.int32(a - near[slot, 1]),
+                    np.int32(b - near[slot, 2]),
+                    np.int32(down + across),
+                )
+                if distance < nearest or (distance == nearest and near[slot, 5] < chosen):
+                    nearest, chosen = distance, near[slot, 5]
+        cuda.syncthreads()
+        first += threads
+    if inside:
+        labels[image, row, column] = chosen
 
 
 def _sum_kernel(planes: Any, labels: Any, sums: Any) -> None:
-    """Each thread sums RUN pixels of a row and adds what it has wherever the label changes."""
+    """Each thread sums RUN pixels of a column and adds what it has wherever the label changes.
+
+    Columns, because threads side by side then read pixels side by side.
+    """
     index = cuda.grid(1)
     count, height, width = labels.shape
-    runs = (width + RUN - 1) // RUN
-    if index >= count * height * runs:
+    runs = (height + RUN - 1) // RUN
+    if index >= count * runs * width:
         return
-    image, row, start = index // (height * runs), index // runs % height, index % runs * RUN
-    lightness = a = b = columns = pixels = 0
-    end = min(start + RUN, width)
-    for column in range(start, end):
+    image, run, column = pixel_of(index, runs, width)
+    lightness = a = b = rows = pixels = 0
+    end = min((run + 1) * RUN, height)
+    for row in range(run * RUN, end):
         label = labels[image, row, column]
         lightness += planes[image, 0, row, column]
         a += planes[image, 1, row, column]
         b += planes[image, 2, row, column]
-        columns += column
+        rows += row
         pixels += 1
-        if column + 1 == end or labels[image, row, column + 1] != label:
+        if row + 1 == end or labels[image, row + 1, column] != label:
             if label >= 0:
                 cuda.atomic.add(sums, (image, label, 0), lightness)
                 cuda.atomic.add(sums, (image, label, 1), a)
                 cuda.atomic.add(sums, (image, label, 2), b)
-                cuda.atomic.add(sums, (image, label, 3), PLACE_STEPS * row * pixels)
-                cuda.atomic.add(sums, (image, label, 4), PLACE_STEPS * columns)
+                cuda.atomic.add(sums, (image, label, 3), PLACE_STEPS * rows)
+                cuda.atomic.add(sums, (image, label, 4), PLACE_STEPS * column * pixels)
                 cuda.atomic.add(sums, (image, label, 5), pixels)
-            lightness = a = b = columns = pixels = 0
+            lightness = a = b = rows = pixels = 0
 
 
 def _move_kernel(sums: Any, centers: Any) -> None:
+    """Move each centre to the mean of its pixels, and clear its sums for the next time."""
     index = cuda.grid(1)
     count, clusters, _ = centers.shape
     if index < count * clusters:
-        image, cluster = index // clusters, index % clusters
-        if sums[image, cluster, 5] > 0:
+        image, cluster = row_of(index, clusters)
+        pixels = sums[image, cluster, 5]
+        if pixels > 0:
             for feature in range(5):
-                centers[image, cluster, feature] = fixed_mean(sums[image, cluster, feature], sums[image, cluster, 5])
+                centers[image, cluster, feature] = fixed_mean(sums[image, cluster, feature], pixels)
+        for feature in range(6):
+            sums[image, cluster, feature] = 0

@@ -3,30 +3,75 @@
 Blocks of 8 threads on small, ragged images make the last block of every launch a partial one.
 """
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
-from numba import cuda
+from numba import config, cuda
 
 from unsee.bench.speed.cuda_kernels import cuda_speeds
-from unsee.kernels import device
+from unsee.kernels import background_on_device, device, pooling, slic
+from unsee.kernels.background import background_weight, optimum
 from unsee.kernels.color import rgb_to_lab
 from unsee.kernels.connectivity import enforce_connectivity
 from unsee.kernels.contrast import color_distribution, global_contrast, low_level_map, smooth_in_color_space
 from unsee.kernels.pooling import SuperpixelStatistics, paint, superpixel_mean, superpixel_statistics
+from unsee.kernels.region_graph import RegionGraph, color_distances, on_border, touching
 from unsee.kernels.slic import SMALLEST_SHARE, grid_seeds, slic_lab
 from unsee.kernels.sweep import joint_histogram
+from unsee.kernels.workspace import Workspace, constant, current_stream, current_workspace, follow
 from unsee.tests import naive
 
+LOCK = Lock()
 SHAPES = [(2, 11, 17), (1, 19, 1), (1, 1, 13), (2, 9, 8)]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def simulator():
+    """Make the simulator quick, whose threads wait for one another at Python's 5 ms a switch, and safe.
+
+    Its shared.array gives two threads two arrays where both ask at once.
+    """
+    if not simulated():
+        yield
+        return
+    from numba.cuda.simulator import kernelapi
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernelapi.FakeCUDAShared, "array", shared_array)
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-5)
+        yield
+        sys.setswitchinterval(interval)
+
+
+def shared_array(shared, shape, dtype):
+    caller = sys._getframe(1)
+    with LOCK:
+        return shared._allocations.setdefault((caller.f_code, caller.f_lineno), np.empty(shape, dtype))
 
 
 @pytest.fixture(autouse=True)
 def tiny_blocks(monkeypatch):
     monkeypatch.setattr(device, "THREADS", 8)
+    monkeypatch.setattr(slic, "TILE", 4)
+    monkeypatch.setattr(background_on_device, "TILE", 4)
+    monkeypatch.setattr(background_on_device, "ROWS", 2)
 
 
 def on_device(array):
     return cuda.to_device(np.ascontiguousarray(array))
+
+
+def simulated():
+    return config.ENABLE_CUDASIM
+
+
+def address(array):
+    return array.__array_interface__["data"][0] if simulated() else array.device_ctypes_pointer.value
 
 
 def images_of(shape, seed=0):
@@ -57,6 +102,14 @@ def test_slic(shape):
     smallest = int(shape[1] * shape[2] / 5 * SMALLEST_SHARE)
     expected = [naive.slic(image, seeds, step, 10.0, smallest) for image in lab]
     np.testing.assert_array_equal(labels, expected)
+
+
+def test_slic_looks_at_centres_by_chunks():
+    """More centres than a block has threads, equal to the CPU's to the bit; the same alone and beside others."""
+    lab = naive.rgb_to_lab(images_of((1, 23, 31))).astype(np.float32)
+    labels = slic_lab(on_device(lab), segments=30).copy_to_host()
+    np.testing.assert_array_equal(labels, slic_lab(lab, segments=30))
+    assert len(grid_seeds(23, 31, 30)[0]) > slic.TILE**2
 
 
 @pytest.mark.parametrize("smallest", [0, 2, 6, 500])
@@ -109,6 +162,66 @@ def test_histograms_are_equal_to_the_bit(shape):
     np.testing.assert_array_equal(found, joint_histogram(maps, masks, 25))
 
 
+def some_regions(images, ids, seed=5):
+    """Regions of images that lack the last ids, each image one more than the last, and one in the middle."""
+    rng = np.random.default_rng(seed)
+    color = rng.uniform(0, 40, (images, ids, 3)).astype(np.float32)
+    present = np.arange(ids)[None] < ids - np.arange(images)[:, None]
+    present[1:, ids // 2 : ids // 2 + 1] = False
+    near = np.abs(np.arange(ids)[:, None] - np.arange(ids)) == 1
+    graph = near | (rng.random((images, ids, ids)) < 0.1)
+    graph = (graph | graph.transpose(0, 2, 1)) & ~np.eye(ids, dtype=bool) & present[:, :, None] & present[:, None]
+    return RegionGraph(color, graph, (rng.random((images, ids)) < 0.3) & present, present)
+
+
+def moved(dataclass):
+    return type(dataclass)(*(on_device(values) for values in vars(dataclass).values()))
+
+
+@pytest.mark.parametrize(("images", "ids"), [(3, 11), (1, 8), (2, 1), (0, 5), (1, 0)])
+def test_background(images, ids):
+    regions = some_regions(images, ids)
+    there, weights = moved(regions), background_weight(regions)
+    found = background_weight(there).copy_to_host()
+    np.testing.assert_allclose(found, weights, rtol=0, atol=1e-5)
+    foreground, background = np.random.default_rng(6).random((2, images, ids))
+    for floor in (0.0, 0.1):
+        values = optimum(there, on_device(foreground), on_device(background), floor).copy_to_host()
+        np.testing.assert_allclose(values, optimum(regions, foreground, background, floor), rtol=1e-9, atol=1e-12)
+    assert not found[~regions.present].any()
+    if images > 1:  # alone each is what it is beside others
+        last = moved(RegionGraph(*(values[-1:] for values in vars(regions).values())))
+        np.testing.assert_array_equal(background_weight(last).copy_to_host(), found[-1:])
+        sides = on_device(foreground[-1:]), on_device(background[-1:])
+        np.testing.assert_array_equal(optimum(last, *sides, 0.1).copy_to_host(), values[-1:])
+
+
+def test_background_of_regions_of_one_colour():
+    regions = some_regions(2, 6)
+    regions.color[:] = 7
+    np.testing.assert_allclose(background_weight(moved(regions)).copy_to_host(), background_weight(regions), atol=1e-5)
+
+
+def test_too_many_regions_to_solve_for(monkeypatch):
+    monkeypatch.setattr(background_on_device, "LARGEST", 5)
+    with pytest.raises(ValueError, match="at most 5 regions an image can be solved for on a device, got 6"):
+        optimum(moved(some_regions(1, 6)), *(on_device(np.zeros((1, 6))) for _ in range(2)))
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (2, 23, 31)])
+def test_region_graph(shape):
+    rng = np.random.default_rng(7)
+    labels = rng.integers(0, 7, shape, dtype=np.int32)
+    lab = rng.uniform(-50, 50, (*shape, 3)).astype(np.float32)
+    statistics = superpixel_statistics(lab, labels)
+    expected, there = RegionGraph.of(labels, statistics), moved(statistics)
+    for name, values in vars(RegionGraph.of(on_device(labels), there)).items():
+        np.testing.assert_array_equal(values.copy_to_host(), getattr(expected, name), err_msg=name)
+    np.testing.assert_array_equal(touching(on_device(labels)).copy_to_host(), expected.touching)
+    np.testing.assert_array_equal(on_border(on_device(labels)).copy_to_host(), expected.border)
+    np.testing.assert_allclose(color_distances(there).copy_to_host(), color_distances(statistics), rtol=1e-12)
+
+
 def test_empty_batches():
     assert rgb_to_lab(on_device(np.zeros((0, 4, 5, 3), np.uint8))).shape == (0, 4, 5, 3)
     assert slic_lab(on_device(np.zeros((0, 4, 5, 3), np.float32))).shape == (0, 4, 5)
@@ -121,6 +234,153 @@ def test_nothing_is_converted_on_the_device():
         rgb_to_lab(on_device(np.zeros((1, 2, 3, 3))))
     with pytest.raises(ValueError, match="labels must not be negative"):
         superpixel_mean(on_device(np.zeros((1, 2, 3), np.float32)), on_device(np.full((1, 2, 3), -1, np.int32)))
+
+
+def everything(images, segments=6):
+    """Labels, low-level maps and background weights, optimum included, all on the device, in memory."""
+    lab = rgb_to_lab(device.to_device(images))
+    labels = slic_lab(lab, segments)
+    statistics = superpixel_statistics(lab, labels)
+    values, regions = low_level_map(statistics), RegionGraph.of(labels, statistics)
+    background = optimum(regions, values, background_weight(regions))
+    return [device.to_host(array) for array in (labels, paint(values, labels), paint(background, labels))]
+
+
+def test_the_second_batch_allocates_nothing(monkeypatch):
+    """And each waits for the device once: to learn how many superpixels there are."""
+    waited = []
+    monkeypatch.setattr(pooling, "to_host", lambda array: waited.append(array) or device.to_host(array))
+    workspace, allocated = Workspace(), []
+    for seed in range(2):
+        images = images_of((2, 9, 8), seed)
+        with workspace.batch():
+            labels, *maps = everything(images)
+        allocated.append(workspace.allocations)
+    assert allocated[1] == allocated[0] > 10
+    assert len(waited) == 2
+    np.testing.assert_array_equal(labels, slic_lab(naive.rgb_to_lab(images).astype(np.float32), 6))
+    for alone, found in zip(everything(images[:1]), (labels, *maps), strict=True):  # what it is beside others
+        np.testing.assert_array_equal(alone, found[:1])
+
+
+def test_a_workspace_hands_out_memory_once_a_batch():
+    workspace = Workspace()
+    with workspace.batch():
+        first, second = device.empty((4, 2), np.float32), device.filled((2, 4), np.int32, 3)
+        with workspace.batch():
+            third = device.to_device(np.arange(8, dtype=np.float32))
+        first[:] = 5
+        np.testing.assert_array_equal(device.to_host(second), np.full((2, 4), 3))
+        np.testing.assert_array_equal(device.to_host(third), np.arange(8))
+        assert device.empty((0, 4), np.float32).shape == (0, 4)
+        assert workspace.allocations == 3
+    with workspace.batch():
+        again = [device.empty((8,), np.int32) for _ in range(4)]
+        assert workspace.allocations == 4
+        assert len({address(array) for array in again}) == 4
+    workspace.release()
+    with workspace.batch():
+        device.empty((8,), np.int32)
+    assert workspace.allocations == 5
+
+
+def test_constants_are_uploaded_once():
+    table = np.arange(5.0)
+    assert constant(table) is constant(np.arange(5.0))
+    workspace = Workspace()
+    with workspace.batch():
+        first = constant(table)
+    with workspace.batch():
+        assert constant(np.arange(5.0)) is first
+        assert constant(np.arange(5)) is not first
+    assert workspace.allocations == 2
+    np.testing.assert_array_equal(first.copy_to_host(), table)
+
+
+def test_a_workspace_is_current_in_its_thread_alone():
+    workspace = Workspace()
+    with workspace.batch(), ThreadPoolExecutor(1) as pool:
+        assert current_workspace() is workspace
+        assert current_stream() is workspace.stream
+        assert pool.submit(current_workspace).result() is None
+    assert current_workspace() is None
+    assert current_stream() == 0
+
+
+def test_a_stream_waits_for_another_on_the_device(monkeypatch):
+    happened = []
+
+    class Event:
+        def record(self, stream):
+            happened.append(("record", stream))
+
+        def wait(self, stream):
+            happened.append(("wait", stream))
+
+    monkeypatch.setattr(cuda, "event", Event)
+    follow(0, 0)
+    follow(0, 1)  # the default stream by its number
+    workspace = Workspace()
+    follow(workspace.stream, workspace.stream)
+    assert happened == []
+    array = on_device(np.zeros((1, 2, 3), np.float32))
+    with workspace.batch():
+        device.on_device("maps", array, np.float32, (1, 2, 3))
+    assert happened == [("record", 0), ("wait", workspace.stream)]
+
+
+def test_a_workspace_takes_the_stream_of_another_library(monkeypatch):
+    monkeypatch.setattr(cuda, "external_stream", lambda handle: f"stream {handle}")
+    assert Workspace(77).stream == "stream 77"
+    assert Workspace(0).stream == "stream 1"
+
+
+class Tensor:
+    """Looks like one of torch's on a device; its stream there is 9."""
+
+    __module__ = "torch"
+    device = "cuda:0"
+
+    def __init__(self, array):
+        self.__cuda_ndarray__, self.array = True, array
+
+    def __getattr__(self, name):
+        return getattr(self.array, name)
+
+
+def test_torch_and_the_workspace_wait_for_each_other(monkeypatch):
+    happened = []
+    event = SimpleNamespace(record=lambda stream: happened.append(stream), wait=lambda stream: happened.append(stream))
+    torch = SimpleNamespace(
+        cuda=SimpleNamespace(current_stream=lambda device: SimpleNamespace(cuda_stream=9)),
+        as_tensor=lambda array, device: (array, device),
+    )
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    monkeypatch.setattr(cuda, "event", lambda: event)
+    monkeypatch.setattr(cuda, "external_stream", int)
+    tensor = Tensor(on_device(np.zeros(3)))
+    workspace = Workspace()
+    with workspace.batch():
+        viewed = device.on_device("values", tensor, np.float64, (3,))
+        assert device.handed_back(viewed, tensor) == (viewed, "cuda:0")
+    assert happened == [9, workspace.stream, workspace.stream, 9]
+    with Workspace(9).batch():
+        device.handed_back(device.on_device("values", tensor, np.float64, (3,)), tensor)
+    assert len(happened) == 4
+
+
+def test_what_a_batch_has_waited_for_is_not_waited_for_again():
+    workspace, asked = Workspace(), []
+
+    def asks(array):
+        asked.append(array)
+        return len(asked)
+
+    first, second = on_device(np.zeros(1)), on_device(np.zeros(1))
+    with workspace.batch():
+        assert [workspace.once(asks, array) for array in (first, second, first)] == [1, 2, 1]
+    with workspace.batch():
+        assert workspace.once(asks, first) == 3
 
 
 def test_the_benchmark_times_every_kernel():
