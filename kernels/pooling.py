@@ -14,19 +14,7 @@ from typing import Any
 import numpy as np
 
 from .checks import check_lab, check_labels, check_maps
-from .device import (
-    dtype_of,
-    empty,
-    filled,
-    handed_back,
-    is_cuda,
-    launch,
-    launch_blocks,
-    on_device,
-    pixel_of,
-    row_of,
-    to_host,
-)
+from .device import dtype_of, empty, filled, handed_back, is_cuda, launch, launch_blocks, on_device, pixel_of, to_host
 from .parallel import compiled, over_images
 from .reductions import largest, smallest
 from .workspace import current_workspace
@@ -404,5 +392,5 @@ def _single_row_kernel(values: Any, row: Any) -> None:
     index = cuda.grid(1)
     count, ids = values.shape
     if index < count * ids:
-        image, region = row_of(index, ids)
+        image, _, region = pixel_of(index, 1, ids)
         row[image, 0, region] = values[image, region]
