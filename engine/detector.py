@@ -198,6 +198,7 @@ class Detector:
                 continue
             full = detection.resized(image.width, image.height)
             mask = detection.resized_mask(image.width, image.height)
+            assert detection.raw is not None  # see `MethodConfig.keeps_raw`
             yield Saliency(
                 full, detection.label, detection.score, detection.raw, mask, detection.target, item.photograph
             )

@@ -11,7 +11,7 @@ import numpy as np
 
 from .background_terms import AFFINITY_SIGMA, AREA_SIGMA, BORDER_SIGMA, LEAST_WEIGHT
 from .contrast import color_distance
-from .device import empty, handed_back, launch, launch_blocks, launch_grid, on_device, pixel_of, row_of
+from .device import dtype_of, empty, handed_back, launch, launch_blocks, launch_grid, on_device, pixel_of, row_of
 from .parallel import compiled
 from .region_graph import RegionGraph
 
@@ -40,12 +40,12 @@ def background_weight_cuda(regions: RegionGraph) -> Any:
 
 
 def optimum_cuda(regions: RegionGraph, foreground: Any, background: Any, floor: float) -> Any:
-    """`optimum` of regions on a device; foreground, background: float64 [B, n] there."""
+    """`optimum` of regions on a device; foreground, background: floats [B, n] there."""
     color, touching, border, present = _checked(regions)
     count, ids = present.shape
     if ids > LARGEST:
         raise ValueError(f"at most {LARGEST} regions an image can be solved for on a device, got {ids}")
-    sides = (on_device("weights", side, np.float64, present.shape) for side in (foreground, background))
+    sides = (on_device("weights", side, dtype_of(side), present.shape) for side in (foreground, background))
     system, values = empty((count, ids, ids), np.float64), empty(present.shape, np.float64)
     launch_blocks(_affinity_kernel, count * ids, color, touching, border, present, *sides, floor, system, values)
     launch_grid(_solve_kernel, (count if ids else 0,), (TILE, ROWS), system, values)

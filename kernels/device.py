@@ -46,6 +46,12 @@ def viewed(array: Any) -> Any:
     return found
 
 
+def dtype_of(array: Any) -> Any:
+    """The numpy dtype of a device array, which torch's own `dtype` is not."""
+    interface = getattr(array, "__cuda_array_interface__", None)
+    return np.dtype(interface["typestr"]) if interface else array.dtype
+
+
 def empty(shape: tuple[int, ...], dtype: type) -> Any:
     """A new device array whose values are not set."""
     workspace = current_workspace()

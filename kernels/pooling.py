@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .checks import check_lab, check_labels, check_maps
-from .device import empty, filled, handed_back, is_cuda, launch, launch_blocks, on_device, pixel_of, to_host
+from .device import dtype_of, empty, filled, handed_back, is_cuda, launch, launch_blocks, on_device, pixel_of, to_host
 from .parallel import compiled, over_images
 from .reductions import largest, smallest
 from .workspace import current_workspace
@@ -180,14 +180,14 @@ def _weighed_cuda(source: Any, values: Any, labels: Any, least: float, count: in
 
 def _values_of(values: Any, labels: Any, count: int | None) -> Any:
     """Values [B, n] as they lie on the device, or a ValueError if they are too few for the labels."""
-    values = on_device("values", values, _dtype(values), (len(labels), None))
+    values = on_device("values", values, dtype_of(values), (len(labels), None))
     if values.shape[1] < _known_count(labels, count):
         raise ValueError(f"values {list(values.shape)} do not fit the labels: some have no value")
     return values
 
 
 def _rescaled_cuda(source: Any, present: Any) -> Any:
-    values = on_device("values", source, _dtype(source), (None, None))
+    values = on_device("values", source, dtype_of(source), (None, None))
     present = on_device("present", present, np.bool_, values.shape)
     scaled = empty(values.shape, values.dtype)
     launch_blocks(_rescale_kernel, len(values), values, present, scaled)
@@ -195,16 +195,10 @@ def _rescaled_cuda(source: Any, present: Any) -> Any:
 
 
 def _single_row_cuda(source: Any) -> Any:
-    values = on_device("values", source, _dtype(source), (None, None))
+    values = on_device("values", source, dtype_of(source), (None, None))
     row = empty((values.shape[0], 1, values.shape[1]), np.float32)
     launch(_single_row_kernel, row.size, values, row)
     return handed_back(row, source)
-
-
-def _dtype(array: Any) -> Any:
-    """The numpy dtype of a device array, which torch's own `dtype` is not."""
-    interface = getattr(array, "__cuda_array_interface__", None)
-    return np.dtype(interface["typestr"]) if interface else array.dtype
 
 
 def _known_count(labels: Any, count: int | None) -> int:
@@ -408,4 +402,5 @@ def _single_row_kernel(values: Any, row: Any) -> None:
     index = cuda.grid(1)
     count, ids = values.shape
     if index < count * ids:
-        row[index // ids, 0, index % ids] = values[index // ids, index % ids]
+        image, _, region = pixel_of(index, 1, ids)
+        row[image, 0, region] = values[image, region]

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import UnseeError
 from .checks import check_maps
-from .device import empty, filled, handed_back, is_cuda, launch, launch_blocks, on_device, to_device
+from .device import empty, filled, handed_back, is_cuda, launch, launch_blocks, on_device, row_of, to_device
 from .parallel import compiled, over_images
 from .reductions import flat, largest, smallest, total
 
@@ -264,7 +264,7 @@ def _scale_kernel(maps: Any, mode: int, scales: Any) -> None:
 def _normalize_kernel(maps: Any, scales: Any, scaled: Any) -> None:
     index = cuda.grid(1)
     if index < maps.size:
-        image, pixel = index // maps.shape[1], index % maps.shape[1]
+        image, pixel = row_of(index, maps.shape[1])
         offset, scale = scales[image, 0], scales[image, 1]
         scaled[image, pixel] = (_known(maps[image, pixel]) - offset) / scale if scale > 0 else 0.0
 
@@ -293,7 +293,7 @@ def _otsu_kernel(maps: Any, levels: Any, largest_values: Any) -> None:
 def _prune_hard_kernel(maps: Any, factor: float, levels: Any, largest_values: Any, pruned: Any) -> None:
     index = cuda.grid(1)
     if index < maps.size:
-        image, pixel = index // maps.shape[1], index % maps.shape[1]
+        image, pixel = row_of(index, maps.shape[1])
         value = finite(maps[image, pixel])
         pruned[image, pixel] = value if value > factor * levels[image] * largest_values[image] else 0.0
 
@@ -314,7 +314,7 @@ def _share_kernel(maps: Any, share: np.float32, levels: Any) -> None:
 def _prune_soft_kernel(maps: Any, theta: Any, pruned: Any) -> None:
     index = cuda.grid(1)
     if index < maps.size:
-        image, pixel = index // maps.shape[1], index % maps.shape[1]
+        image, pixel = row_of(index, maps.shape[1])
         rest = np.float32(finite(maps[image, pixel])) - theta[image]
         pruned[image, pixel] = rest if rest > 0 else np.float32(0)
 
@@ -322,7 +322,7 @@ def _prune_soft_kernel(maps: Any, theta: Any, pruned: Any) -> None:
 def _brighten_kernel(maps: Any, gain: np.float32, threshold: np.float32, brightened: Any) -> None:
     index = cuda.grid(1)
     if index < maps.size:
-        image, pixel = index // maps.shape[1], index % maps.shape[1]
+        image, pixel = row_of(index, maps.shape[1])
         value = gain * maps[image, pixel]
         value = np.float32(1) if value > 1 else value
         brightened[image, pixel] = value if value > threshold else np.float32(0)
@@ -331,7 +331,7 @@ def _brighten_kernel(maps: Any, gain: np.float32, threshold: np.float32, brighte
 def _sigmoid_kernel(maps: Any, steepness: np.float32, middle: np.float32, parted: Any) -> None:
     index = cuda.grid(1)
     if index < maps.size:
-        image, pixel = index // maps.shape[1], index % maps.shape[1]
+        image, pixel = row_of(index, maps.shape[1])
         exponent = steepness * (middle - maps[image, pixel])
         exponent = LARGEST_EXPONENT if exponent > LARGEST_EXPONENT else exponent
         parted[image, pixel] = np.float32(1) / (np.float32(1) + np.float32(math.exp(exponent)))

@@ -37,6 +37,7 @@ from unsee.kernels.prune import (
     prune_soft,
     sigmoid,
 )
+from unsee.kernels.workspace import Workspace
 from unsee.tests.cuda_simulator import on_device, simulator, tiny_blocks  # noqa: F401
 
 SHAPES = [(3, 7, 9), (2, 23, 31), (2, 13, 1), (1, 1, 11), (0, 4, 5)]
@@ -249,3 +250,20 @@ def test_scores_do_not_depend_on_the_device(tmp_path):
         for device in ("cpu", "cuda", "auto")
     ]
     assert scores[0] == scores[1] == scores[2]
+
+
+@pytest.mark.parametrize("name", ["a-paper", "best"])
+def test_the_second_batch_allocates_nothing(name):
+    """And gives what it gives without a workspace."""
+    config = replace(PRESETS[name].post, segments=min(PRESETS[name].post.segments, 4))
+    workspace, allocated = Workspace(), []
+    delta, images = (array[:2] for array in differences((3, 7, 9)))
+    for sizes in ([(9, 11), (3, 5)], [(10, 10), (2, 7)]):
+        with workspace.batch():
+            levels = to_levels(finish(device.to_device(delta), device.to_device(images), config).final)
+            flat, _ = resized_all(levels, sizes)
+            found = device.to_host(flat)
+        allocated.append(workspace.allocations)
+    assert allocated[1] == allocated[0] > 10
+    levels = to_levels(finish(on_device(delta), on_device(images), config).final)
+    equal(resized_all(levels, sizes)[0], found)

@@ -13,7 +13,7 @@ from threading import Lock
 import numpy as np
 
 from ...errors import UnseeError
-from ...kernels.device import to_device
+from ...kernels.device import to_device, to_host
 from ...kernels.sweep import joint_histogram, quadrant_histograms, threshold_counts
 from ...kernels.weighted import weighted_errors
 from .protocols import Protocol, f_measure, find_protocol
@@ -78,7 +78,7 @@ def _counted_on_gpu(maps: np.ndarray, masks: np.ndarray, foreground_above: int) 
     """`joint_histogram` by way of the CUDA device, one pair at a time."""
     with _ONE_ON_THE_GPU:
         maps, masks = np.ascontiguousarray(maps), np.ascontiguousarray(masks)
-        return joint_histogram(to_device(maps), to_device(masks), foreground_above).copy_to_host()  # type: ignore[attr-defined]
+        return to_host(joint_histogram(to_device(maps), to_device(masks), foreground_above))
 
 
 def _precision(counts: Counts, protocol: Protocol) -> np.ndarray:
