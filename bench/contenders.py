@@ -122,7 +122,7 @@ def _open_peer(
     peer = find_peer(name)
     classifier, size = None, BASELINE_SIZE
     if peer.needs_model:
-        from ..export.runtime.torch_runner import torch_device
+        from ..export.runtime.pytorch.torch_runner import torch_device
         from ..train.networks.model_names import load_classifier
 
         classifier, device = load_classifier(model), str(torch_device(device))

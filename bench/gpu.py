@@ -25,10 +25,10 @@ SECTIONS = {
     "ceilings": 20,
     "kernel_parity": 60,
     "kernel_speeds": 60,
-    "descents": 150,
+    "descent_ways": 150,
     "correctness": 40,
-    "memory": 20,
-    "runs": 100,
+    "out_of_memory": 20,
+    "file_runs": 100,
 }
 """Sections in order, and the seconds after which they begin nothing new."""
 GRACE = 30.0

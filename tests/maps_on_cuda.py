@@ -16,6 +16,7 @@ from unsee.engine.cleanup.postprocess import finish
 from unsee.engine.cleanup.presets import PRESETS
 from unsee.kernels.bilinear import resized, resized_all
 from unsee.kernels.change import raw_maps
+from unsee.kernels.device import to_device, to_host
 from unsee.kernels.eight_bits import to_levels
 from unsee.kernels.morphology import dilate, erode
 from unsee.kernels.pooling import (
@@ -260,9 +261,9 @@ def test_the_second_batch_allocates_nothing(name):
     delta, images = (array[:2] for array in differences((3, 7, 9)))
     for sizes in ([(9, 11), (3, 5)], [(10, 10), (2, 7)]):
         with workspace.batch():
-            levels = to_levels(finish(device.to_device(delta), device.to_device(images), config).final)
+            levels = to_levels(finish(to_device(delta), to_device(images), config).final)
             flat, _ = resized_all(levels, sizes)
-            found = device.to_host(flat)
+            found = to_host(flat)
         allocated.append(workspace.allocations)
     assert allocated[1] == allocated[0] > 10
     levels = to_levels(finish(on_device(delta), on_device(images), config).final)

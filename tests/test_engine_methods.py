@@ -85,7 +85,7 @@ def test_worked_case_cc_06_gradient_of_a_linear_model():
 
     opened = {}
 
-    def opener(model, descent, *rest):
+    def opener(model, descent, *rest, precision="auto"):
         return opened.setdefault("session", StepDescender(network, 2, 2, descent))
 
     method = open_method(config_of("gradient"), opener)
@@ -102,7 +102,9 @@ def test_worked_case_cc_06_gradient_of_a_linear_model():
 def test_gradient_is_autograds():
     network = random_network(5, 3)
     images = RNG.integers(0, 256, (3, 20, 20, 3), np.uint8)
-    method = open_method(config_of("gradient"), lambda model, descent, *rest: StepDescender(network, 5, 20, descent))
+    method = open_method(
+        config_of("gradient"), lambda model, descent, *rest, **options: StepDescender(network, 5, 20, descent)
+    )
     found = method.detections(method.compute(images), images)
     pixels = torch.from_numpy(images.transpose(0, 3, 1, 2).astype(np.float32)).requires_grad_()
     network(pixels).max(1).values.sum().backward()
@@ -115,7 +117,7 @@ def masked_method(**changes):
     config = config_of("a", preset=PRESETS["a-reference"], cnn2="2", cnn3="3", **changes)
     networks = {"1": (random_network(4, 1), 4), "2": (random_network(4, 2), 4), "3": (random_network(8, 3), 8)}
 
-    def opener(model, descent, *rest):
+    def opener(model, descent, *rest, precision="auto"):
         return StepDescender(*networks.get(model, networks["1"]), 24, descent)
 
     return open_method(config, opener), config
@@ -142,7 +144,7 @@ def test_method_a_takes_the_class_from_cnn1_and_averages_the_others():
 def test_method_a_without_masked_networks_is_cnn1s_own_map():
     config = config_of("a", preset=PRESETS["a-reference"])
     network = random_network(4, 1)
-    method = open_method(config, lambda model, descent, *rest: StepDescender(network, 4, 24, descent))
+    method = open_method(config, lambda model, descent, *rest, **options: StepDescender(network, 4, 24, descent))
     images = RNG.integers(0, 256, (2, 24, 24, 3), np.uint8)
     computed = method.compute(images)
     assert computed.descents == [computed.recognition]
@@ -151,7 +153,7 @@ def test_method_a_without_masked_networks_is_cnn1s_own_map():
 
 
 def test_method_a_refuses_networks_that_do_not_fit():
-    def opener(model, descent, *rest):
+    def opener(model, descent, *rest, precision="auto"):
         return StepDescender(random_network(4, 1), 4, 24, descent)
 
     with pytest.raises(UnseeError, match="cnn3 has 4 classes and input size 24; .* it must have 8 and 24"):

@@ -13,11 +13,11 @@ from unsee.export.bundles.descent_config import DescentConfig
 from unsee.export.bundles.descent_contents import step_graph
 from unsee.export.graph.eager import eager_descender
 from unsee.export.graph.step import build_step, pixel_classifier
-from unsee.export.runtime import torch_loop
 from unsee.export.runtime.descender import Descender
 from unsee.export.runtime.precision import bundle_precision, full_precision, network_precision
-from unsee.export.runtime.torch_loop import arithmetic
-from unsee.export.runtime.torch_runner import TorchRunner
+from unsee.export.runtime.pytorch import torch_loop
+from unsee.export.runtime.pytorch.torch_loop import arithmetic
+from unsee.export.runtime.pytorch.torch_runner import TorchRunner
 from unsee.tests.export_models import images
 from unsee.train.networks.model_names import load_classifier
 

@@ -25,9 +25,18 @@ ROOMS = {
     "export.bundles": {"", *NETWORKS},
     "export.runtime": {"", *NETWORKS, "export.bundles"},
     "export.runtime.tensorrt": {"", "export.bundles", "export.runtime"},
+    "export.runtime.pytorch": {"", "export.bundles", "export.runtime"},
     "export.parity": {"", "kernels", "export.bundles", "export.runtime"},
     "export.forms": {""},
-    "export.graph": {"", *NETWORKS, "export.bundles", "export.runtime", "export.parity", "export.forms"},
+    "export.graph": {
+        "",
+        *NETWORKS,
+        "export.bundles",
+        "export.runtime",
+        "export.runtime.pytorch",
+        "export.parity",
+        "export.forms",
+    },
     "export.library": {"", *NETWORKS, "export.bundles", "export.parity", "export.graph"},
     "engine.remote": {""},
     "engine.workers": {""},
@@ -40,6 +49,7 @@ MODELS = {
     "export.bundles",
     "export.runtime",
     "export.runtime.tensorrt",
+    "export.runtime.pytorch",
     "export.parity",
     "export.graph",
     "export.library",
@@ -206,7 +216,10 @@ NEEDS_TORCH = {
 def test_everything_on_the_path_of_a_bundle_imports_without_torch():
     rooms = {room for room in ROOMS if room.partition(".")[0] in ("engine", "kernels", "export", "cli")}
     rooms |= {"bench.scoring", "bench.pages"}
-    left_out = {f"export.graph.{name}" for name in NEEDS_TORCH} | {"export.runtime.torch_runner"}
+    left_out = {f"export.graph.{name}" for name in NEEDS_TORCH} | {
+        "export.runtime.pytorch.torch_runner",
+        "export.runtime.pytorch.torch_loop",
+    }
     left_out |= {name for name in product() if room_of(name) == "export.forms"}
     left_out |= {"export.library.embedded", "export.library.shared_weights"}
     names = [name for name in product() if room_of(name) in rooms and name not in left_out]

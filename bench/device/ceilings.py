@@ -35,7 +35,7 @@ def measure(scale: Scale, deadline: Deadline) -> Found:
 def _products(deadline: Deadline) -> Found:
     import torch
 
-    from ...export.runtime.torch_loop import arithmetic
+    from ...export.runtime.pytorch.torch_loop import arithmetic
 
     for precision, dtype in (
         ("fp32", torch.float32), ("tf32", torch.float32), ("fp16", torch.float16), ("bf16", torch.bfloat16),

@@ -20,7 +20,7 @@ from ..runtime.descender import Descender
 from ..runtime.mapper import Mapper
 from ..runtime.model_info import ModelInfo
 from ..runtime.precision import RunPrecision, full_precision, network_precision
-from ..runtime.torch_runner import TorchRunner, torch_device
+from ..runtime.pytorch.torch_runner import TorchRunner, torch_device
 from .layers import Tapped, activation_map, over_pixels
 from .step import FROM_LOGITS, build_step, pixel_classifier
 

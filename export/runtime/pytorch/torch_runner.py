@@ -7,10 +7,10 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from ...errors import DeviceUnavailableError
-from ..bundles.graphs import Graph
-from .backends import check_device
-from .runner import ONE_TURN, Arrays, Counters, Runner, count_of, joined, padded, split
+from ....errors import DeviceUnavailableError
+from ...bundles.graphs import Graph
+from ..backends import check_device
+from ..runner import ONE_TURN, Arrays, Counters, Runner, count_of, joined, padded, split
 from .torch_loop import Function, Tensors, TorchLoop, arithmetic
 
 Key = tuple[tuple[float, ...], ...]

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..bundles.graphs import Graph, TensorSpec
-from .runner import Counters
+from ...bundles.graphs import Graph, TensorSpec
+from ..runner import Counters
 
 Function = Callable[..., Any]
 """From tensors in the order of a graph's inputs to its outputs, one tensor or a tuple."""

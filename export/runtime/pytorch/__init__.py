@@ -1,0 +1,1 @@
+"""PyTorch: turns captured once and replayed, and the runner of them."""
