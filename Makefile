@@ -23,6 +23,7 @@ test: $(VENV)/ready
 	$(RUN) pytest --numprocesses auto --dist loadfile
 
 slow: $(VENV)/ready
+	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[ptx]'
 	$(RUN) pytest -m "slow_install or proof"
 
 lint: $(VENV)/ready

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numba import config, cuda
 
-from unsee.kernels import background_on_device, device, slic
+from unsee.kernels import background_on_device, device, pooling, slic
 
 LOCK = Lock()
 
@@ -46,6 +46,7 @@ def simulator():
 def tiny_blocks(monkeypatch):
     """Make the last block of every launch a partial one, on small images."""
     monkeypatch.setattr(device, "THREADS", 8)
+    monkeypatch.setattr(pooling, "ROOM", 4)
     monkeypatch.setattr(slic, "TILE", 4)
     monkeypatch.setattr(background_on_device, "TILE", 4)
     monkeypatch.setattr(background_on_device, "ROWS", 2)

@@ -12,7 +12,8 @@ from unsee.kernels.device import THREADS
 ROOT = Path(__file__).resolve().parents[1]
 
 
-FILES = ["kernels_on_cuda.py", "maps_on_cuda.py"]
+FILES = ["kernels_on_cuda.py", "maps_on_cuda.py", "cleanup_on_cuda.py"]
+SIMULATOR = {"NUMBA_ENABLE_CUDASIM": "1", "NUMBA_DISABLE_JIT": "1"}
 
 
 def run_checks(file, environment):
@@ -38,11 +39,17 @@ def test_blocks_fit_the_arrays_that_they_share():
 @pytest.mark.parametrize("file", FILES)
 def test_kernels_under_the_simulator(file):
     """Without compilation: the simulator cannot pass its arrays to compiled helpers."""
-    run_checks(file, {"NUMBA_ENABLE_CUDASIM": "1", "NUMBA_DISABLE_JIT": "1"})
+    run_checks(file, SIMULATOR)
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(900)
+def test_photographs_under_the_simulator():
+    run_checks("photographs_on_cuda.py", SIMULATOR)
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not gpu_is_here(), reason="no CUDA device here")
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("file", [*FILES, "photographs_on_cuda.py"])
 def test_kernels_on_a_gpu(file):
     run_checks(file, {})

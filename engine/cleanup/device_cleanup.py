@@ -89,7 +89,7 @@ class DeviceCleanup:
         pinned = self._pinned(there)
         for name, value in there.items():
             value.copy_to_host(pinned[name], stream=stream)
-        event = cuda.event(timing=False)
+        event = cuda.event()
         event.record(stream)
         return OnItsWay(pinned, event, count, self.free)
 
