@@ -35,6 +35,9 @@ def export(
     precision: Annotated[Precision, typer.Option(help="of the network's layers; half precision is for GPUs")] = "fp32",
     probes: Annotated[str | None, typer.Option(help="photographs to verify on (default: synthetic images)")] = None,
     tensorrt: Annotated[bool, typer.Option("--tensorrt", help="also build this machine's TensorRT plan")] = False,
+    aot: Annotated[
+        bool, typer.Option("--aot", help="also compile the step for PyTorch on this machine (--backend aot)")
+    ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="of the TensorRT plan")] = 32,
     promote_iterations: Annotated[int | None, typer.Option(help="passes of a promoter (default: its own)")] = None,
     what: Annotated[
@@ -50,10 +53,12 @@ def export(
     The graph is the descent step of a classifier, or the whole of a promoter or an attentional network. For example: unsee
     export torchvision:resnet50 resnet50/
     """
-    from ..engine.networks.model_exports import ClassifierExport, export_map_model
+    from ..engine.networks.model_exports import ClassifierExport, compile_bundle, export_map_model
     from ..export.parity.report import Parity
     from ..train.networks.maps.mapper_metadata import is_map_checkpoint
 
+    if aot and (what != "descent" or is_map_checkpoint(model)):
+        raise UnseeError("--aot compiles the descent of a classifier: leave it out")
     if is_map_checkpoint(model):
         if weights or precision != "fp32" or what != "descent" or not choice().is_empty:
             raise UnseeError(
@@ -65,6 +70,8 @@ def export(
     else:
         asked = ClassifierExport(bundle, preset, precision, what, layer, cam, model)
         made = asked.run(lambda: load_classifier(model, weights, choice()), probes)
+        if aot:
+            compile_bundle(load_classifier(model, weights, choice()), bundle)
     if tensorrt:
         from ..export.runtime.tensorrt.tensorrt_engine import prepare_plan
 
@@ -77,7 +84,7 @@ def export(
 def check(
     bundle: Annotated[Path, typer.Argument(help="directory of a bundle")],
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")] = "auto",
-    backend: Annotated[str, typer.Option(help="auto, onnxruntime, tensorrt or ort-tensorrt")] = "auto",
+    backend: Annotated[str, typer.Option(help="auto, onnxruntime, tensorrt, ort-tensorrt or aot")] = "auto",
 ) -> None:
     """Run a bundle on its probe and compare with what PyTorch made of it; exit code 4 where they differ."""
     from ..engine.networks.model_exports import check_model

@@ -25,7 +25,7 @@ ALGORITHM = 3
 
 def runs_image_by_image(backend: str, device: str) -> bool:
     """Tell whether the size of a batch decides nothing: on a CPU all runners but compiled PyTorch run single images."""
-    return device.split(":")[0] == "cpu" and backend != "torch-compile"
+    return device.split(":")[0] == "cpu" and backend not in ("torch-compile", "aot")
 
 
 @dataclass(frozen=True)

@@ -201,6 +201,7 @@ for name in sys.argv[1:]:
     importlib.import_module(name)
 """
 NEEDS_TORCH = {
+    "aot",
     "attribution_graphs",
     "eager",
     "forward",
@@ -216,11 +217,8 @@ NEEDS_TORCH = {
 def test_everything_on_the_path_of_a_bundle_imports_without_torch():
     rooms = {room for room in ROOMS if room.partition(".")[0] in ("engine", "kernels", "export", "cli")}
     rooms |= {"bench.scoring", "bench.pages"}
-    left_out = {f"export.graph.{name}" for name in NEEDS_TORCH} | {
-        "export.runtime.pytorch.torch_runner",
-        "export.runtime.pytorch.torch_loop",
-    }
-    left_out |= {name for name in product() if room_of(name) == "export.forms"}
+    left_out = {f"export.graph.{name}" for name in NEEDS_TORCH}
+    left_out |= {name for name in product() if room_of(name) in ("export.forms", "export.runtime.pytorch")}
     left_out |= {"export.library.embedded", "export.library.shared_weights"}
     names = [name for name in product() if room_of(name) in rooms and name not in left_out]
     names += ["train.networks.model_names", "train.networks.metadata", "train.networks.maps.mapper_metadata"]

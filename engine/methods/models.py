@@ -73,6 +73,8 @@ def _bundle_of(
     """Return the bundle that a classifier runs as; None where it runs in PyTorch."""
     if backend in TORCH_BACKENDS or (backend == "auto" and prefers_torch(device)):
         return None
+    if backend == "aot":
+        raise UnseeError(f"backend aot runs bundles, and {found.name} is none: export it with --aot first")
     check_precision(precision)
     layers = layers_of(network_precision(precision, on_cuda(device, backend)))
     if found.checkpoint and is_bundle(found.checkpoint):

@@ -144,6 +144,14 @@ def check_model(directory: Path, device: str = "cpu", backend: str = "auto") -> 
     return check_bundle(directory, device, backend)
 
 
+def compile_bundle(classifier: "Classifier", directory: Path, device: str = "auto") -> None:
+    """Compile the step of a classifier's bundle ahead of time, for PyTorch on this machine; see `prepare_package`."""
+    from ...export.graph.aot import prepare_package
+
+    bundle = read_bundle(directory, DescentContents)
+    prepare_package(classifier, bundle, device, _finish_of(bundle))
+
+
 def bundle_preset(model: str) -> Preset | None:
     """Return the preset of the bundle of a classifier; None where the model is something else."""
     return preset_of(read_bundle(model, DescentContents)) if holds(model, DescentContents) else None

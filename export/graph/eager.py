@@ -47,7 +47,7 @@ def eager_descender(
     step = build_step(network, config, scaled=precision == "fp16")
     graph = step_graph(spec.size, len(classifier.labels))
     dtype = torch.float64 if precision == "fp64" else torch.float32
-    runner = TorchRunner(step, graph, place, dtype, layout, compiled, precision)
+    runner = TorchRunner(step, graph, place, dtype, layout, "torch-compile" if compiled else "torch", precision)
     info = ModelInfo(
         fingerprint(classifier),
         classifier.labels,

@@ -13,6 +13,7 @@ RUNNERS = {
     "onnxruntime": "onnxruntime_runner.OnnxRuntimeRunner",
     "tensorrt": "tensorrt.tensorrt_runner.TensorRtRunner",
     "ort-tensorrt": "onnxruntime_runner.OnnxRuntimeRunner",
+    "aot": "pytorch.aot_runner.AotRunner",
 }
 """Module and class of the runner of bundles, by backend: a new backend is a line here and a file beside this one."""
 EXPORT_PACKAGES = {"torch": "export", "onnx": "export", "onnxscript": "export", "onnxruntime": "cpu"}

@@ -2,7 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from unsee.tests.commands.running import FAST, rows_of, unsee
 
@@ -78,3 +80,31 @@ def test_a_section_that_fails_or_hangs_costs_only_its_own_figures(tmp_path, monk
     monkeypatch.setattr(gpu, "GRACE", 30.0)
     failed = gpu.run_section("no_such_section", "cpu", 5.0)
     assert "no_such_section" in failed["failed"] and failed["seconds"] > 0
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(900)
+def test_a_step_that_was_compiled_ahead_of_time_gives_the_maps_of_the_graph(tiny_model, photographs, tmp_path):
+    options = ("--preset", "best", "--aot")
+    unsee("export", tiny_model, "bundle", *options, cwd=tmp_path, timeout=800)
+    maps = {}
+    for backend in ("aot", "onnxruntime"):
+        words = ("--model", "bundle", "--backend", backend, "--output-folder", backend)
+        assert f"on cpu ({backend})" in unsee("run", photographs, *words, cwd=tmp_path).err
+        paths = sorted((tmp_path / backend).rglob("*.png"))
+        maps[backend] = [np.asarray(Image.open(path)).astype(int) for path in paths]
+    assert len(maps["aot"]) == 12
+    differences = [np.abs(one - other) for one, other in zip(*maps.values(), strict=True)]
+    assert max((difference > 1).mean() for difference in differences) < 0.01
+    package = tmp_path / "bundle" / "step.cpu.pt2"
+    package.write_bytes(package.read_bytes()[:-1] + b"x")
+    words = ("--model", "bundle", "--backend", "aot", "--output-folder", "again")
+    assert "damaged or changed" in unsee("run", photographs, *words, cwd=tmp_path, expect=2).err
+
+
+def test_packages_are_of_bundles_and_of_descents(run, tiny_model, tiny_bundle, tmp_path):
+    assert "backend aot runs bundles" in run("--backend", "aot", expect=2)
+    said = run("--backend", "aot", model=tiny_bundle, expect=2)
+    assert "has no package for cpu and PyTorch" in said and "export it with --aot there" in said
+    words = ("export", tiny_model, "bundle", "--what", "gradient", "--aot")
+    assert "--aot compiles the descent of a classifier" in unsee(*words, cwd=tmp_path, expect=2).err

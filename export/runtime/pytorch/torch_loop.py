@@ -74,7 +74,7 @@ class TorchLoop:
         for turn in range(self.turns):
             values |= {name: column[turn] for name, column in self.counters.items()}
             found = self.function(*(values[spec.name] for spec in self.graph.inputs))
-            made = found if isinstance(found, tuple) else (found,)
+            made = found if isinstance(found, (tuple, list)) else (found,)
             outputs = {spec.name: tensor for spec, tensor in zip(self.graph.outputs, made, strict=True)}
             values |= {name: outputs[f"next_{name}"] for name in self.graph.state}
         return outputs

@@ -22,8 +22,8 @@ class TorchRunner(Runner):
     On the CPU every image is run by itself, on lanes of one thread each: PyTorch's convolutions round differently for
     another batch size, which a descent multiplies, and threads that wait for one another take minutes on a busy machine.
     On CUDA all turns are one CUDA graph (see `TorchLoop`), and batches are padded to the size that it was captured for.
-    compiled: PyTorch's compiler fuses the function. dtype: of all tensors of floats. precision: fp32, or tf32, of their
-    products. captures: whether turns are captured, None for on CUDA.
+    backend: torch, torch-compile, whose compiler fuses the function, or aot, for which it is compiled already. dtype: of all
+    tensors of floats. precision: fp32, or tf32, of their products. captures: whether turns are captured, None for on CUDA.
     """
 
     def __init__(
@@ -33,20 +33,20 @@ class TorchRunner(Runner):
         device: torch.device,
         dtype: torch.dtype = torch.float32,
         layout: torch.memory_format = torch.channels_last,
-        compiled: bool = False,
+        backend: str = "torch",
         precision: str = "fp32",
         captures: bool | None = None,
     ) -> None:
-        super().__init__(graph, "torch-compile" if compiled else "torch", str(device), precision)
+        super().__init__(graph, backend, str(device), precision)
         self.place, self.dtype, self.layout = device, dtype, layout
         self.captures = device.type == "cuda" if captures is None else captures
-        self.function = torch.compile(function, dynamic=False) if compiled else function
+        self.function = torch.compile(function, dynamic=False) if backend == "torch-compile" else function
         self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self.stream_handle = self.stream.cuda_stream if self.stream else None
         self.loops: dict[Key, TorchLoop] = {}
         self.size = 0
         self.lanes = None
-        if not (compiled or self.captures):
+        if backend == "torch" and not self.captures:
             self.lanes = ThreadPoolExecutor(torch.get_num_threads(), "lane", lambda: torch.set_num_threads(1))
 
     def run(self, inputs: Mapping[str, np.ndarray], turns: Sequence[Counters] = ONE_TURN) -> Arrays:
