@@ -88,6 +88,21 @@ def test_batches_under_way_do_not_share_what_they_bring_back():
     assert len(cleanup.free) == 2 and cleanup.start(second).maps().raw is None
 
 
+def test_memory_that_runs_out_is_given_back_and_the_batch_halved():
+    class Small(Brightness):
+        def descend(self, images, iterations=None, targets=None):
+            if max(len(images), self.runner.expected) > 2:
+                raise RuntimeError("CUDA out of memory")
+            return super().descend(images, iterations, targets)
+
+    descender = Small()
+    method = DeviceDescentMethod(descender, DeviceCleanup(descender, POST, keeps_raw=True), 8)
+    method.pad_batches()
+    method.warm_up()
+    images = pixels(5)
+    assert len(method.detections(method.compute(images), images)) == 5 and method.batch_size == 2
+
+
 def test_a_batch_longer_than_fits_is_begun_in_parts():
     method = DeviceDescentMethod(Brightness(), DeviceCleanup(Brightness(), POST, keeps_raw=True), 2)
     images = pixels(5)

@@ -38,13 +38,14 @@ class OnItsWay:
     """A batch whose maps are being made; its pinned memory is given back when they are taken."""
 
     def __init__(
-        self, pinned: dict[str, np.ndarray], event: Any, count: int, free: list[dict[str, np.ndarray]]
+        self, pinned: dict[str, np.ndarray], event: Any, gpu: Any, count: int, free: list[dict[str, np.ndarray]]
     ) -> None:
-        self.pinned, self.event, self.count, self.free = pinned, event, count, free
+        self.pinned, self.event, self.gpu, self.count, self.free = pinned, event, gpu, count, free
 
     def maps(self) -> Finished:
-        """Wait for the maps, and return them; once."""
-        self.event.synchronize()
+        """Wait for the maps, in whichever thread, and return them; once."""
+        with self.gpu:
+            self.event.synchronize()
         found = {name: value[: self.count].copy() for name, value in self.pinned.items()}
         self.free.append(self.pinned)
         return Finished(**found)
@@ -55,23 +56,32 @@ class DeviceCleanup:
 
     def __init__(self, descender: Descender, post: PostConfig, keeps_raw: bool) -> None:
         self.descender, self.post, self.keeps_raw = descender, post, keeps_raw
-        self.workspace = Workspace(descender.runner.stream_handle)
+        self.gpu = load_cuda().gpus[int(descender.info.device.rpartition(":")[2])]
+        with self.gpu:
+            self.workspace = Workspace(descender.runner.stream_handle)
         self.free: list[dict[str, np.ndarray]] = []
 
     def start(self, images: np.ndarray) -> OnItsWay:
         """Begin a batch, images uint8 [B,S,S,3]; what it needs of the device is in the stream when this returns."""
-        with self.descender.runner.at_work(), self.workspace.batch():
+        try:
+            return self._started(images)
+        except Exception:
+            self.close()  # a smaller batch needs the memory of this one
+            raise
+
+    def close(self) -> None:
+        """Give back the device's memory."""
+        self.workspace.release()
+        self.free.clear()
+
+    def _started(self, images: np.ndarray) -> OnItsWay:
+        with self.gpu, self.descender.runner.at_work(), self.workspace.batch():
             found = self._descended(images)
             maps = finish(found.pop("delta"), found.pop("pixels"), self.post)
             found |= {"levels": to_levels(maps.final), "magnitude": maps.magnitude, "diverged": maps.diverged}
             if self.keeps_raw:
                 found["raw"] = maps.raw
             return self._fetched(found, len(images))
-
-    def close(self) -> None:
-        """Give back the device's memory."""
-        self.workspace.release()
-        self.free.clear()
 
     def _descended(self, images: np.ndarray) -> dict[str, Any]:
         """Return delta, pixels, logits and targets, padded, on the device."""
@@ -91,7 +101,7 @@ class DeviceCleanup:
             value.copy_to_host(pinned[name], stream=stream)
         event = cuda.event()
         event.record(stream)
-        return OnItsWay(pinned, event, count, self.free)
+        return OnItsWay(pinned, event, self.gpu, count, self.free)
 
     def _pinned(self, like: dict[str, Any]) -> dict[str, np.ndarray]:
         while self.free:

@@ -83,6 +83,11 @@ class DeviceDescentMethod(Method[list[OnItsWay]]):
         """Wait for the maps."""
         return [found for batch in computed for found in described(batch.maps(), self.info)]
 
+    def warm_up(self) -> None:
+        """Descend on noise: the network's step and the kernels are compiled, and captured for a batch."""
+        images = noise(self.info.input_size)
+        self.detections(self.compute(images), images)
+
 
 class GradientMethod(DescentMethod):
     """Simonyan et al. 2013: the largest magnitude over the channels of the top-1 logit's gradient (spec 5.1)."""
