@@ -80,7 +80,7 @@ class IdleDescender(Descender):
 def run_idle(folder: Path, count: int) -> None:
     """Run a corpus of `count` images through the engine, verify it, and print the peak memory in KiB."""
     write_corpus(folder / "in", count)
-    slots.open_descender = lambda *_: IdleDescender()
+    slots.open_descender = lambda *_, **__: IdleDescender()
     config = RunConfig(
         Sources((str(folder / "in"),)),
         str(folder / "out"),

@@ -212,7 +212,7 @@ def differences(shape=(3, 24, 30)):
     return delta, images
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", [*WITHOUT_SUPERPIXELS, "best"])  # all presets: photographs_on_cuda.py
 def test_finished_maps(name):
     config = replace(PRESETS[name].post, segments=min(PRESETS[name].post.segments, 7))
     if config.closing:

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,12 +18,14 @@ FILES = ["kernels_on_cuda.py", "maps_on_cuda.py", "cleanup_on_cuda.py"]
 SIMULATOR = {"NUMBA_ENABLE_CUDASIM": "1", "NUMBA_DISABLE_JIT": "1"}
 
 
-def run_checks(file, environment):
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"tests/{file}"]
-    finished = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False
-    )
-    assert finished.returncode == 0, finished.stdout[-8000:] + finished.stderr[-2000:]
+def run_checks(files, environment):
+    """Run files side by side."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    options = {"cwd": ROOT, "env": {**os.environ, **environment}, "text": True}
+    with ThreadPoolExecutor() as pool:
+        run = partial(subprocess.run, capture_output=True, check=False, **options)
+        for finished in pool.map(run, [[*command, f"tests/{file}"] for file in files]):
+            assert finished.returncode == 0, finished.stdout[-8000:] + finished.stderr[-2000:]
 
 
 def gpu_is_here():
@@ -36,20 +40,19 @@ def test_blocks_fit_the_arrays_that_they_share():
     assert THREADS <= 128
 
 
-@pytest.mark.parametrize("file", FILES)
-def test_kernels_under_the_simulator(file):
+def test_kernels_under_the_simulator():
     """Without compilation: the simulator cannot pass its arrays to compiled helpers."""
-    run_checks(file, SIMULATOR)
+    run_checks(FILES, SIMULATOR)
 
 
 @pytest.mark.proof
 @pytest.mark.timeout(900)
 def test_photographs_under_the_simulator():
-    run_checks("photographs_on_cuda.py", SIMULATOR)
+    run_checks(["photographs_on_cuda.py"], SIMULATOR)
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not gpu_is_here(), reason="no CUDA device here")
 @pytest.mark.parametrize("file", [*FILES, "photographs_on_cuda.py"])
 def test_kernels_on_a_gpu(file):
-    run_checks(file, {})
+    run_checks([file], {})

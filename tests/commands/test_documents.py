@@ -26,6 +26,8 @@ from unsee.tests.documents import PAGES, Step, column, equip, prose_of, steps, t
 NOT_RUN = (
     ("README.md", "make ", "sets up an environment of its own; that the targets exist is tested beside"),
     ("README.md", "pip install ", "downloads gigabytes: `make slow` installs every extra"),
+    ("docs/gpu.md", "pip install ", "downloads gigabytes: `make slow` installs every extra"),
+    ("docs/gpu.md", "python -m unsee.bench.gpu", "takes minutes: tests/commands/test_device.py runs it"),
     ("docs/training.md", "unsee train classifier --training voc:", "trains for hours, from weights of 500 MB"),
     ("docs/training.md", "unsee bench scenes", "trains five classifiers: a quarter of an hour"),
     ("docs/maps.md", "unsee train promoter --training folder:data/DUTS-TR", "trains for hours, on 10,553 photographs"),
@@ -126,7 +128,7 @@ COMMANDS = {
     for words, command in commands_below(place.build(name), name)
 }
 OPTIONS = {words: options_of(command) for words, command in COMMANDS.items()}
-FOREIGN = {"--no-deps": "pip", "--nproc-per-node": "torchrun"}
+FOREIGN = {"--no-deps": "pip", "--no-index": "pip", "--no-build-isolation": "pip", "--nproc-per-node": "torchrun"}
 """Options of other programs that the pages name."""
 
 
