@@ -10,11 +10,13 @@ from ...export.bundles.bundle import Bundle, Contents, holds, is_bundle, read_bu
 from ...export.bundles.descent_config import DescentConfig
 from ...export.bundles.descent_contents import DescentContents, has_constants
 from ...export.bundles.map_contents import MapContents
-from ...export.runtime.backends import TENSORRT_BACKENDS, TORCH_BACKENDS, can_export, check_backend, check_device
+from ...export.runtime.backends import TORCH_BACKENDS, can_export, check_backend, check_device
 from ...export.runtime.descender import Descender
 from ...export.runtime.driver import cuda_devices
 from ...export.runtime.mapper import Mapper
+from ...export.runtime.onnxruntime_lanes import resolved
 from ...export.runtime.precision import check_precision, layers_of, network_precision
+from ...export.runtime.tensorrt.tensorrt_engine import tensorrt_device
 from ...extras import require
 from ...train.networks.input_choice import InputChoice
 from ...train.networks.maps.mapper_metadata import is_map_checkpoint, with_iterations
@@ -97,15 +99,11 @@ def _bundle_of(
 
 
 def on_cuda(device: str, backend: str) -> bool:
-    """Say whether a bundle would run on a GPU; what cannot be used is refused when it is opened."""
-    if device == "cpu" or (device == "auto" and backend not in TENSORRT_BACKENDS and not _has_cuda_provider()):
-        return False
-    return device != "auto" or bool(cuda_devices())
-
-
-def _has_cuda_provider() -> bool:
+    """Say whether a bundle would run on a GPU; `DeviceUnavailableError` where it cannot run on the device at all."""
+    if backend == "tensorrt":
+        return tensorrt_device(device).is_cuda
     runtime = require("onnxruntime", "cpu", "running a bundle")
-    return "CUDAExecutionProvider" in runtime.get_available_providers()
+    return resolved(runtime, device, "ort-tensorrt" if backend == "ort-tensorrt" else "onnxruntime").is_cuda
 
 
 def prefers_torch(device: str) -> bool:

@@ -19,7 +19,6 @@ RUNNERS = {
 EXPORT_PACKAGES = {"torch": "export", "onnx": "export", "onnxscript": "export", "onnxruntime": "cpu"}
 """What exporting needs, and the extra that brings it."""
 BUNDLE_BACKENDS = tuple(RUNNERS)
-TENSORRT_BACKENDS = ("tensorrt", "ort-tensorrt")
 BACKENDS = ("auto", *TORCH_BACKENDS, *BUNDLE_BACKENDS)
 
 DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,4})?")

@@ -39,7 +39,7 @@ class Lanes:
     ) -> None:
         self.runtime: Any = require("onnxruntime", "cpu", "running a bundle")
         self.bundle, self.graph, self.backend = bundle, bundle.graph_path, backend
-        self.device = self._resolved(device)
+        self.device = resolved(self.runtime, device, backend)
         self.precision = bundle_precision(precision, bundle.precision, self.device.is_cuda, backend, bundle.directory)
         self.threads = threads
         self.pool = ThreadPoolExecutor(1 if self.device.is_cuda else self.threads)
@@ -167,21 +167,23 @@ class Lanes:
         leftovers = {**cuda_options(self.device.index, self.precision), "enable_cuda_graph": "0"}
         return [(TENSORRT, options), (CUDA, leftovers)]
 
-    def _resolved(self, device: str) -> RuntimeDevice:
-        accelerator = CUDA if self.backend == "onnxruntime" else TENSORRT
-        available = accelerator in self.runtime.get_available_providers()
-        wanted = RuntimeDevice.parse(device, available)
-        if wanted.is_cuda and not available:
-            raise DeviceUnavailableError(
-                f"{device} was asked for, but this onnxruntime has no {accelerator}: {how_to_install('gpu')}"
-            )
-        if not wanted.is_cuda and self.backend == "ort-tensorrt":
-            raise DeviceUnavailableError(
-                f"backend {self.backend} needs a CUDA device and {TENSORRT} of onnxruntime-gpu; device is {device}"
-            )
-        if wanted.is_cuda and hasattr(self.runtime, "preload_dlls"):
-            self.runtime.preload_dlls()  # CUDA's libraries as installed by pip
-        return wanted
+
+def resolved(runtime: Any, device: str, backend: Backend) -> RuntimeDevice:
+    """Return where a backend of ONNX Runtime runs graphs; `DeviceUnavailableError` where it cannot run them there."""
+    accelerator = CUDA if backend == "onnxruntime" else TENSORRT
+    available = accelerator in runtime.get_available_providers()
+    wanted = RuntimeDevice.parse(device, available)
+    if wanted.is_cuda and not available:
+        raise DeviceUnavailableError(
+            f"{device} was asked for, but this onnxruntime has no {accelerator}: {how_to_install('gpu')}"
+        )
+    if not wanted.is_cuda and backend == "ort-tensorrt":
+        raise DeviceUnavailableError(
+            f"backend {backend} needs a CUDA device and {TENSORRT} of onnxruntime-gpu; device is {device}"
+        )
+    if wanted.is_cuda and hasattr(runtime, "preload_dlls"):
+        runtime.preload_dlls()  # CUDA's libraries as installed by pip
+    return wanted
 
 
 def graph_tensors(session: Any) -> dict[str, list[dict[str, Any]]]:

@@ -32,9 +32,7 @@ class TensorRtEngine:
 
     def __init__(self, bundle: Bundle[Contents], device: str = "auto", precision: str = "auto") -> None:
         self.runtime: Any = require("tensorrt", "tensorrt", "backend tensorrt")
-        self.device = RuntimeDevice.parse(device, has_cuda=True)
-        if not self.device.is_cuda or not cuda_devices():
-            raise DeviceUnavailableError(f"backend tensorrt needs an NVIDIA GPU and its driver; device is {device}")
+        self.device = tensorrt_device(device)
         self.bundle = bundle
         self.precision = bundle_precision(precision, bundle.precision, True, "tensorrt", bundle.directory)
         self.stream = CudaStream(self.device.index)
@@ -97,6 +95,14 @@ class TensorRtEngine:
                 raise UnseeError(f"{self.bundle.graph_path}: TensorRT's plan has no tensor {name}")
         if not self.context.execute_async_v3(self.stream.handle):
             raise DeviceUnavailableError("TensorRT could not run the plan; its log says why")
+
+
+def tensorrt_device(device: str) -> RuntimeDevice:
+    """Return where TensorRT runs graphs; `DeviceUnavailableError` where there is no GPU, or none is asked for."""
+    wanted = RuntimeDevice.parse(device, has_cuda=True)
+    if not wanted.is_cuda or not cuda_devices():
+        raise DeviceUnavailableError(f"backend tensorrt needs an NVIDIA GPU and its driver; device is {device}")
+    return wanted
 
 
 def prepare_plan(bundle: Bundle[Contents], batch_size: int, device: str = "auto", precision: str = "auto") -> None:
