@@ -197,6 +197,48 @@ def test_lps_takes_21_thresholds_and_any_mask_level():
     assert result.headline == "adpfmeasure"
 
 
+def some_pairs():
+    """Maps that see most of their masks; the third one is black, the fourth mask empty."""
+    rng = np.random.default_rng(3)
+    masks = [np.uint8(255) * (rng.random((9, 11)) < share) for share in (0.3, 0.6, 0.4, 0.0)]
+    maps = [(rng.integers(0, 120, mask.shape) + mask // 2).astype(np.uint8) for mask in masks]
+    maps[2][:] = 0
+    return list(zip(maps, masks, strict=True))
+
+
+def curves_by_definition(pairs, for_nothing, beta_squared):
+    """F of each image at the thresholds 0, 1/255, ... 254/255, which values must exceed: [B, 255]."""
+    curves = []
+    for saliency, mask in pairs:
+        values, inside = saliency / 255, mask > 128
+        curve = []
+        for step in range(255):
+            found = values > step / 255
+            right = (found & inside).sum()
+            precision = right / found.sum() if found.any() else for_nothing
+            recall = right / inside.sum() if inside.any() else for_nothing
+            divisor = beta_squared * precision + recall
+            curve.append((1 + beta_squared) * precision * recall / divisor if divisor else 0)
+        curves.append(curve)
+    return np.array(curves)
+
+
+def test_selfmask_takes_the_best_of_every_image_and_squares_twice():
+    result = scores_of(some_pairs(), "selfmask")
+    expected = curves_by_definition(some_pairs(), 0, 0.09).max(1).mean()
+    assert result.headline == "imagemaxfmeasure"
+    assert result.scores[result.headline] == pytest.approx(expected, abs=1e-6)
+    mae = np.mean([np.abs(saliency / 255 - (mask > 128)).mean() for saliency, mask in some_pairs()])
+    assert result.scores["mae"] == pytest.approx(mae)
+
+
+def test_tokencut_takes_the_best_point_of_the_mean_curve_and_calls_nothing_precise():
+    result = scores_of(some_pairs(), "tokencut")
+    curve = curves_by_definition(some_pairs(), 1, 0.3).mean(0)
+    np.testing.assert_allclose(result.curves["fmeasure"], curve, atol=1e-12)
+    assert result.scores[result.headline] == pytest.approx(curve.max())
+
+
 def test_merged_sums_equal_one_sum():
     pairs = [random_pair(14, 11 + index) for index in range(7)] + [(random_pair(5, 5)[0], np.zeros((5, 5), np.uint8))]
     whole = scores_of(pairs)

@@ -90,7 +90,7 @@ def _recall(counts: Counts, protocol: Protocol) -> np.ndarray:
 
 
 def _f_measure(counts: Counts, protocol: Protocol) -> np.ndarray:
-    return f_measure(_precision(counts, protocol), _recall(counts, protocol))
+    return f_measure(_precision(counts, protocol), _recall(counts, protocol), protocol.beta_squared)
 
 
 def _iou(counts: Counts, protocol: Protocol) -> np.ndarray:  # noqa: ARG001
@@ -317,7 +317,7 @@ class MetricSums:
         count = self.images or float("nan")
         curves = {name: total / count for name, total in self.curves.items()}
         if protocol.average_first and "fmeasure" in curves:
-            curves["fmeasure"] = f_measure(curves["precision"], curves["recall"])
+            curves["fmeasure"] = f_measure(curves["precision"], curves["recall"], protocol.beta_squared)
         scores = {name: total / count for name, total in self.numbers.items()}
         for name in self.metrics:
             if name in curves:

@@ -22,7 +22,7 @@ class Protocol:
     foreground_above: mask levels above it are foreground. values(lowest, highest): float64 [256] in 0..1, what each
     level stands for. keys(lowest, highest): [256], what is compared (>=) with thresholds, float64 [T] ascending.
     ratio(part, whole): precision and recall. average_first: the F curve comes from the mean precision and recall.
-    headline: the number that the toolbox's users call "the F-measure".
+    headline: the number that the toolbox's users call "the F-measure". beta_squared: weight of the precision in it.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Protocol:
     ratio: Callable[[np.ndarray, np.ndarray], np.ndarray]
     average_first: bool
     headline: str = "maxfmeasure"
+    beta_squared: float = BETA_SQUARED
 
 
 def _stretched(lowest: int, highest: int) -> np.ndarray:
@@ -68,6 +69,14 @@ def _zero_based(lowest: int, highest: int) -> np.ndarray:
 
 def _over_maximum(lowest: int, highest: int) -> np.ndarray:  # noqa: ARG001
     return (LEVELS / max(highest, 1)).clip(0, 1)
+
+
+def _as_stored(lowest: int, highest: int) -> np.ndarray:  # noqa: ARG001
+    return LEVELS / 255
+
+
+def _levels(lowest: int, highest: int) -> np.ndarray:  # noqa: ARG001
+    return LEVELS
 
 
 def _zero_for_nothing(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
@@ -110,6 +119,28 @@ PROTOCOLS = {
             _zero_for_nothing,
             False,
         ),
+        Protocol(  # thresholds 0, 1/255, ... 254/255, which a value must exceed
+            "selfmask",
+            "metrics/f_measure.py of SelfMask",
+            128,
+            _as_stored,
+            _levels,
+            LEVELS[1:].astype(float),
+            _zero_for_nothing,
+            False,
+            "imagemaxfmeasure",
+            0.3**2,  # what is called beta squared there is squared once more
+        ),
+        Protocol(
+            "tokencut",
+            "unsupervised_saliency_detection/metric.py of TokenCut",
+            128,
+            _as_stored,
+            _levels,
+            LEVELS[1:].astype(float),
+            _one_for_nothing,
+            False,
+        ),
     )
 }
 
@@ -121,7 +152,7 @@ def find_protocol(name: str) -> Protocol:
     return PROTOCOLS[name]
 
 
-def f_measure(precision: np.ndarray, recall: np.ndarray) -> np.ndarray:
-    """(1 + b2) P R / (b2 P + R) with b2 = 0.3; 0 where P R = 0 (spec 0.5)."""
-    numerator = (1 + BETA_SQUARED) * precision * recall
-    return numerator / np.where(numerator == 0, 1, BETA_SQUARED * precision + recall)
+def f_measure(precision: np.ndarray, recall: np.ndarray, beta_squared: float = BETA_SQUARED) -> np.ndarray:
+    """(1 + b2) P R / (b2 P + R); 0 where P R = 0 (spec 0.5)."""
+    numerator = (1 + beta_squared) * precision * recall
+    return numerator / np.where(numerator == 0, 1, beta_squared * precision + recall)

@@ -75,7 +75,7 @@ def draw_curves(path: Path, results: Sequence["EvaluationResult"]) -> None:
         precision_recall.plot(curves["recall"], curves["precision"], label=label)
         f_measure.plot(thresholds / thresholds[-1], curves["fmeasure"], label=label)
     precision_recall.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1))
-    f_measure.set(xlabel="threshold", ylabel="F-measure (β² = 0.3)", xlim=(0, 1), ylim=(0, 1))
+    f_measure.set(xlabel="threshold", ylabel="F-measure", xlim=(0, 1), ylim=(0, 1))
     if f_measure.get_lines():
         f_measure.legend()
     with atomic_path(path) as temporary:
@@ -91,6 +91,7 @@ LEGEND = {
         for name, title in {"fmeasure": "F-measure", "em": "E-measure", "iou": "intersection over union"}.items()
         for way, said in {
             "max": "best threshold of the set",
+            "imagemax": "best threshold of each image",
             "avg": "mean over thresholds",
             "adp": "at twice the mean of each map",
         }.items()
@@ -103,7 +104,8 @@ def results_table(results: Sequence["EvaluationResult"]) -> Table:
     first = results[0]
     resized = f"maps resized as {first.resize} does"
     caption = f"protocol {first.metrics.protocol}, {resized}; its F-measure is {first.metrics.headline}"
-    names = [name for name in first.metrics.scores if not name.startswith(("bin", "imagemax"))]
+    hidden = [name for name in first.metrics.scores if name.startswith(("bin", "imagemax"))]
+    names = [name for name in first.metrics.scores if name not in hidden or name == first.metrics.headline]
     lines = [
         ["method", "dataset", "images", "empty masks", "missing", "unreadable", *names],
         *(_result_cells(result, names) for result in results),

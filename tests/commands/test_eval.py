@@ -262,3 +262,13 @@ def test_the_toolkits_names_are_no_markup(small):
     done = unsee("eval", "--dataset-json", "d.json", "--method-json", "m.json", "--curves", "c.png", cwd=small)
     assert "[red]M\\x1b" in done.out
     assert "[/x]" in done.out
+
+
+def test_the_headline_of_a_protocol_is_on_the_table(tmp_path):
+    for folder, pixels in (("maps", np.where(OBJECT, 200, 90).astype(np.uint8)), ("masks", GREY)):
+        (tmp_path / folder).mkdir()
+        save(pixels)(tmp_path / folder / "a.png")
+    shown = unsee("eval", "--pred", "maps", "--gt", "masks", "--protocol", "selfmask", cwd=tmp_path).out
+    assert "imagemaxfmeasure" in shown and "F-measure, best threshold of each image" in shown
+    plain = unsee("eval", "--pred", "maps", "--gt", "masks", cwd=tmp_path).out
+    assert "imagemaxfmeasure" not in plain
