@@ -62,6 +62,7 @@ def test_slic(shape):
     np.testing.assert_array_equal(labels, expected)
 
 
+@pytest.mark.proof
 def test_slic_looks_at_centres_by_chunks():
     """More centres than a block has threads, equal to the CPU's to the bit; the same alone and beside others."""
     lab = naive.rgb_to_lab(images_of((1, 23, 31))).astype(np.float32)
@@ -349,6 +350,7 @@ def test_what_a_batch_has_waited_for_is_not_waited_for_again():
         assert workspace.once(asks, first) == 3
 
 
+@pytest.mark.proof
 def test_the_benchmark_times_every_kernel():
     speeds = cuda_speeds(images_of((1, 6, 7)), rounds=1, copy_bytes=1000)
     assert [speed.name for speed in speeds][:2] == ["Lab", "SLIC"]

@@ -225,6 +225,7 @@ def test_finished_maps(name):
     assert found.diverged.copy_to_host().tolist() == [False, True, False]
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("name", WITHOUT_SUPERPIXELS)
 def test_batch_mates_do_not_matter(name):
     delta, images = differences()

@@ -18,9 +18,9 @@ FILES = ["kernels_on_cuda.py", "maps_on_cuda.py", "cleanup_on_cuda.py"]
 SIMULATOR = {"NUMBA_ENABLE_CUDASIM": "1", "NUMBA_DISABLE_JIT": "1"}
 
 
-def run_checks(files, environment):
+def run_checks(files, environment, *words):
     """Run files side by side."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words]
     options = {"cwd": ROOT, "env": {**os.environ, **environment}, "text": True}
     with ThreadPoolExecutor() as pool:
         run = partial(subprocess.run, capture_output=True, check=False, **options)
@@ -47,12 +47,13 @@ def test_kernels_under_the_simulator():
 
 @pytest.mark.proof
 @pytest.mark.timeout(900)
-def test_photographs_under_the_simulator():
+def test_photographs_and_what_takes_longer_under_the_simulator():
     run_checks(["photographs_on_cuda.py"], SIMULATOR)
+    run_checks(["kernels_on_cuda.py", "maps_on_cuda.py"], SIMULATOR, "-m", "proof")
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not gpu_is_here(), reason="no CUDA device here")
 @pytest.mark.parametrize("file", [*FILES, "photographs_on_cuda.py"])
 def test_kernels_on_a_gpu(file):
-    run_checks([file], {})
+    run_checks([file], {}, "-m", "proof or not proof")
