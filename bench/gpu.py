@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..errors import UnseeError
 from ..export.runtime.driver import cuda_devices
 from ..files import write_json
 from ..terminal import stderr, stdout
@@ -42,12 +43,16 @@ def main(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
 ) -> None:
     """Measure everything that only a GPU can show; writes one JSON file, again after every section."""
+    chosen = only.split(",") if only else list(SECTIONS)
+    unknown = [name for name in chosen if name not in SECTIONS]
+    if unknown:
+        raise UnseeError(f"no section {', '.join(unknown)}: choose from {', '.join(SECTIONS)}")
     gpus = cuda_devices()
     place = ("cuda" if gpus else "cpu") if device == "auto" else device
     path = output or Path("bench/results") / f"gpu-{_file_name(gpus[0] if place == 'cuda' and gpus else 'none')}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     report: dict[str, Any] = {"benchmark": "gpu", "device": place, "sections": {}}
-    for name in only.split(",") if only else SECTIONS:
+    for name in chosen:
         stderr().print(f"{name} ...")
         report["sections"][name] = run_section(name, place, SECTIONS[name])
         write_json(path, report)

@@ -72,6 +72,12 @@ def test_the_benchmark_of_gpus_runs_to_its_end_where_there_is_none(tmp_path):
     assert sections["file_runs"]["unsee-small cpu"]["failed_images"] == 0
 
 
+def test_a_section_that_there_is_not_is_one_line_and_leaves_nothing(tmp_path):
+    said = unsee("bench", "gpu", "--only", "versions,speed", cwd=tmp_path, expect=2).err
+    assert "no section speed: choose from versions, ceilings" in said
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_section_that_fails_or_hangs_costs_only_its_own_figures(tmp_path, monkeypatch):
     from unsee.bench import gpu
 
