@@ -103,6 +103,12 @@ def test_memory_that_runs_out_is_given_back_and_the_batch_halved():
     assert len(method.detections(method.compute(images), images)) == 5 and method.batch_size == 2
 
 
+def test_a_batch_of_which_nothing_could_be_read():
+    method = DeviceDescentMethod(Brightness(), DeviceCleanup(Brightness(), POST, keeps_raw=True), 2)
+    method.pad_batches()
+    assert method.detections(method.compute(pixels(0)), pixels(0)) == []
+
+
 def test_a_batch_longer_than_fits_is_begun_in_parts():
     method = DeviceDescentMethod(Brightness(), DeviceCleanup(Brightness(), POST, keeps_raw=True), 2)
     images = pixels(5)

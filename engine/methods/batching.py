@@ -1,7 +1,7 @@
 """Running models on batches as large as memory allows; the size of a batch never decides a result."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -10,11 +10,13 @@ from ...export.runtime.descender import Descender, Descent
 from ...export.runtime.mapper import Mapper
 from ...export.runtime.memory import is_out_of_memory
 from ...export.runtime.runner import Runner
+from .method import Computed, Method
 
 AUTOMATIC_ON_CPU = 16
 AUTOMATIC_ON_GPU = 128
 
 Part = TypeVar("Part")
+Batches = TypeVar("Batches", bound="Halving")
 
 
 class Halving:
@@ -27,6 +29,10 @@ class Halving:
         self.runner, self.on_cpu = runner, runner.device == "cpu"
         self.size = size or (AUTOMATIC_ON_CPU if self.on_cpu else AUTOMATIC_ON_GPU)
         self.pads = False
+
+    def close(self) -> None:
+        """Give back what the model holds."""
+        self.runner.close()
 
     def parts(self, count: int, work: Callable[[slice], Part]) -> list[Part]:
         """Return what the work made of each batch of `count` images.
@@ -55,6 +61,24 @@ class Halving:
                 f"out of memory with a single image: use a smaller model or another device ({reason})"
             ) from None
         self.size = ran // 2
+
+
+class BatchedMethod(Method[Computed], Generic[Computed, Batches]):
+    """A method whose one model runs on batches that fit into memory."""
+
+    batcher: Batches
+
+    @property
+    def batch_size(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]  # it shrinks when memory runs out
+        return self.batcher.size
+
+    def pad_batches(self) -> None:
+        """See `Method.pad_batches`."""
+        self.batcher.pads = True
+
+    def close(self) -> None:
+        """See `Method.close`."""
+        self.batcher.close()
 
 
 class Batcher(Halving):

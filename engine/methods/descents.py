@@ -12,7 +12,7 @@ from ...kernels.prune import normalize
 from ..cleanup.device_cleanup import DeviceCleanup, OnItsWay
 from ..cleanup.postprocess import Finished, Maps, closed, finish
 from ..cleanup.presets import PostConfig
-from .batching import Batcher
+from .batching import BatchedMethod, Batcher
 from .detection import Detection, described, detections
 from .method import Method, noise
 from .method_config import MethodConfig
@@ -21,25 +21,13 @@ GRADIENT_STEP = 2.0**14
 """Large, so that the image's own values do not round the gradient off; a power of two, so that it adds no rounding."""
 
 
-class DescentMethod(Method[Descent]):
+class DescentMethod(BatchedMethod[Descent, Batcher]):
     """Paper B: the descent on one classifier and the clean-up of its difference."""
 
     def __init__(self, descender: Descender, post: PostConfig, batch_size: int | None) -> None:
         self.info = descender.info
         self.post = post
         self.batcher = Batcher(descender, batch_size)
-
-    @property
-    def batch_size(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]  # it shrinks when memory runs out
-        return self.batcher.size
-
-    def pad_batches(self) -> None:
-        """See `Method.pad_batches`."""
-        self.batcher.pads = True
-
-    def close(self) -> None:
-        """See `Method.close`."""
-        self.batcher.descender.close()
 
     def compute(self, images: np.ndarray) -> Descent:
         """Descend."""
@@ -55,28 +43,22 @@ class DescentMethod(Method[Descent]):
         self.detections(noisy_descent(images, len(self.info.labels)), images)
 
 
-class DeviceDescentMethod(Method[list[OnItsWay]]):
+class DeviceDescentMethod(BatchedMethod[list[OnItsWay], Batcher]):
     """Paper B with the clean-up on the GPU that descends: a batch's maps are made while the next one is read."""
 
     def __init__(self, descender: Descender, cleanup: DeviceCleanup, batch_size: int | None) -> None:
         self.info = replace(descender.info, cleanup="device")
         self.cleanup, self.batcher = cleanup, Batcher(descender, batch_size)
 
-    @property
-    def batch_size(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]  # it shrinks when memory runs out
-        return self.batcher.size
-
-    def pad_batches(self) -> None:
-        """See `Method.pad_batches`."""
-        self.batcher.pads = True
-
     def close(self) -> None:
         """See `Method.close`."""
         self.cleanup.close()
-        self.batcher.descender.close()
+        super().close()
 
     def compute(self, images: np.ndarray) -> list[OnItsWay]:
         """Begin to descend and to finish the maps."""
+        if len(images) == 0:  # none of a batch could be read
+            return []
         return self.batcher.parts(len(images), lambda part: self.cleanup.start(images[part]))
 
     def detections(self, computed: list[OnItsWay], images: np.ndarray) -> list[Detection | None]:  # noqa: ARG002
@@ -145,7 +127,7 @@ class MaskedMethod(Method[MaskedDescents]):
     def close(self) -> None:
         """See `Method.close`."""
         for batcher in (self.recognizer, *(batcher for batcher, _ in self.masked)):
-            batcher.descender.close()
+            batcher.close()
 
     def compute(self, images: np.ndarray) -> MaskedDescents:
         """Name the classes by CNN1, in a descent of one pass where the others make the maps, and descend on those."""

@@ -29,10 +29,9 @@ class Detection:
     """One image's result on the network's grid.
 
     saliency: uint8 [S,S], the finished map. raw: float32 [S,S] in 0..1, the map before any clean-up, None where it was not
-    asked for. target: index of the
-    class that was unseen, None for a method without a classifier. label, score: its name and original probability, None
-    for a classifier that cannot name things, too. magnitude: largest mean change of a pixel, grey levels. mask: bool [S,S],
-    the object, where it was segmented. objectness: 0 to 1, see `objectness`.
+    asked for. target: index of the class that was unseen, None for a method without a classifier. label, score: its name and
+    original probability, None for a classifier that cannot name things, too. magnitude: largest mean change of a pixel, grey
+    levels. mask: bool [S,S], the object, where it was segmented. objectness: 0 to 1, see `objectness`.
     """
 
     saliency: np.ndarray

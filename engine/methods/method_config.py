@@ -47,8 +47,8 @@ class MethodConfig:
 
     model, weights, input: see `load_classifier`; method a takes it for CNN1, and makes its maps with cnn2 and cnn3 where
     they are given; method attentional takes such a network. promotion: what promotes the finished maps, None for nothing.
-    device, backend, precision: see `open_descender`. cleanup: see
-    `cleans_up_on_device`. batch_size: images descended on together, None for automatic.
+    device, backend, precision: see `open_descender`. cleanup: see `cleans_up_on_device`. batch_size: images descended on
+    together, None for automatic.
     """
 
     model: Annotated[str, MODEL_HELP] = DEFAULT_NAME

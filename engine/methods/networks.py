@@ -7,7 +7,7 @@ import numpy as np
 from ...errors import UnseeError
 from ...export.runtime.mapper import Mapper
 from ...kernels.eight_bits import to_levels
-from .batching import MapBatcher
+from .batching import BatchedMethod, MapBatcher
 from .detection import Detection
 from .method import Method
 from .method_config import CLASSIFIER_METHODS, MethodConfig
@@ -38,7 +38,7 @@ class Promoter:
 
     def close(self) -> None:
         """Give back what the model holds."""
-        self.batcher.mapper.close()
+        self.batcher.close()
 
     def promoted(self, found: list[Detection | None], images: np.ndarray) -> list[Detection | None]:
         """Return the detections of a batch with promoted maps, images uint8 [B,P,P,3] on the promoter's grid.
@@ -67,7 +67,7 @@ def _with_map(detection: Detection | None, promoted: np.ndarray) -> Detection | 
     return replace(detection, saliency=(promoted * 255).astype(np.uint8), raw=promoted)
 
 
-class AttentionalMethod(Method[np.ndarray]):
+class AttentionalMethod(BatchedMethod[np.ndarray, MapBatcher]):
     """Paper D: the network's map is the finished one."""
 
     def __init__(self, mapper: Mapper, batch_size: int | None) -> None:
@@ -75,18 +75,6 @@ class AttentionalMethod(Method[np.ndarray]):
             raise UnseeError(f"{mapper.info.model_id} promotes maps and makes none: use --promote, or unsee promote")
         self.info = mapper.info
         self.batcher = MapBatcher(mapper, batch_size)
-
-    @property
-    def batch_size(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]  # it shrinks when memory runs out
-        return self.batcher.size
-
-    def pad_batches(self) -> None:
-        """See `Method.pad_batches`."""
-        self.batcher.pads = True
-
-    def close(self) -> None:
-        """See `Method.close`."""
-        self.batcher.mapper.close()
 
     def compute(self, images: np.ndarray) -> np.ndarray:
         """Make the maps, float32 [B,S,S] in 0..1."""
