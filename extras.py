@@ -24,12 +24,7 @@ OTHER_DISTRIBUTIONS = {"onnxruntime": ("onnxruntime-gpu", "onnxruntime-directml"
 
 def installed_version(package: str) -> str | None:
     """Return the version of a package, of whichever wheel brings it; None where it is not installed, or has none."""
-    for distribution in (package.replace("_", "-"), *OTHER_DISTRIBUTIONS.get(package, ())):
-        try:
-            return version(distribution)
-        except PackageNotFoundError:
-            continue
-    return None
+    return next(filter(None, map(_version, _wheels(package))), None)
 
 
 def versions_of(packages: Iterable[str]) -> dict[str, str]:
@@ -39,16 +34,19 @@ def versions_of(packages: Iterable[str]) -> dict[str, str]:
 
 def rival_wheels(package: str) -> list[str]:
     """Return the wheels that brought a package of one name over each other, where there are several."""
-    names = (package, *OTHER_DISTRIBUTIONS.get(package, ()))
-    found = [name for name in names if _is_installed(name)]
+    found = [wheel for wheel in _wheels(package) if _version(wheel)]
     return found if len(found) > 1 else []
 
 
-def _is_installed(distribution: str) -> bool:
+def _wheels(package: str) -> tuple[str, ...]:
+    return package.replace("_", "-"), *OTHER_DISTRIBUTIONS.get(package, ())
+
+
+def _version(wheel: str) -> str | None:
     try:
-        return bool(version(distribution))
+        return version(wheel)
     except PackageNotFoundError:
-        return False
+        return None
 
 
 def how_to_install(extra: str) -> str:

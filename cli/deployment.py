@@ -1,5 +1,6 @@
 """`unsee export`, `check` and `doctor`: bundles, and what this machine can run."""
 
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -69,9 +70,10 @@ def export(
         raise UnseeError(f"{model} is no promoter, which --promote-iterations is for")
     else:
         asked = ClassifierExport(bundle, preset, precision, what, layer, cam, model)
-        made = asked.run(lambda: load_classifier(model, weights, choice()), probes)
+        load = cache(lambda: load_classifier(model, weights, choice()))
+        made = asked.run(load, probes)
         if aot:
-            compile_bundle(load_classifier(model, weights, choice()), bundle)
+            compile_bundle(load(), bundle)
     if tensorrt:
         from ..export.runtime.tensorrt.tensorrt_engine import prepare_plan
 

@@ -15,7 +15,7 @@ from ...export.runtime.descender import Descender
 from ...export.runtime.driver import cuda_devices
 from ...export.runtime.mapper import Mapper
 from ...export.runtime.onnxruntime_lanes import resolved
-from ...export.runtime.precision import check_precision, layers_of, network_precision
+from ...export.runtime.precision import layers_of, network_precision
 from ...export.runtime.tensorrt.tensorrt_engine import tensorrt_device
 from ...extras import require
 from ...train.networks.input_choice import InputChoice
@@ -38,8 +38,8 @@ def open_descender(
     """Open a bundle's directory, or a classifier (see `load_classifier`), to descend on its classes.
 
     backend: auto is the fastest that works here, for a classifier on a processor ONNX Runtime where it and what exports
-    are installed, else eager PyTorch; `Descender.info` says what was chosen. ONNX Runtime takes the bundle that came with a
-    shipped classifier, or exports it into the cache first (see `cached_bundle`). precision: see `RunPrecision`.
+    are installed, else PyTorch, compiled on a GPU; `Descender.info` says what was chosen. ONNX Runtime takes the bundle that
+    came with a shipped classifier, or exports it into the cache first (see `cached_bundle`). precision: see `RunPrecision`.
     Raises `DeviceUnavailableError` where the device or backend asked for cannot be used: there is no silent fallback;
     `UnseeError` on other words, and where a bundle's graph was exported with other constants than those of `config`.
     """
@@ -77,7 +77,6 @@ def _bundle_of(
         return None
     if backend == "aot":
         raise UnseeError(f"backend aot runs bundles, and {found.name} is none: export it with --aot first")
-    check_precision(precision)
     layers = layers_of(network_precision(precision, on_cuda(device, backend)))
     if found.checkpoint and is_bundle(found.checkpoint):
         shipped = read_bundle(found.checkpoint, DescentContents)
