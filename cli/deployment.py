@@ -51,7 +51,7 @@ def export(
 ) -> None:
     """Write a bundle that runs without PyTorch: ONNX graph, probe and parity report.
 
-    The graph is the descent step of a classifier, or the whole of a promoter or an attentional network. For example: unsee
+    The graph is the descent step of a classifier, or the whole of a map network. For example: unsee
     export torchvision:resnet50 resnet50/
     """
     from ..engine.networks.model_exports import ClassifierExport, compile_bundle, export_map_model
@@ -62,9 +62,7 @@ def export(
         raise UnseeError("--aot compiles the descent of a classifier: leave it out")
     if is_map_checkpoint(model):
         if weights or precision != "fp32" or what != "descent" or not choice().is_empty:
-            raise UnseeError(
-                f"{model}: promoters and attentional networks are exported in fp32, whole, with their own weights and input"
-            )
+            raise UnseeError(f"{model}: map networks are exported in fp32, whole, with their own weights and input")
         made = export_map_model(model, bundle, promote_iterations, probes)
     elif promote_iterations is not None:
         raise UnseeError(f"{model} is no promoter, which --promote-iterations is for")

@@ -60,6 +60,8 @@ def with_record(
         @wraps(command)
         def parsed(*args: Any, **given: Any) -> None:
             values = {item.name: _parsed(given.pop(item.name), known.get(item.name)) for item in chosen}
+            unset = () if optional else [item.name for item in chosen if item.default == ()]
+            values |= {name: () for name in unset if values[name] is None}
             if optional:
                 values = {field: value for field, value in values.items() if value is not None}
             command(*args, **{name: Maker(record, values)}, **given)

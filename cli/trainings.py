@@ -12,6 +12,7 @@ from ..train.batches.distillation_config import DistillConfig
 from ..train.data.catalogue import DATA_HELP
 from .map_trainings import attentional, promoter
 from .records import Flag, Maker, with_record
+from .student_training import student
 
 app = typer.Typer(help="Train networks.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -52,6 +53,7 @@ def classifier(config: Maker[ClassifierConfig]) -> None:
 
 app.command()(promoter)
 app.command()(attentional)
+app.command()(student)
 
 
 @app.command()

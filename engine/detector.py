@@ -20,7 +20,7 @@ from .inputs.given_images import ImageLike, as_pil, decoded, is_one
 from .methods.detection import DIVERGED, Detection, Failure
 from .methods.method_config import MethodConfig, MethodName, PromotionConfig
 from .methods.methods import open_method
-from .methods.models import makes_maps
+from .methods.models import method_for
 from .methods.networks import Promoter
 from .networks.given_networks import Labels, opener_of
 from .networks.model_exports import bundle_preset
@@ -53,12 +53,12 @@ class FailedItemError(UnseeError):
 class Detector:
     """A method with its models, loaded once.
 
-    model: see `load_classifier`, or a `torch.nn.Module` that makes logits; an attentional network is used by method
-    attentional without being asked. input, labels: of a module, torchvision's usual input and numbers where None; PyTorch
+    model: see `load_classifier`, or a `torch.nn.Module` that makes logits; an attentional network or a student is used by
+    its method without being asked. input, labels: of a module, torchvision's usual input and numbers where None; PyTorch
     runs it unless `backend` names another, for which it is exported first. preset: a name or a `Preset`; None is a bundle's
     own, or the method's. device: auto, cpu, cuda or cuda:N. promote: checkpoint or bundle of a promoter, which lifts the
     maps. method, weights, cnn2, cnn3: see `MethodConfig`. segment: how masks are made, and maps refined; None for neither.
-    precision: see `RunPrecision`. Also a context manager, which closes it.
+    precision, mirror: see `MethodConfig`. Also a context manager, which closes it.
     """
 
     def __init__(
@@ -78,9 +78,10 @@ class Detector:
         input: InputSpec | None = None,
         labels: Labels | None = None,
         precision: RunPrecision = "auto",
+        mirror: bool = False,
     ) -> None:
         name, opener = opener_of(model, input, labels)
-        method = "attentional" if method == "b" and makes_maps(name) else method
+        method = method_for(method, name)
         config = MethodConfig(
             model=name,
             weights=_named(weights),
@@ -92,6 +93,7 @@ class Detector:
             device=device,
             backend=backend,
             precision=precision,
+            mirror=mirror,
             batch_size=batch_size,
         )
         self.preset, self.batch_size = config.preset, batch_size

@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from ..export.runtime.model_info import ModelInfo
 from ..terminal import counted, stderr
 from .inputs.sources import Sources
 from .methods.method_config import CLASSIFIER_METHODS
+from .methods.models import method_for
 from .outputs.done_marks import done_shards, is_done, read_stats
 from .outputs.journal import drop_journal
 from .outputs.layout import PLAN_ROWS_FILE, rows_path
@@ -49,7 +51,7 @@ def run(
     Raises `UnseeError` on unusable input, model, device or folder, `FailedShardsError` after all others are done; failed
     images become rows.
     """
-    console = console or stderr()
+    console, config = console or stderr(), with_method_of_model(config)
     folder = _output_folder(config)
     in_main_thread = threading.current_thread() is threading.main_thread()
     try:
@@ -57,6 +59,12 @@ def run(
             return _run(config, folder, RunProgress(console, watch=watch), resumption or Resumption())
     except OSError as error:
         raise OutputError(f"{error.filename or folder}: {error.strerror or error}") from error
+
+
+def with_method_of_model(config: RunConfig) -> RunConfig:
+    """Return the configuration with the method that its model is for, see `method_for`."""
+    method = method_for(config.method, config.model)
+    return config if method == config.method else replace(config, method=method)
 
 
 def _output_folder(config: RunConfig) -> Path:
@@ -72,6 +80,7 @@ def _output_folder(config: RunConfig) -> Path:
 
 def dry_run(config: RunConfig, console: Console, resumption: Resumption | None = None) -> None:
     """Print what a run would do, after all its checks but that of the model, without writing anything."""
+    config = with_method_of_model(config)
     folder = _output_folder(config)
     plan, first = preview(_request(config, folder, resumption or Resumption()))
     console.print(

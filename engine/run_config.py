@@ -123,6 +123,7 @@ class RunConfig(MethodConfig):
             "exact_decoding": self.exact_decoding,
             **({"labels": self.input.digest()} if self.input.labels else {}),
             **({"precision": info.precision} if info.precision != "fp32" else {}),
+            **({"mirror": True} if self.mirror else {}),
             **({"cleanup": info.cleanup} if info.cleanup != "cpu" else {}),
         }
 

@@ -22,7 +22,7 @@ from unsee.engine.methods.image_methods import BASELINE_SIZE
 from unsee.engine.methods.method_config import PromotionConfig
 from unsee.engine.methods.methods import open_method
 from unsee.engine.methods.models import open_mapper
-from unsee.engine.methods.networks import AttentionalMethod, Promoter
+from unsee.engine.methods.networks import MapMethod, Promoter
 from unsee.engine.methods.region_contrast import region_contrast
 from unsee.engine.outputs.layout import Sharding
 from unsee.engine.plans.priors import Priors
@@ -252,7 +252,7 @@ def test_refusals(mixing, photographs, priors, models, tmp_path):
     with pytest.raises(UnseeError, match="lies in the input folder"):
         run(configured(photographs, priors / "out", priors))
     with pytest.raises(UnseeError, match="promotes maps and makes none"):
-        AttentionalMethod(MixingMapper(), None)
+        MapMethod(MixingMapper(), "attentional", None)
     with pytest.raises(UnseeError, match="makes maps and promotes none"):
         Promoter(open_mapper(str(models["attentional"])))
 
@@ -283,7 +283,7 @@ def test_attentional_maps_are_the_networks(models, photographs, tmp_path):
     config = RunConfig(
         Sources((str(photographs),)), str(tmp_path), model=str(models["attentional"]), method="attentional"
     )
-    assert isinstance(open_method(config, None), AttentionalMethod)
+    assert isinstance(open_method(config, None), MapMethod)
     run(config)
     session = open_mapper(str(models["attentional"]))
     for row in rows_of(tmp_path):

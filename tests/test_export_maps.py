@@ -290,7 +290,7 @@ def test_kinds_are_not_taken_for_each_other(models, exported, tmp_path: Path) ->
         read_bundle(exported["promoter"], DescentContents)
     with pytest.raises(UnseeError, match="holds no classifier"):
         open_descender(str(models["attentional"]), DescentConfig())
-    with pytest.raises(UnseeError, match="neither the checkpoint nor a bundle of a promoter"):
+    with pytest.raises(UnseeError, match="neither the checkpoint nor a bundle of a map network"):
         open_mapper(str(classifier))
 
 

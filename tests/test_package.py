@@ -18,10 +18,11 @@ ROOMS = {
     "train.networks.architectures": {""},
     "train.networks": {"", "train.networks.architectures"},
     "train.networks.libraries": {"", "train.networks"},
-    "train.networks.maps": {"", "train.networks"},
+    "train.networks.maps": {"", "train.networks.architectures", "train.networks", "train.networks.libraries"},
     "train.data": {"", "train.networks"},
     "train.batches": {"", *NETWORKS, "train.data"},
     "train": {"", *NETWORKS, "train.networks.architectures", "train.data", "train.batches"},
+    "train.students": {"", *NETWORKS, "train.data", "train.batches", "train"},
     "export.bundles": {"", *NETWORKS},
     "export.runtime": {"", *NETWORKS, "export.bundles"},
     "export.runtime.tensorrt": {"", "export.bundles", "export.runtime"},
@@ -61,6 +62,14 @@ ROOMS["engine.segmentation"] = MODELS | {"engine.cleanup", "engine.methods", "en
 ROOMS["engine.outputs"] = {"", "engine.inputs", "engine.methods"}
 ROOMS["engine.plans"] = {"", "engine.inputs", "engine.outputs", "engine.workers"}
 ROOMS["engine.networks"] = MODELS | {"engine.cleanup", "engine.methods", "engine.inputs"}
+ROOMS["engine.teaching"] = MODELS | {
+    "train",
+    "train.data",
+    "train.students",
+    "engine",
+    "engine.inputs",
+    "engine.outputs",
+}
 ROOMS["engine"] = MODELS | {room for room in ROOMS if room.startswith("engine.")}
 ROOMS["bench.scoring"] = {"", "kernels", "engine", *(room for room in ROOMS if room.startswith("engine."))}
 ROOMS["bench.pages"] = ROOMS["bench.scoring"] - {"kernels"} | {"bench.scoring"}
@@ -219,6 +228,7 @@ def test_everything_on_the_path_of_a_bundle_imports_without_torch():
     rooms |= {"bench.scoring", "bench.pages"}
     left_out = {f"export.graph.{name}" for name in NEEDS_TORCH}
     left_out |= {name for name in product() if room_of(name) in ("export.forms", "export.runtime.pytorch")}
+    left_out |= {"engine.teaching.teaching", "engine.teaching.student_lessons"}
     left_out |= {"export.library.embedded", "export.library.shared_weights"}
     names = [name for name in product() if room_of(name) in rooms and name not in left_out]
     names += ["train.networks.model_names", "train.networks.metadata", "train.networks.maps.mapper_metadata"]

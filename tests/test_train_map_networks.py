@@ -80,7 +80,7 @@ def test_other_directories_are_told_apart(tiny_model, tmp_path):
     assert not is_map_checkpoint(tmp_path)
     save_map_network(tmp_path, build_map_network(ATTENTIONAL), ATTENTIONAL)
     assert is_map_checkpoint(tmp_path)
-    with pytest.raises(UnseeError, match="not the description of a promoter"):
+    with pytest.raises(UnseeError, match="not the description of a map network"):
         load_map_network(tiny_model)
 
 
@@ -89,7 +89,7 @@ def test_other_directories_are_told_apart(tiny_model, tmp_path):
     [
         ({"kind": "other"}, "kind must be one of"),
         ({"preset": "release"}, "preset of attentional must be"),
-        ({"backbone": "resnet18"}, "backbone must be one of"),
+        ({"backbone": "resnet18"}, "backbone of attentional must be one of"),
         ({"options": {"widths": [16, 8, 8], "flavour": 1}}, "not the description"),
         ({"options": {"widths": [16, 9]}}, "multiples of 8"),
         ({"options": {"widths": [32, 8, 8], "recurrent": 8, "grid": 4}}, "do not fit this attentional"),

@@ -16,9 +16,11 @@ MODEL_HELP = (
     "checkpoint or bundle directory, unsee-small, efficientnet-lite0, vgg16, squeezenet1_1, resnet18, torchvision:NAME, "
     "timm:NAME, hf:DIRECTORY or package.module:factory"
 )
-MethodName = Literal["b", "a", "gradient", "rc", "rbd", "saliency-filters", "attentional", "given"]
+MethodName = Literal["b", "a", "gradient", "rc", "rbd", "saliency-filters", "attentional", "student", "given"]
 CLASSIFIER_METHODS = ("b", "a", "gradient")
-MODEL_METHODS = (*CLASSIFIER_METHODS, "attentional")
+MAP_METHODS = ("attentional", "student")
+"""The methods that run a map network of that kind."""
+MODEL_METHODS = (*CLASSIFIER_METHODS, *MAP_METHODS)
 """The methods that run a network; the others run on the CPU."""
 
 
@@ -46,9 +48,10 @@ class MethodConfig:
     """A method and its models.
 
     model, weights, input: see `load_classifier`; method a takes it for CNN1, and makes its maps with cnn2 and cnn3 where
-    they are given; method attentional takes such a network. promotion: what promotes the finished maps, None for nothing.
-    device, backend, precision: see `open_descender`. cleanup: see `cleans_up_on_device`. batch_size: images descended on
-    together, None for automatic.
+    they are given; methods attentional and student take such a network. promotion: what promotes the finished maps, None for
+    nothing.
+    device, backend, precision: see `open_descender`. cleanup: see `cleans_up_on_device`. mirror: see `MirroredMethod`.
+    batch_size: images descended on together, None for automatic.
     """
 
     model: Annotated[str, MODEL_HELP] = DEFAULT_NAME
@@ -63,6 +66,7 @@ class MethodConfig:
     backend: Annotated[str, "auto or the name of a runtime (unsee doctor)"] = "auto"
     precision: Annotated[RunPrecision, PRECISION_HELP] = "auto"
     cleanup: Annotated[Cleanup, "method b on a GPU: finish maps on it (auto), or on the CPU"] = "auto"
+    mirror: Annotated[bool, "average every map with that of the mirror image: twice the work"] = False
     batch_size: Annotated[int | None, "images descended on together (default: automatic)"] = None
 
     def __post_init__(self) -> None:
@@ -77,6 +81,8 @@ class MethodConfig:
         check_precision(self.precision)
         if self.weights and self.method not in CLASSIFIER_METHODS:
             raise UnseeError(f"weights are a classifier's, and method {self.method} has none: leave --weights out")
+        if self.mirror and self.method == "given":
+            raise UnseeError("given maps have no mirror images: leave --mirror out")
         if self.cleanup == "device" and self.method != "b":
             raise UnseeError(f"method {self.method} cleans up on the CPU: leave --cleanup out")
         if not self.input.is_empty and self.method not in CLASSIFIER_METHODS:

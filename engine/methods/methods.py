@@ -12,9 +12,10 @@ from ..cleanup.device_cleanup import DeviceCleanup, cleans_up_on_device
 from .descents import GRADIENT_STEP, DescentMethod, DeviceDescentMethod, GradientMethod, MaskedMethod
 from .image_methods import IMAGE_METHODS, ImageMethod
 from .method import Method
-from .method_config import MethodConfig
+from .method_config import MAP_METHODS, MethodConfig
+from .mirrored import MirroredMethod
 from .models import open_mapper
-from .networks import AttentionalMethod, GivenMethod, Promoter
+from .networks import GivenMethod, MapMethod, Promoter
 
 Opener = Callable[..., Descender]
 
@@ -24,12 +25,16 @@ def open_method(config: MethodConfig, open_descender: Opener, promoter: Promoter
 
     promoter: of the configuration, on whose grid given maps are read.
     """
+    method = _opened(config, open_descender, promoter)
+    return MirroredMethod(method) if config.mirror else method
+
+
+def _opened(config: MethodConfig, open_descender: Opener, promoter: Promoter | None) -> Method[Any]:
     if promoter and config.method == "given":
         return GivenMethod(promoter)
-    if config.method == "attentional":
-        return AttentionalMethod(
-            open_mapper(config.model, config.device, config.backend, precision=config.precision), config.batch_size
-        )
+    if config.method in MAP_METHODS:
+        mapper = open_mapper(config.model, config.device, config.backend, precision=config.precision)
+        return MapMethod(mapper, config.method, config.batch_size)
     if config.method in IMAGE_METHODS:
         return ImageMethod(config.method, IMAGE_METHODS[config.method], config.batch_size)
 

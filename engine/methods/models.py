@@ -19,8 +19,9 @@ from ...export.runtime.precision import layers_of, network_precision
 from ...export.runtime.tensorrt.tensorrt_engine import tensorrt_device
 from ...extras import require
 from ...train.networks.input_choice import InputChoice
-from ...train.networks.maps.mapper_metadata import is_map_checkpoint, with_iterations
+from ...train.networks.maps.mapper_metadata import is_map_checkpoint, read_map_metadata, with_iterations
 from ...train.networks.model_names import Found, find_classifier, model_name
+from .method_config import MethodName
 
 LOG = logging.getLogger("unsee")
 Held = TypeVar("Held", bound=Contents)
@@ -51,7 +52,9 @@ def open_descender(
             raise UnseeError(f"{model} is a bundle, whose input is in its graph: export the model again with another")
         return Descender.of_bundle(read_bundle(model, DescentContents), config, device, backend, precision=precision)
     if is_map_checkpoint(model):
-        raise UnseeError(f"{model} holds no classifier: use --method attentional, or --promote for a promoter")
+        raise UnseeError(
+            f"{model} holds no classifier: use --method attentional or student, or --promote for a promoter"
+        )
     found = find_classifier(model, weights, choice)
     bundle = _bundle_of(found, config, device, backend, precision)
     if bundle:
@@ -125,7 +128,7 @@ def open_mapper(
     iterations: int | None = None,
     precision: str = "auto",
 ) -> Mapper:
-    """Open a checkpoint or a bundle of a promoter or an attentional network.
+    """Open a checkpoint or a bundle of a map network.
 
     backend: auto is eager PyTorch for a checkpoint, ONNX Runtime for a bundle. iterations: passes T of a promoter, the
     checkpoint's own where None; a bundle has them in its graph. Raises `DeviceUnavailableError` where the device or backend
@@ -143,7 +146,7 @@ def open_mapper(
             )
         return Mapper.of_bundle(bundle, device, backend, precision=precision)
     if not is_map_checkpoint(model):
-        raise UnseeError(f"{model} is neither the checkpoint nor a bundle of a promoter or an attentional network")
+        raise UnseeError(f"{model} is neither the checkpoint nor a bundle of a map network")
     if backend == "torch-compile":
         raise UnseeError(
             f"{model}: backend torch-compile runs descents only: use torch, or a backend that runs bundles"
@@ -158,6 +161,14 @@ def open_mapper(
     return eager_mapper(load_with_iterations(Path(model), iterations), device, precision=precision)
 
 
-def makes_maps(model: str | Path) -> bool:
-    """Say whether a model is the checkpoint or a bundle of a promoter or an attentional network."""
-    return is_map_checkpoint(model) or holds(model, MapContents)
+def method_for(method: MethodName, model: str) -> MethodName:
+    """Return the method that a model is for: that of a map network's kind where the default was left, else `method`."""
+    if method != "b":
+        return method
+    if is_map_checkpoint(model):
+        kind = read_map_metadata(Path(model)).kind
+    elif holds(model, MapContents):
+        kind = read_bundle(model, MapContents).contents.metadata.kind
+    else:
+        return method
+    return "attentional" if kind == "promoter" else kind  # which says what promoters are for

@@ -1,4 +1,4 @@
-"""Maps from a network that makes them at once (paper D), maps that are given, and promoting the maps of any method (C)."""
+"""Maps from a network that makes them at once, maps that are given, and promoting the maps of any method (paper C)."""
 
 from dataclasses import replace
 
@@ -19,7 +19,9 @@ class Promoter:
 
     def __init__(self, mapper: Mapper, batch_size: int | None = None) -> None:
         if not mapper.takes_priors:
-            raise UnseeError(f"{mapper.info.model_id} makes maps and promotes none: use --method attentional")
+            raise UnseeError(
+                f"{mapper.info.model_id} makes maps and promotes none: use --method {mapper.metadata.kind}"
+            )
         self.info = mapper.info
         self.batcher = MapBatcher(mapper, batch_size)
 
@@ -67,12 +69,15 @@ def _with_map(detection: Detection | None, promoted: np.ndarray) -> Detection | 
     return replace(detection, saliency=(promoted * 255).astype(np.uint8), raw=promoted)
 
 
-class AttentionalMethod(BatchedMethod[np.ndarray, MapBatcher]):
-    """Paper D: the network's map is the finished one."""
+class MapMethod(BatchedMethod[np.ndarray, MapBatcher]):
+    """A network whose map is the finished one: an attentional network (paper D), a student."""
 
-    def __init__(self, mapper: Mapper, batch_size: int | None) -> None:
+    def __init__(self, mapper: Mapper, kind: str, batch_size: int | None) -> None:
         if mapper.takes_priors:
             raise UnseeError(f"{mapper.info.model_id} promotes maps and makes none: use --promote, or unsee promote")
+        if mapper.metadata.kind != kind:
+            found = mapper.metadata.kind
+            raise UnseeError(f"{mapper.info.model_id} is of kind {found}, not {kind}: use --method {found}")
         self.info = mapper.info
         self.batcher = MapBatcher(mapper, batch_size)
 

@@ -121,7 +121,7 @@ class ClassifierExport:
 def export_map_model(
     model: str, directory: Path, iterations: int | None = None, photographs: str | None = None
 ) -> Bundle[MapContents]:
-    """Export a promoter or an attentional network (see `export_map_network`).
+    """Export a map network (see `export_map_network`).
 
     A promoter is verified on the Region Contrast maps of its probe images.
     """

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 from ...errors import UnseeError
 
 Segment = Literal["none", "jaccard", "saliencycut"]
-Refine = Literal["none", "ultrametric", "random-walker"]
+Refine = Literal["none", "ultrametric", "random-walker", "bilateral"]
 
 
 @dataclass(frozen=True)
@@ -15,13 +15,17 @@ class SegmentConfig:
     """How maps are refined and masks are made.
 
     segment: jaccard takes the proposal that fits the refined map best, saliencycut cuts by GrabCut. refine: replaces the
-    finished map by the mean of `runs` segmentations from `points` random seeds each; `jaccard` refines in any case, by
-    default ultrametrically. threshold: of the refined map. dark_share: quantile that background seeds come from.
-    proposals: folder of proposals, our own where None; most_proposals of them are tried. seed: of the random seeds.
+    finished map by the mean of `runs` segmentations from `points` random seeds each, or by one that follows the image's
+    edges (bilateral); `jaccard` refines in any case, by default ultrametrically. threshold: of the refined map. dark_share:
+    quantile that background seeds come from. proposals: folder of proposals, our own where None; most_proposals of them are
+    tried. seed: of the random seeds.
     """
 
     segment: Annotated[Segment, "write a binary mask beside each map"] = "none"
-    refine: Annotated[Refine, "replace maps by the mean of segmentations from random seeds"] = "none"
+    refine: Annotated[
+        Refine,
+        "segment from random seeds and take the mean, or follow the image's edges (bilateral)",
+    ] = "none"
     runs: int = 100
     points: int = 50
     dark_share: float = 0.3

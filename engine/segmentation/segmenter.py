@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...kernels.bilateral_solver import bilateral
 from ...kernels.color import rgb_to_lab
 from ...kernels.eight_bits import to_levels
 from ...kernels.pooling import SuperpixelStatistics, paint, superpixel_statistics
@@ -93,9 +94,12 @@ class Segmenter:
         self, found: list[Detection], maps: np.ndarray, images: np.ndarray, names: list[str]
     ) -> Sequence[Detection | Failure]:
         config = self.config
-        needs_regions = config.refine != "none" or config.segment == "jaccard"
-        regions = superpixels(images, config) if needs_regions else None
-        better = maps if regions is None else refined(maps, regions, config)
+        by_seeds = config.refine != "bilateral" and (config.refine != "none" or config.segment == "jaccard")
+        regions = superpixels(images, config) if by_seeds or config.segment == "jaccard" else None
+        if by_seeds and regions is not None:
+            better = refined(maps, regions, config)
+        else:
+            better = bilateral(maps, images) if config.refine == "bilateral" else maps
         if config.refine != "none":
             found = [_with_map(*parts) for parts in zip(found, better, images, strict=True)]
         if config.segment == "saliencycut":

@@ -15,7 +15,7 @@ IMAGE, PRIOR, MAP = "image", "prior", "map"
 
 @dataclass(frozen=True)
 class MapContents:
-    """A promoter or an attentional network. metadata: what its model.json says; the options are in the graph."""
+    """A map network. metadata: what its model.json says; the options are in the graph."""
 
     metadata: MapMetadata
     kinds: ClassVar[tuple[str, ...]] = get_args(Kind)

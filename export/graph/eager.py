@@ -97,7 +97,7 @@ def eager_mapper(
 ) -> Mapper:
     """Return a network's mapper in PyTorch; dtype: float32, or float64 to measure the rounding of all others."""
     place = torch_device(device)
-    precision = full_precision(precision, place.type == "cuda", "a promoter or an attentional network")
+    precision = full_precision(precision, place.type == "cuda", "a map network")
     mapper = copy.deepcopy(loaded.mapper).eval().requires_grad_(False)  # `to` would change the caller's
     mapper = mapper.to(place, dtype, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     runner = TorchRunner(mapper, MapContents(loaded.metadata).graph, place, dtype, precision=precision)

@@ -124,7 +124,7 @@ def export_map_network(
     probes: np.ndarray | None = None,
     priors: np.ndarray | None = None,
 ) -> Bundle[MapContents]:
-    """Export a promoter's or an attentional network's checkpoint as a bundle; see `MapNetwork` and `export`.
+    """Export a map network's checkpoint as a bundle; see `MapNetwork` and `export`.
 
     iterations: passes T of a promoter, its own where None; they are in the graph.
     """

@@ -52,7 +52,7 @@ def cached_bundle(
 
 
 def cached_map_bundle(model: str, iterations: int | None = None, cache: Path | None = None) -> Bundle[MapContents]:
-    """Return the bundle of a promoter's or an attentional network's checkpoint as `cached_bundle` does a classifier's.
+    """Return the bundle of a map network's checkpoint as `cached_bundle` does a classifier's.
 
     iterations: passes T of a promoter, the checkpoint's own where None. Raises as `export_map_network` does.
     """

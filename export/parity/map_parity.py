@@ -1,4 +1,4 @@
-"""Measuring how well a promoter or an attentional network agrees with eager PyTorch."""
+"""Measuring how well a map network agrees with eager PyTorch."""
 
 import time
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Making maps with any runner of a promoter's or an attentional network's graph."""
+"""Making maps with any runner of a map network's graph."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from .runner import Runner, open_runner
 
 
 class Mapper:
-    """A promoter or an attentional network loaded on a device."""
+    """A map network (promoter, attentional or student) loaded on a device."""
 
     def __init__(self, runner: Runner, model_id: str, metadata: MapMetadata) -> None:
         self.info = ModelInfo(

@@ -8,16 +8,17 @@ from ....errors import UnseeError
 from ....fields import check_fields, mapping, whole
 from ..metadata import LARGEST_INPUT, MODEL_FILE, InputSpec, holds_file, read_json, read_object, understood
 
-Kind = Literal["promoter", "attentional"]
+Kind = Literal["promoter", "attentional", "student"]
 Preset = Literal["paper", "release", "default"]
 BackboneName = Literal["vgg16", "squeezenet1_1", "unsee_small"]
+"""Those of promoters and attentional networks; a student has others, too (see `student_backbones`)."""
 Region = Literal["conv", "fc"]
 RegionChoice = Literal["soft", "adaptive", "half"]
 
 MOST_CHANNELS = 8192
 MOST_LEVELS = 8
 MOST_PASSES = 1000
-SIZE_STEP = 16
+SIZE_STEPS: dict[str, int] = {"promoter": 16, "attentional": 16, "student": 32}
 """Inputs are multiples of it, so that every feature map is an exact part of them."""
 
 
@@ -74,21 +75,35 @@ class AttentionalOptions:
             raise UnseeError(f"grid must be one of 2, 4, 8, got {self.grid}")
 
 
-Options = PromoterOptions | AttentionalOptions
-OPTIONS: dict[str, type[PromoterOptions] | type[AttentionalOptions]] = {
+@dataclass(frozen=True)
+class StudentOptions:
+    """Constants of a student's head. width: channels of every level. dropout: share of a level's channels, in training."""
+
+    width: Annotated[int, "channels of every level of the head"] = 64
+    dropout: Annotated[float, "share of the features' channels left out by chance in training"] = 0.1
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"width": (1, MOST_CHANNELS), "dropout": (0, 0.9)})
+
+
+Options = PromoterOptions | AttentionalOptions | StudentOptions
+OPTIONS: dict[str, type[Options]] = {
     "promoter": PromoterOptions,
     "attentional": AttentionalOptions,
+    "student": StudentOptions,
 }
-PRESETS: dict[str, tuple[str, ...]] = {"promoter": ("paper", "release"), "attentional": ("default",)}
+PRESETS: dict[str, tuple[str, ...]] = {
+    "promoter": ("paper", "release"), "attentional": ("default",), "student": ("default",),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class MapMetadata:
-    """model.json of a promoter or an attentional network: kind, preset, backbone, input, constants, origin."""
+    """model.json of a network that makes or promotes maps: kind, preset, backbone, input, constants, origin."""
 
     kind: Kind
     preset: Preset
-    backbone: BackboneName
+    backbone: str
     input: InputSpec
     options: Options
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -99,8 +114,11 @@ class MapMetadata:
             raise UnseeError(f"preset of {self.kind} must be one of {PRESETS[self.kind]}, got {self.preset!r}")
         if not isinstance(self.options, OPTIONS[self.kind]):
             raise UnseeError(f"{self.kind} needs {OPTIONS[self.kind].__name__}, got {type(self.options).__name__}")
-        if self.input.size % SIZE_STEP:
-            raise UnseeError(f"the input of {self.kind} must be a multiple of {SIZE_STEP}, got {self.input.size}")
+        if self.kind != "student" and self.backbone not in get_args(BackboneName):
+            raise UnseeError(f"backbone of {self.kind} must be one of {get_args(BackboneName)}, got {self.backbone!r}")
+        step = SIZE_STEPS[self.kind]
+        if self.input.size % step:
+            raise UnseeError(f"the input of {self.kind} must be a multiple of {step}, got {self.input.size}")
 
     def to_json(self) -> dict[str, Any]:
         """Return the object that `from_json` reads."""
@@ -119,7 +137,7 @@ class MapMetadata:
 
 
 def is_map_checkpoint(path: str | Path) -> bool:
-    """Return whether `path` is the directory of a promoter or an attentional network."""
+    """Return whether `path` is the directory of a map network."""
     if not holds_file(path, MODEL_FILE):
         return False
     try:
@@ -130,8 +148,8 @@ def is_map_checkpoint(path: str | Path) -> bool:
 
 
 def read_map_metadata(directory: Path) -> MapMetadata:
-    """Read the description of a promoter or an attentional network; `UnseeError` where it is missing or malformed."""
-    path, what = Path(directory) / MODEL_FILE, "the description of a promoter or attentional network"
+    """Read the description of a map network; `UnseeError` where it is missing or malformed."""
+    path, what = Path(directory) / MODEL_FILE, "the description of a map network"
     value = read_object(path, what)
     with understood(path, what):
         return MapMetadata.from_json(value)
@@ -142,5 +160,5 @@ def with_iterations(metadata: MapMetadata, iterations: int | None) -> MapMetadat
     if iterations is None:
         return metadata
     if not isinstance(metadata.options, PromoterOptions):
-        raise UnseeError("iterations belong to a promoter, this is an attentional network")
+        raise UnseeError(f"iterations belong to a promoter, this is of kind {metadata.kind}")
     return replace(metadata, options=replace(metadata.options, iterations=iterations))

@@ -1,4 +1,4 @@
-"""Promoters and attentional networks as functions from pixels to maps, and their checkpoints (no pickles)."""
+"""Promoters, attentional networks and students as functions from pixels to maps, and their checkpoints (no pickles)."""
 
 import hashlib
 from dataclasses import dataclass
@@ -14,8 +14,17 @@ from ..checkpoints import matched_weights, read_weights, write_weights
 from ..metadata import MODEL_FILE, WEIGHTS_FILE
 from ..preprocessing import Preprocessing
 from .attentional import AttentionalNetwork
-from .mapper_metadata import AttentionalOptions, MapMetadata, PromoterOptions, is_map_checkpoint, read_map_metadata
+from .mapper_metadata import (
+    AttentionalOptions,
+    BackboneName,
+    MapMetadata,
+    PromoterOptions,
+    StudentOptions,
+    is_map_checkpoint,
+    read_map_metadata,
+)
 from .promoter import AnchorNetwork
+from .student import StudentNetwork
 
 __all__ = [
     "LoadedMapNetwork",
@@ -29,13 +38,16 @@ __all__ = [
 ]
 
 
+Network = AnchorNetwork | AttentionalNetwork | StudentNetwork
+
+
 class PixelMapper(nn.Module):
-    """A promoter or an attentional network on RGB pixels in 0..255; preprocessing is part of it.
+    """A map network on RGB pixels in 0..255; preprocessing is part of it.
 
     Square inputs of the side that the metadata gives, any batch size; no result depends on batch mates.
     """
 
-    def __init__(self, network: AnchorNetwork | AttentionalNetwork, metadata: MapMetadata) -> None:
+    def __init__(self, network: Network, metadata: MapMetadata) -> None:
         super().__init__()
         self.network, self.metadata = network, metadata
         self.preprocess = Preprocessing(metadata.input)
@@ -45,6 +57,8 @@ class PixelMapper(nn.Module):
         image = self.preprocess(image)
         if isinstance(self.network, AttentionalNetwork):
             return torch.sigmoid(self.network(image)[0])
+        if isinstance(self.network, StudentNetwork):
+            return torch.sigmoid(self.network(image))
         if prior is None:
             raise UnseeError("a promoter needs a prior map beside the image")
         return self.network.promote(image, prior)
@@ -60,10 +74,15 @@ class LoadedMapNetwork:
 
 def build_map_network(metadata: MapMetadata) -> PixelMapper:
     """Build the network that a description calls for, with random weights."""
-    if metadata.kind == "promoter":
-        options = cast(PromoterOptions, metadata.options)
-        return PixelMapper(AnchorNetwork(metadata.backbone, metadata.preset, options), metadata)
-    return PixelMapper(AttentionalNetwork(metadata.backbone, cast(AttentionalOptions, metadata.options)), metadata)
+    backbone = cast(BackboneName, metadata.backbone)
+    match metadata.options:
+        case PromoterOptions() as options:
+            network: Network = AnchorNetwork(backbone, metadata.preset, options)
+        case AttentionalOptions() as options:
+            network = AttentionalNetwork(backbone, options)
+        case StudentOptions() as options:
+            network = StudentNetwork(metadata.backbone, options)
+    return PixelMapper(network, metadata)
 
 
 def save_map_network(directory: Path, mapper: PixelMapper, metadata: MapMetadata) -> None:

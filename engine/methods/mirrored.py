@@ -1,0 +1,58 @@
+"""Any method, looking twice: the map is the mean of the image's and of its mirror image's."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from .detection import Detection
+from .method import Method
+
+MirroredPair = tuple[Any, Any]
+
+
+class MirroredMethod(Method[MirroredPair]):
+    """Averages the maps of a method over an image and its mirror image; classes and scores are those of the image."""
+
+    def __init__(self, method: Method[Any]) -> None:
+        self.method, self.info = method, method.info
+
+    @property
+    def batch_size(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]  # the method's shrinks
+        """That of the method."""
+        return self.method.batch_size
+
+    def compute(self, images: np.ndarray) -> MirroredPair:
+        """Run the models on images, uint8 [B,S,S,3], and on their mirror images."""
+        return self.method.compute(images), self.method.compute(_turned(images))
+
+    def detections(self, computed: MirroredPair, images: np.ndarray) -> list[Detection | None]:
+        """See `Method.detections`; an image of which either map is missing has none."""
+        plain, mirrored = computed
+        pairs = zip(
+            self.method.detections(plain, images), self.method.detections(mirrored, _turned(images)), strict=True
+        )
+        return [None if one is None or other is None else _mean(one, other) for one, other in pairs]
+
+    def warm_up(self) -> None:
+        """See `Method.warm_up`."""
+        self.method.warm_up()
+
+    def pad_batches(self) -> None:
+        """See `Method.pad_batches`."""
+        self.method.pad_batches()
+
+    def close(self) -> None:
+        """See `Method.close`."""
+        self.method.close()
+
+
+def _turned(images: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(images[:, :, ::-1])
+
+
+def _mean(one: Detection, other: Detection) -> Detection:
+    """Return the first with the mean of both maps; half a level is rounded to an even one."""
+    saliency = np.rint((one.saliency.astype(np.float32) + other.saliency[:, ::-1]) / 2).astype(np.uint8)
+    raw = None if one.raw is None or other.raw is None else (one.raw + other.raw[:, ::-1]) / 2
+    return replace(one, saliency=saliency, raw=raw)
