@@ -56,14 +56,15 @@ def export(
     """
     from ..engine.networks.model_exports import ClassifierExport, compile_bundle, export_map_model
     from ..export.parity.report import Parity
-    from ..train.networks.maps.mapper_metadata import is_map_checkpoint
+    from ..train.networks.maps.mapper_names import map_checkpoint
 
-    if aot and (what != "descent" or is_map_checkpoint(model)):
+    if aot and (what != "descent" or map_checkpoint(model)):
         raise UnseeError("--aot compiles the descent of a classifier: leave it out")
-    if is_map_checkpoint(model):
+    checkpoint = map_checkpoint(model)
+    if checkpoint:
         if weights or precision != "fp32" or what != "descent" or not choice().is_empty:
             raise UnseeError(f"{model}: map networks are exported in fp32, whole, with their own weights and input")
-        made = export_map_model(model, bundle, promote_iterations, probes)
+        made = export_map_model(str(checkpoint), bundle, promote_iterations, probes)
     elif promote_iterations is not None:
         raise UnseeError(f"{model} is no promoter, which --promote-iterations is for")
     else:

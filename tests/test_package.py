@@ -229,7 +229,9 @@ def test_everything_on_the_path_of_a_bundle_imports_without_torch():
     left_out = {f"export.graph.{name}" for name in NEEDS_TORCH}
     left_out |= {name for name in product() if room_of(name) in ("export.forms", "export.runtime.pytorch")}
     left_out |= {"engine.teaching.teaching", "engine.teaching.student_lessons"}
-    left_out |= {"export.library.embedded", "export.library.shared_weights"}
+    left_out |= {
+        f"export.library.{name}" for name in ("embedded", "embedded_maps", "shared_weights", "borrowed_weights")
+    }
     names = [name for name in product() if room_of(name) in rooms and name not in left_out]
     names += ["train.networks.model_names", "train.networks.metadata", "train.networks.maps.mapper_metadata"]
     command = [sys.executable, "-c", IMPORT_WITHOUT_TORCH, *(f"unsee.{name}" for name in names)]

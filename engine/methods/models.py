@@ -10,6 +10,7 @@ from ...export.bundles.bundle import Bundle, Contents, holds, is_bundle, read_bu
 from ...export.bundles.descent_config import DescentConfig
 from ...export.bundles.descent_contents import DescentContents, has_constants
 from ...export.bundles.map_contents import MapContents
+from ...export.library.shipped_maps import shipped_bundle
 from ...export.runtime.backends import TORCH_BACKENDS, can_export, check_backend, check_device
 from ...export.runtime.descender import Descender
 from ...export.runtime.driver import cuda_devices
@@ -19,7 +20,8 @@ from ...export.runtime.precision import layers_of, network_precision
 from ...export.runtime.tensorrt.tensorrt_engine import tensorrt_device
 from ...extras import require
 from ...train.networks.input_choice import InputChoice
-from ...train.networks.maps.mapper_metadata import is_map_checkpoint, read_map_metadata, with_iterations
+from ...train.networks.maps.mapper_metadata import read_map_metadata, with_iterations
+from ...train.networks.maps.mapper_names import map_checkpoint
 from ...train.networks.model_names import Found, find_classifier, model_name
 from .method_config import MethodName
 
@@ -51,7 +53,7 @@ def open_descender(
         if choice is not None and not choice.is_empty:
             raise UnseeError(f"{model} is a bundle, whose input is in its graph: export the model again with another")
         return Descender.of_bundle(read_bundle(model, DescentContents), config, device, backend, precision=precision)
-    if is_map_checkpoint(model):
+    if map_checkpoint(model):
         raise UnseeError(
             f"{model} holds no classifier: use --method attentional or student, or --promote for a promoter"
         )
@@ -130,9 +132,10 @@ def open_mapper(
 ) -> Mapper:
     """Open a checkpoint or a bundle of a map network.
 
-    backend: auto is eager PyTorch for a checkpoint, ONNX Runtime for a bundle. iterations: passes T of a promoter, the
-    checkpoint's own where None; a bundle has them in its graph. Raises `DeviceUnavailableError` where the device or backend
-    asked for cannot be used: there is no silent fallback; `UnseeError` on any other model.
+    backend: auto is ONNX Runtime for a bundle and, on a processor, for a student; eager PyTorch for other checkpoints.
+    iterations: passes T of a promoter, the checkpoint's own where None; a bundle has them in its graph. Raises
+    `DeviceUnavailableError` where the device or backend asked for cannot be used: there is no silent fallback; `UnseeError`
+    on any other model.
     """
     model = model_name(model)
     check_device(device)
@@ -145,28 +148,45 @@ def open_mapper(
                 f"{model}: exported with another number of iterations: export the checkpoint with {iterations}"
             )
         return Mapper.of_bundle(bundle, device, backend, precision=precision)
-    if not is_map_checkpoint(model):
+    checkpoint = map_checkpoint(model)
+    if checkpoint is None:
         raise UnseeError(f"{model} is neither the checkpoint nor a bundle of a map network")
     if backend == "torch-compile":
         raise UnseeError(
             f"{model}: backend torch-compile runs descents only: use torch, or a backend that runs bundles"
         )
+    bundle = _map_bundle_of(checkpoint, device, backend, iterations)
+    if bundle:
+        return Mapper.of_bundle(bundle, device, backend, precision=precision)
     require("torch", "train", "running a checkpoint")
-    if backend not in ("auto", *TORCH_BACKENDS):
-        from ...export.library.cache import cached_map_bundle
-
-        return Mapper.of_bundle(cached_map_bundle(model, iterations), device, backend, precision=precision)
     from ...export.graph.eager import eager_mapper, load_with_iterations
 
-    return eager_mapper(load_with_iterations(Path(model), iterations), device, precision=precision)
+    return eager_mapper(load_with_iterations(checkpoint, iterations), device, precision=precision)
+
+
+def _map_bundle_of(checkpoint: Path, device: str, backend: str, iterations: int | None) -> Bundle[MapContents] | None:
+    """Return the bundle that a map network's checkpoint runs as; None where it runs in PyTorch."""
+    if backend in TORCH_BACKENDS or (backend == "auto" and prefers_torch(device)):
+        return None
+    shipped = shipped_bundle(checkpoint)
+    if shipped:
+        return shipped
+    is_fast = backend != "auto" or (can_export() and read_map_metadata(checkpoint).kind == "student")
+    if not is_fast:
+        return None
+    require("torch", "train", "running a checkpoint")
+    from ...export.library.cache import cached_map_bundle
+
+    return cached_map_bundle(str(checkpoint), iterations)
 
 
 def method_for(method: MethodName, model: str) -> MethodName:
     """Return the method that a model is for: that of a map network's kind where the default was left, else `method`."""
     if method != "b":
         return method
-    if is_map_checkpoint(model):
-        kind = read_map_metadata(Path(model)).kind
+    checkpoint = map_checkpoint(model)
+    if checkpoint:
+        kind = read_map_metadata(checkpoint).kind
     elif holds(model, MapContents):
         kind = read_bundle(model, MapContents).contents.metadata.kind
     else:

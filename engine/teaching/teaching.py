@@ -116,11 +116,12 @@ class Teaching:
         return Round(np.load(folder / ANSWERS_FILE), figures) if figures else None
 
     def _features(self, mapper: PixelMapper) -> Features | None:
-        """Return the features of a frozen backbone, where they fit into what may be kept."""
+        """Return the features of a frozen backbone, where they stay the same and fit into what may be kept."""
         count = len(self.gathered.pixels)
         size = feature_bytes(mapper, count)
-        if self.config.backbone_rate or size > self.config.feature_budget * GIGABYTE:
-            if not self.config.backbone_rate:
+        change = self.config.backbone_rate or self.config.augment
+        if change or size > self.config.feature_budget * GIGABYTE:
+            if not change:
                 self.console.print(
                     f"features would take {size / GIGABYTE:.0f} GB (--feature-budget): computed in each step"
                 )

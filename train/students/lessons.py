@@ -5,10 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Generator, Tensor, nn
 
+from ..batches.augmentation import vary_colors
 from ..batches.samples import Batches, seed_of
 from .feature_cache import Features
+
+SMALLEST_SIDE = 0.6
+"""Least part of a photograph's sides in a crop."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +41,17 @@ class Drawn:
     labels: Tensor
 
 
-def draw(lessons: Lessons, batches: Batches) -> Iterator[Drawn]:
-    """Yield the batches of a course; half of them, by the seed of their first photograph, are mirrored."""
+def draw(lessons: Lessons, batches: Batches, augment: bool = False) -> Iterator[Drawn]:
+    """Yield the batches of a course; half of them, by the seed of their first photograph, are mirrored.
+
+    augment: also crop each photograph and change its colours by chance, which features of it cannot follow.
+    """
     for batch in batches:
         numbers = np.array([number for number, _ in batch])
         mirrored = seed_of("mirror", batch[0][1]) % 2 == 1
         labels = torch.from_numpy(lessons.labels[numbers])[:, None]
-        yield Drawn(inputs_of(lessons, numbers, mirrored), labels.flip(3) if mirrored else labels)
+        drawn = Drawn(inputs_of(lessons, numbers, mirrored), labels.flip(3) if mirrored else labels)
+        yield _varied(drawn, [seed for _, seed in batch]) if augment else drawn
 
 
 def inputs_of(lessons: Lessons, numbers: np.ndarray, mirrored: bool) -> list[Tensor]:
@@ -52,3 +60,24 @@ def inputs_of(lessons: Lessons, numbers: np.ndarray, mirrored: bool) -> list[Ten
         return lessons.features.of(numbers, mirrored)
     pixels = torch.from_numpy(lessons.pixels[numbers]).permute(0, 3, 1, 2).float()
     return [pixels.flip(3) if mirrored else pixels]
+
+
+def _varied(drawn: Drawn, seeds: list[int]) -> Drawn:
+    """Crop each image and its labels, and change its colours, as its seed says; sizes stay."""
+    views = []
+    for pixels, labels, seed in zip(drawn.inputs[0], drawn.labels, seeds, strict=True):
+        random = np.random.default_rng(seed)
+        side = random.uniform(SMALLEST_SIDE, 1)
+        top, left = random.uniform(0, 1 - side, 2)
+        views.append([_cropped(values, top, left, side) for values in (pixels, labels)])
+    colors = Generator().manual_seed(seeds[0])
+    pixels = vary_colors(torch.stack([view[0] for view in views]), colors)
+    return Drawn([pixels], torch.stack([view[1] for view in views]))
+
+
+def _cropped(values: Tensor, top: float, left: float, side: float) -> Tensor:
+    """Cut a square out of values [C,S,S], its place and side in parts of theirs, and enlarge it to [C,S,S]."""
+    size = values.shape[-1]
+    first_row, first_column, length = int(top * size), int(left * size), max(round(side * size), 1)
+    part = values[None, :, first_row : first_row + length, first_column : first_column + length]
+    return nn.functional.interpolate(part, size=(size, size), mode="bilinear")[0]

@@ -88,7 +88,7 @@ def _course(config: StudentConfig, number: int, mapper: PixelMapper, lessons: Le
         epochs=config.epochs,
         save_every=config.save_every,
         batches=lambda epoch: shuffled_batches(numbers, config.batch, seed, epoch),
-        load=lambda batches: draw(lessons, batches),
+        load=lambda batches: draw(lessons, batches, config.augment),
         losses=partial(_losses, mapper),
         rate=lambda position: (
             min(position / WARM_UP + 0.05, 1) * rate_at(config.schedule, config.learning_rate, position)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from ....errors import UnseeError
-from ....fields import check_fields, mapping, whole
+from ....fields import check_fields, mapping, text, whole
 from ..metadata import LARGEST_INPUT, MODEL_FILE, InputSpec, holds_file, read_json, read_object, understood
 
 Kind = Literal["promoter", "attentional", "student"]
@@ -99,7 +99,10 @@ PRESETS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class MapMetadata:
-    """model.json of a network that makes or promotes maps: kind, preset, backbone, input, constants, origin."""
+    """model.json of a network that makes or promotes maps: kind, preset, backbone, input, constants, origin.
+
+    frozen: the classifier whose convolutions are a student's backbone, unchanged: the checkpoint holds its head alone.
+    """
 
     kind: Kind
     preset: Preset
@@ -107,6 +110,7 @@ class MapMetadata:
     input: InputSpec
     options: Options
     provenance: dict[str, Any] = field(default_factory=dict)
+    frozen: str = ""
 
     def __post_init__(self) -> None:
         check_fields(self, {})
@@ -116,6 +120,8 @@ class MapMetadata:
             raise UnseeError(f"{self.kind} needs {OPTIONS[self.kind].__name__}, got {type(self.options).__name__}")
         if self.kind != "student" and self.backbone not in get_args(BackboneName):
             raise UnseeError(f"backbone of {self.kind} must be one of {get_args(BackboneName)}, got {self.backbone!r}")
+        if self.frozen and self.kind != "student":
+            raise UnseeError(f"{self.kind} has a backbone of its own: frozen belongs to a student")
         step = SIZE_STEPS[self.kind]
         if self.input.size % step:
             raise UnseeError(f"the input of {self.kind} must be a multiple of {step}, got {self.input.size}")
@@ -133,7 +139,8 @@ class MapMetadata:
         options = OPTIONS[kind](**mapping(value["options"], "options"))
         spec = InputSpec.from_json(value["input"])
         provenance = mapping(value.get("provenance", {}), "provenance")
-        return cls(kind, value["preset"], value["backbone"], spec, options, provenance)
+        frozen = text(value.get("frozen", ""), "frozen")
+        return cls(kind, value["preset"], value["backbone"], spec, options, provenance, frozen)
 
 
 def is_map_checkpoint(path: str | Path) -> bool:

@@ -12,6 +12,7 @@ from ....errors import UnseeError
 from ....files import write_json
 from ..checkpoints import matched_weights, read_weights, write_weights
 from ..metadata import MODEL_FILE, WEIGHTS_FILE
+from ..model_names import load_classifier
 from ..preprocessing import Preprocessing
 from .attentional import AttentionalNetwork
 from .mapper_metadata import (
@@ -25,6 +26,7 @@ from .mapper_metadata import (
 )
 from .promoter import AnchorNetwork
 from .student import StudentNetwork
+from .student_backbones import start_backbone
 
 __all__ = [
     "LoadedMapNetwork",
@@ -85,10 +87,13 @@ def build_map_network(metadata: MapMetadata) -> PixelMapper:
     return PixelMapper(network, metadata)
 
 
-def save_map_network(directory: Path, mapper: PixelMapper, metadata: MapMetadata) -> None:
-    """Write a checkpoint directory: model.json, written last, and weights.safetensors in float32."""
+def save_map_network(
+    directory: Path, mapper: PixelMapper, metadata: MapMetadata, dtype: torch.dtype = torch.float32
+) -> None:
+    """Write a checkpoint directory: model.json, written last, and weights.safetensors in `dtype`, without what is frozen."""
     directory.mkdir(parents=True, exist_ok=True)
-    write_weights(directory / WEIGHTS_FILE, mapper.network)
+    own = mapper.network.head if metadata.frozen else mapper.network
+    write_weights(directory / WEIGHTS_FILE, own, dtype)  # pyright: ignore[reportArgumentType]
     write_json(directory / MODEL_FILE, metadata.to_json())
 
 
@@ -96,8 +101,12 @@ def load_map_network(directory: Path) -> LoadedMapNetwork:
     """Load a checkpoint directory; `UnseeError` names what is missing, malformed or does not fit."""
     metadata = read_map_metadata(directory)
     mapper = build_map_network(metadata)
+    own = mapper.network
+    if isinstance(mapper.network, StudentNetwork) and metadata.frozen:
+        start_backbone(mapper.network.backbone, load_classifier(metadata.frozen))
+        own = mapper.network.head
     tensors = read_weights(directory / WEIGHTS_FILE)
-    mapper.network.load_state_dict(matched_weights(tensors, mapper.network.state_dict(), f"this {metadata.kind}"))
+    own.load_state_dict(matched_weights(tensors, own.state_dict(), f"this {metadata.kind}"))
     return LoadedMapNetwork(mapper.eval().requires_grad_(False), metadata)
 
 
