@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from ...errors import UnseeError
 from ...files import atomic_path, digest_of, write_json
 from ...terminal import counted
 from ...train.curves import CURVES_CSV, FIGURES_FILE, write_curves
@@ -100,6 +101,11 @@ class Teaching:
         mapper = new_student(config, self.classifier, number).to(self.device)
         lessons = Lessons(self.gathered.pixels, labels, self.gathered.known, self._features(mapper))
         numbers = chosen(labels, self.gathered.known, config)
+        if not len(numbers):
+            raise UnseeError(
+                f"none of {counted(len(lessons), 'photograph')} has an object of {config.smallest_object:.0%} to "
+                f"{config.largest_object:.0%} of the frame (--smallest-object, --largest-object)"
+            )
         self.console.print(f"round {number}: learns from {len(numbers)} of {counted(len(lessons), 'photograph')}")
         curves = train_round(config, number, mapper, lessons, numbers, self.device, self.console)
         found = answers(mapper, lessons)

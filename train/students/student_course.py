@@ -21,6 +21,8 @@ from ..ranks import Ranks
 from .lessons import Drawn, Lessons, draw, inputs_of
 from .student_config import StudentConfig
 
+OVERLAP_WEIGHT = 3.0
+"""Of the intersection over union beside the cross-entropy (docs/log.md)."""
 WARM_UP = 0.05
 """Share of a round in which the rate rises."""
 ANSWERED_TOGETHER = 16
@@ -69,13 +71,13 @@ def answers(mapper: PixelMapper, lessons: Lessons) -> np.ndarray:
 
 def label_losses(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the loss of logits [B,1,H,W], summed over images: cross-entropy with the labels' sides, weighed by how decided
-    they are, plus soft intersection over union."""
+    they are, plus soft intersection over union (weight 3)."""
     sides, weights = (labels > 0.5).to(labels.dtype), (2 * labels - 1).abs()
     entropy = nn.functional.binary_cross_entropy_with_logits(logits, sides, weights, reduction="none").mean((1, 2, 3))
     maps = torch.sigmoid(logits)
     both = (maps * sides).sum((1, 2, 3))
     either = (maps + sides).sum((1, 2, 3)) - both
-    return (entropy + 1 - (both + 1) / (either + 1)).sum()
+    return (entropy + OVERLAP_WEIGHT * (1 - (both + 1) / (either + 1))).sum()
 
 
 def _course(config: StudentConfig, number: int, mapper: PixelMapper, lessons: Lessons, chosen: np.ndarray) -> Course:
