@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from ...train.students.made_marks import made, mark_made
 from ...train.students.pseudo_labels import changed_share, chosen, next_labels
 from ...train.students.student_config import StudentConfig
 from ...train.students.student_course import answers, new_student, train_round
+from .label_refinement import refined_labels
 from .student_lessons import Gathered, gather
 from .teacher_maps import make_teacher_maps
 
@@ -79,25 +81,35 @@ class Teaching:
 
     def run(self) -> LoadedMapNetwork:
         """Do the rounds that are left, and save the student of the last one."""
-        labels, rounds = np.asarray(self.gathered.labels), []
+        rounds: list[dict[str, Any]] = []
+        answered: np.ndarray | None = None
         for number in range(1, self.config.rounds + 1):
-            done = self._finished(number) or self._round(number, labels)
+            done = self._finished(number) or self._round(number, answered)
             rounds.append(done.figures)
+            answered = done.answers
             changed = done.figures["changed"]
             self.console.print(f"round {number}: {changed:.1%} of the pixels changed sides", markup=False)
             if changed < self.config.settled:
                 break
-            labels = next_labels(done.answers, self.gathered.labels, labels, self.gathered.known, number)
         shutil.rmtree(self._features_folder, ignore_errors=True)
         return self._saved(rounds)
+
+    def _labels(self, number: int, answered: np.ndarray | None) -> np.ndarray:
+        """Return the labels of round `number`. answered: the student's maps after the round before; None in the first."""
+        return self._teachers if answered is None else self._refined(next_labels(answered, self._teachers, number - 1))
+
+    @cached_property
+    def _teachers(self) -> np.ndarray:
+        return self._refined(np.asarray(self.gathered.labels))
 
     @property
     def _features_folder(self) -> Path:
         return self.config.output / "features"
 
-    def _round(self, number: int, labels: np.ndarray) -> Round:
-        """Train a student on labels, have it answer, and mark the round as done."""
+    def _round(self, number: int, answered: np.ndarray | None) -> Round:
+        """Train a student, have it answer, and mark the round as done. answered: see `_labels`."""
         config, folder = self.config, self.config.round_folder(number)
+        labels = self._labels(number, answered)
         mapper = new_student(config, self.classifier, number).to(self.device)
         lessons = Lessons(self.gathered.pixels, labels, self.gathered.known, self._features(mapper))
         numbers = chosen(labels, self.gathered.known, config)
@@ -112,9 +124,22 @@ class Teaching:
         with atomic_path(folder / ANSWERS_FILE) as temporary, temporary.open("wb") as file:
             np.save(file, found)
         save_map_network(folder / "student", mapper.cpu(), mapper.metadata)
-        figures = {"photographs": len(numbers), "changed": changed_share(labels, found), "curves": curves}
+        figures = {
+            "photographs": len(numbers),
+            "changed": changed_share(labels if answered is None else answered, found),
+            "curves": curves,
+        }
         mark_made(folder / ROUND_FILE, self.digest, **figures)
         return Round(found, figures)
+
+    def _refined(self, labels: np.ndarray) -> np.ndarray:
+        """Return labels that follow the photographs' edges; those that are masks stay masks."""
+        if self.config.refine:
+            with training_progress(self.console) as bars:
+                task = bars.add_task("refining labels", total=len(labels))
+                labels = refined_labels(labels, self.gathered.pixels, lambda count: bars.advance(task, count))
+                bars.remove_task(task)
+        return np.where(self.gathered.known[:, None, None], self.gathered.labels, labels)
 
     def _finished(self, number: int) -> Round | None:
         folder = self.config.round_folder(number)

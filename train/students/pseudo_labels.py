@@ -19,16 +19,12 @@ def chosen(labels: np.ndarray, known: np.ndarray, config: StudentConfig) -> np.n
     return np.flatnonzero(known | (fits & (decided >= least)))
 
 
-def next_labels(
-    answers: np.ndarray, teachers: np.ndarray, lessons: np.ndarray, known: np.ndarray, number: int
-) -> np.ndarray:
+def next_labels(answers: np.ndarray, teachers: np.ndarray, number: int) -> np.ndarray:
     """Return the labels of the round after round `number`, float32 [P,H,W].
 
-    answers: the student's own maps. teachers: what it was taught first; after round 1 it is heard once more. lessons: the
-    labels of this round, of which masks stay.
+    answers: the student's own maps. teachers: what it was taught first; after round 1 it is heard once more.
     """
-    heard = (answers + teachers) / 2 if number == 1 else answers
-    return np.where(known[:, None, None], lessons, heard).astype(np.float32)
+    return (answers + teachers) / np.float32(2) if number == 1 else answers
 
 
 def changed_share(before: np.ndarray, after: np.ndarray) -> float:

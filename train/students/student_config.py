@@ -24,7 +24,7 @@ class StudentConfig(TrainingConfig):
     fit into feature_budget. epochs: of each round. rounds: at most; after each the student makes the next labels. settled:
     share of pixels that change sides between two rounds below which there is no other. kept: share of the photographs,
     those whose labels are most decided. smallest_object, largest_object: share of the frame of what is learned from.
-    augment: see `draw`.
+    refine: see `refined_labels`. augment: see `draw`.
     masks: data sets whose masks are learned from, too.
     """
 
@@ -45,6 +45,7 @@ class StudentConfig(TrainingConfig):
     kept: Annotated[float, "share of the photographs, the most decided ones"] = 0.75
     smallest_object: Annotated[float, "least share of the frame that an object takes"] = 0.03
     largest_object: Annotated[float, "largest share of the frame that an object takes"] = 0.6
+    refine: Annotated[bool, "have labels follow the edges of their photographs"] = True
     augment: Annotated[
         bool, "crop photographs and change their colours by chance; their features are not kept then"
     ] = False
