@@ -11,7 +11,7 @@ import numpy as np
 from ..engine.cleanup.postprocess import finish
 from ..engine.cleanup.presets import PRESETS
 from ..engine.methods.image_methods import BASELINE_SIZE
-from ..engine.methods.models import open_descender
+from ..engine.methods.models import method_for, open_descender, open_mapper
 from ..errors import UnseeError
 from ..export.bundles.bundle import is_bundle
 from ..export.bundles.descent_config import DescentConfig
@@ -53,6 +53,23 @@ class Contender:
     method: str
     stages: tuple[str, ...]
     open: Callable[[Path, int], Opened]
+
+
+def map_contender(model: str, device: str, backend: str) -> Contender:
+    """Return a network that makes maps; its only map is called final."""
+    return Contender(Path(model).name, method_for("b", model), (FINAL,), partial(_open_maps, model, device, backend))
+
+
+def _open_maps(
+    model: str,
+    device: str,
+    backend: str,
+    workspace: Path,  # noqa: ARG001
+    batch_size: int,
+) -> Opened:
+    mapper = open_mapper(model, device, backend)
+    mapper.maps(_noise(batch_size, mapper.info.input_size))
+    return Opened(mapper.info.input_size, lambda images: {FINAL: mapper.maps(images)})
 
 
 def method_contender(model: str, method: str, variant: Variant, device: str, backend: str) -> Contender:

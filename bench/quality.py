@@ -20,13 +20,15 @@ from rich.table import Table
 
 from ..engine.cleanup.presets import DEFAULT_PRESET, PRESETS, Preset
 from ..engine.inputs.decoding import DecodingConfig, decode
+from ..engine.methods.method_config import MAP_METHODS
+from ..engine.methods.models import method_for
 from ..engine.workers.pipeline import batched
 from ..errors import DeviceUnavailableError, MissingExtraError, UnseeError
 from ..files import atomic_path, write_bytes, write_json
 from ..kernels.eight_bits import to_levels
 from ..terminal import stdout
 from .ablations import Variant, variants
-from .contenders import GRADIENT, Contender, Opened, method_contender, peer_contender
+from .contenders import GRADIENT, Contender, Opened, map_contender, method_contender, peer_contender
 from .peers.peer_list import PEERS, find_peer
 from .scoring.greys import read_map, read_mask
 from .scoring.metrics import MetricSums, PairScores
@@ -43,7 +45,8 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class QualityConfig:
-    """images, masks: folders, matched by name. models: see `load_classifier`. methods: `gradient`, presets, or `given`.
+    """images, masks: folders, matched by name. models: see `load_classifier`; a map network makes its
+    maps, whatever the methods. methods: `gradient`, presets, or `given`.
 
     maps: folders of foreign maps by name. given: the preset of the method `given`, of ablations and, for the number of
     passes, of peers. ablations: changes of it, see `ablations.variants`. peers: see `PEERS`. limit: number of images,
@@ -76,11 +79,12 @@ class QualityConfig:
         chosen = [(method, Variant(self.preset(method))) for method in self.methods]
         if self.ablations:
             chosen += [(GIVEN, one) for one in variants(self.given, self.ablations) if (GIVEN, one) not in chosen]
-        found = [
-            method_contender(model, method, variant, self.device, self.backend)
-            for model in self.models
-            for method, variant in chosen
-        ]
+        found = []
+        for model in self.models:
+            if method_for("b", model) in MAP_METHODS:
+                found.append(map_contender(model, self.device, self.backend))
+            else:
+                found += [method_contender(model, name, one, self.device, self.backend) for name, one in chosen]
         for name in dict.fromkeys(name for peer in self.peers for name in (PEERS if peer == ALL else (peer,))):
             models = self.models if find_peer(name).needs_model else self.models[:1]
             found += [peer_contender(name, model, self.given.descent, self.device) for model in models]

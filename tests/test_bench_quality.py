@@ -14,6 +14,7 @@ from unsee.cli.benchmarks import app
 from unsee.engine.cleanup.presets import Preset
 from unsee.errors import UnseeError
 from unsee.export.bundles.descent_config import DescentConfig
+from unsee.tests.map_models import map_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +41,16 @@ def test_every_stage_is_scored_and_perfect_maps_are_perfect(photographs, masks, 
     assert json.loads((tmp_path / "quality.json").read_text())["rows"][0]["method"] == "gradient"
     assert len((tmp_path / "quality.md").read_text().splitlines()) == 9
     assert len(pq.read_table(tmp_path / "quality.parquet")) == 60
+
+
+def test_networks_that_make_maps_have_a_row_whatever_the_methods(photographs, masks, tmp_path):
+    map_checkpoint(tmp_path / "net", "attentional")
+    config = QualityConfig(
+        photographs, masks, (str(tmp_path / "net"),), ("gradient", "reference"), batch_size=4, limit=3
+    )
+    (row,) = bench_quality(config)
+    assert (row.model, row.method, row.stage, row.images) == ("net", "attentional", "final", 3)
+    assert 0 < row.f_measure < 1 and row.images_per_second > 0
 
 
 def test_unknown_method_is_named(photographs, masks, tiny_model):
