@@ -20,6 +20,8 @@ BALANCING_TURNS = 10
 SOLVER_TURNS = 25
 TOLERANCE = 1e-5
 NONE = -1
+GOLDEN = 0x1E3779B97F4A7C15
+"""An odd factor that spreads keys over a hash table (Knuth's multiplicative hashing)."""
 
 
 def bilateral(
@@ -104,7 +106,8 @@ def _table(entries: int) -> np.ndarray:
 def _slot(table: np.ndarray, keys: np.ndarray, key: int) -> int:
     """Return where a key stands in a table of cells, or the empty place where it belongs."""
     mask = len(table) - 1
-    slot = ((key * 0x9E3779B97F4A7C1) >> 20) & mask
+    mixed = key * GOLDEN
+    slot = (mixed ^ (mixed >> 32)) & mask  # the upper half of a product depends on every bit of the key
     while table[slot] != NONE and keys[table[slot]] != key:
         slot = (slot + 1) & mask
     return slot
@@ -138,6 +141,15 @@ def _blur(values: np.ndarray, neighbours: np.ndarray, blurred: np.ndarray) -> No
 
 
 @compiled
+def _product(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the scalar product; BLAS would start threads of its own for it."""
+    total = 0.0
+    for cell in range(len(first)):
+        total += first[cell] * second[cell]
+    return total
+
+
+@compiled
 def _balanced(sizes: np.ndarray, neighbours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return Dn and Dm (Algorithm 1): the scale of the blur on both sides, and its row sums, close to the cells' sizes."""
     scale, blurred = np.ones(len(sizes)), np.empty(len(sizes))
@@ -167,17 +179,17 @@ def _solve(
     _blur(scale * values, neighbours, blurred)
     residual = confidence * sums - diagonal * values + smoothness * scale * blurred
     conditioned = inverse * residual
-    direction, rest = conditioned.copy(), np.dot(residual, conditioned)
-    limit = TOLERANCE * TOLERANCE * confidence * confidence * np.dot(sums, sums)
+    direction, rest = conditioned.copy(), _product(residual, conditioned)
+    limit = TOLERANCE * TOLERANCE * confidence * confidence * _product(sums, sums)
     for _ in range(SOLVER_TURNS):
-        if np.dot(residual, residual) <= limit:
+        if _product(residual, residual) <= limit:
             break
         _blur(scale * direction, neighbours, blurred)
         product[:] = diagonal * direction - smoothness * scale * blurred
-        length = rest / np.dot(direction, product)
+        length = rest / _product(direction, product)
         values += length * direction
         residual -= length * product
         conditioned[:] = inverse * residual
-        before, rest = rest, np.dot(residual, conditioned)
+        before, rest = rest, _product(residual, conditioned)
         direction[:] = conditioned + rest / before * direction
     return values

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ...kernels.bilateral_solver import bilateral
 from ...kernels.color import rgb_to_lab
 from ...kernels.eight_bits import to_levels
 from ...kernels.pooling import SuperpixelStatistics, paint, superpixel_statistics
@@ -15,6 +14,7 @@ from ...kernels.region_graph import color_distances, edge_costs, touching
 from ...kernels.seeds import draw_seeds
 from ...kernels.slic import slic_lab
 from ...kernels.ultrametric import label_by_seeds, merge_trees
+from ..cleanup.edge_refinement import edge_refined
 from ..methods.detection import Detection, Failure
 from .objectness import objectness
 from .proposals import ProposalsError, best_proposal, own_proposals, read_proposals
@@ -99,7 +99,7 @@ class Segmenter:
         if by_seeds and regions is not None:
             better = refined(maps, regions, config)
         else:
-            better = bilateral(maps, images) if config.refine == "bilateral" else maps
+            better = edge_refined(maps, images) if config.refine == "bilateral" else maps
         if config.refine != "none":
             found = [_with_map(*parts) for parts in zip(found, better, images, strict=True)]
         if config.segment == "saliencycut":

@@ -23,11 +23,14 @@ from ..bundles.bundle import Bundle
 from ..bundles.map_contents import MapContents
 from ..graph.exportables import MapNetwork
 from ..graph.exporter import export
+from ..parity.map_parity import MapProbe
 from ..parity.synthetic import synthetic_images
 from .borrowed_weights import Lender, borrow_weights
 from .shipped_maps import SHIPPED_FILES
 
 PROBES = 1
+PROBE_LEVELS = 4096
+"""Of the maps in the probe: far finer than what they are compared by."""
 
 
 class BorrowingNetwork(MapNetwork):
@@ -36,6 +39,11 @@ class BorrowingNetwork(MapNetwork):
     def __init__(self, loaded: LoadedMapNetwork, weights: Path) -> None:
         super().__init__(loaded)
         self.weights = weights
+
+    def probe(self, images: np.ndarray) -> MapProbe:
+        """See `Exportable.probe`; its maps have few enough bits to be small when compressed."""
+        probe = super().probe(images)
+        return replace(probe, maps=np.rint(probe.maps * PROBE_LEVELS) / np.float32(PROBE_LEVELS))
 
     def write(self, directory: Path) -> None:
         """See `Exportable.write`."""

@@ -2,10 +2,13 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
+from safetensors.numpy import load_file
 
 from unsee.engine.teaching.teaching import train_student
 from unsee.errors import UnseeError
@@ -85,72 +88,88 @@ def test_the_bundle_makes_the_same_maps_without_the_checkpoint(student, scenes, 
     assert np.abs(a - b).max() <= 2
 
 
-def test_masks_are_learned_from_too(scenes, tiny_model, tmp_path):
-    words = ("--teacher", tiny_model, "--start", tiny_model, "--rounds", 1, *LIGHT)
-    masks = ("--masks", f"folder:{scenes / 'labelled'}")
-    said = unsee("train", "student", scenes / "photographs", "--output", "s", *words, *masks, cwd=tmp_path).err
-    assert "of 17 photographs" in said
-    assert json.loads((tmp_path / "s/figures.json").read_text())["with masks"] == 4
+@pytest.fixture
+def config(scenes, tiny_model, tmp_path):
+    """Make the configuration of a short training of the tiny model into a folder of some name."""
+
+    def made(name, **more):
+        light = {"input_size": SIDE, "width": 8, "rounds": 1, "settled": 0, "epochs": 1, "batch": 4, "threads": 1}
+        models = {"teachers": (str(tiny_model),), "start": str(tiny_model)}
+        photographs = (str(scenes / "photographs"),)
+        return StudentConfig(photographs=photographs, output=tmp_path / name, **{**light, **models, **more})
+
+    return made
+
+
+def test_masks_are_learned_from_too(config, scenes):
+    train_student(config("s", masks=(f"folder:{scenes / 'labelled'}",)))
+    figures = json.loads((config("s").output / "figures.json").read_text())
+    assert (figures["photographs"], figures["with masks"]) == (13, 4)
+    labels = np.load(config("s").output / "lessons/labels.npy")
+    assert len(labels) == 17 and set(np.unique(labels[-4:])) >= {0, 1}
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--start", "vgg_s:nothing"), "vgg_s"),
         (("--input-size", 100), "must be a multiple of 32"),
-        (("--rounds", 0), "rounds must be at least 1"),
-        (("--teacher", "no-such-model"), "no-such-model"),
         (("--masks", "folder:nowhere"), "nowhere"),
+        (("--teacher", "no-such-model"), "no-such-model"),
     ],
 )
-def test_what_cannot_be_taught_is_one_line(words, message, scenes, tmp_path):
-    said = unsee("train", "student", scenes / "photographs", "--output", "s", *words, cwd=tmp_path, expect=2).err
-    assert message in said
+def test_what_cannot_be_taught_is_one_line(words, message, scenes, tiny_model, tmp_path):
+    command = ("train", "student", scenes / "photographs", "--output", "s", "--start", tiny_model)
+    assert message in unsee(*command, *words, cwd=tmp_path, expect=2).err
 
 
-def test_a_folder_without_a_photograph_says_so(tiny_model, tmp_path):
-    (tmp_path / "empty").mkdir()
-    said = unsee("train", "student", "empty", "--output", "s", "--teacher", tiny_model, cwd=tmp_path, expect=2).err
-    assert "no images among the inputs" in said
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"rounds": 0}, "rounds must be at least 1"),
+        ({"kept": 0}, "kept must be in 0..1"),
+        ({"teachers": ()}, "a teacher at least"),
+        ({"start": "vgg_s:nothing"}, "vgg_s"),
+        ({"photographs": ("nowhere",)}, "nowhere"),
+        ({"smallest_object": 0.98, "largest_object": 0.99}, "none of 13 photographs has an object of 98% to 99%"),
+    ],
+)
+def test_settings_that_do_not_fit_say_why(wrong, message, config):
+    with pytest.raises(UnseeError, match=message):
+        train_student(replace(config("s"), **wrong))
 
 
 @pytest.mark.parametrize("saves", [1, 3])
-def test_a_killed_training_goes_on_to_the_same_bytes(scenes, tiny_model, tmp_path, saves):
-    def config(name, **more):
-        return StudentConfig(
-            photographs=(str(scenes / "photographs"),), teachers=(str(tiny_model),), start=str(tiny_model),
-            output=tmp_path / name, input_size=SIDE, width=8, rounds=2, settled=0, epochs=1, batch=4, save_every=2,
-            threads=1, **more,
-        )  # fmt: skip
-
-    train_student(config("whole"))
+def test_a_killed_training_goes_on_to_the_same_bytes(config, tmp_path, saves):
+    more = {"rounds": 2, "save_every": 2}
+    train_student(config("whole", **more))
     with killed_after_saving(at_save(saves)):
-        train_student(config("killed"))
+        train_student(config("killed", **more))
     assert not (tmp_path / "killed/model.json").exists()
-    train_student(config("killed"))
+    train_student(config("killed", **more))
     for name in ("weights.safetensors", "rounds/1/answers.npy", "rounds/2/answers.npy"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
     with pytest.raises(UnseeError, match="other settings"):
-        train_student(config("killed", learning_rate=1.0))
+        train_student(config("killed", learning_rate=1.0, **more))
 
 
-def test_features_over_the_budget_are_computed_in_each_step(scenes, tiny_model, tmp_path):
-    words = ("--teacher", tiny_model, "--start", tiny_model, "--rounds", 1, *LIGHT)
-    command = ("train", "student", scenes / "photographs", *words)
-    said = unsee(*command, "--output", "computed", "--feature-budget", 0, cwd=tmp_path).err
-    assert "computed in each step" in said
-    unsee(*command, "--output", "kept", cwd=tmp_path)
+def test_features_over_the_budget_are_computed_in_each_step(config, tmp_path, capsys):
+    train_student(config("computed", feature_budget=0), Console())
+    assert "computed in each step" in capsys.readouterr().out
+    train_student(config("kept"))
     computed, kept = (np.load(tmp_path / name / "rounds/1/answers.npy") for name in ("computed", "kept"))
     np.testing.assert_allclose(computed, kept, atol=0.02)  # features are kept in half precision
 
 
-def test_a_backbone_is_trained_where_it_has_a_rate(scenes, tiny_model, tmp_path):
-    words = ("--teacher", tiny_model, "--start", tiny_model, "--rounds", 1, *LIGHT, "--backbone-rate", 0.001)
-    unsee("train", "student", scenes / "photographs", "--output", "s", *words, cwd=tmp_path)
-    safetensors = pytest.importorskip("safetensors.numpy")
-    trained = safetensors.load_file(tmp_path / "s/weights.safetensors")["backbone.features.0.weight"]
-    start = safetensors.load_file(tiny_model / "weights.safetensors")["features.0.weight"]
-    assert np.abs(trained - start).max() > 1e-5
+def test_a_backbone_is_trained_where_it_has_a_rate(config, tiny_model, tmp_path):
+    train_student(config("s", backbone_rate=0.001, augment=True))
+    trained = load_file(tmp_path / "s/weights.safetensors")["backbone.features.0.weight"]
+    assert np.abs(trained - load_file(tiny_model / "weights.safetensors")["features.0.weight"]).max() > 1e-5
+
+
+def test_a_student_teaches_the_next_one(config, student, tmp_path):
+    folder, _, _ = student
+    train_student(config("s", teachers=(str(folder),)))
+    assert json.loads((tmp_path / "s/model.json").read_text())["provenance"]["settings"]["teachers"] == ["student"]
 
 
 def test_maps_of_an_image_and_its_mirror_image_are_averaged(student, scenes, tmp_path):

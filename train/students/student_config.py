@@ -66,8 +66,10 @@ class StudentConfig(TrainingConfig):
             )
 
     def settings(self) -> dict[str, Any]:
-        """See `TrainingConfig.settings`."""
-        return {name: value for name, value in super().settings().items() if name not in FREE_HERE}
+        """See `TrainingConfig.settings`; models go by their names, wherever they lie."""
+        kept = {name: value for name, value in super().settings().items() if name not in FREE_HERE}
+        names = [Path(teacher).name for teacher in self.teachers]
+        return {**kept, "teachers": names, "start": Path(self.start).name}
 
     def round_folder(self, number: int) -> Path:
         """Return where round `number`, from 1, keeps its state and its labels."""
