@@ -363,7 +363,7 @@ def test_second_interruption_ends_at_once(tiny_model, photographs, tmp_path):
     assert process.returncode in (ExitCode.INTERRUPTED, -signal.SIGINT)
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_memory_does_not_grow_with_the_corpus(tmp_path):
     """Rows through the whole engine with a session that does nothing: 2,000 against 20,000 inputs."""
     pytest.importorskip("resource", reason="needs a Unix system")
