@@ -14,6 +14,7 @@ from ..engine.cleanup.presets import preset
 from ..engine.inputs.sources import Sources
 from ..engine.run import run
 from ..engine.run_config import Resumption, RunConfig
+from ..engine.segmentation.segment_config import SegmentConfig
 from ..engine.status import Summary
 from ..errors import UnseeError
 from ..export.bundles.bundle import is_bundle
@@ -21,6 +22,7 @@ from ..export.runtime.backends import can_export
 from ..extras import require
 from ..files import write_bytes
 from ..terminal import stderr
+from ..train.networks.maps.mapper_names import SMALL_STUDENT, STUDENT
 from ..train.networks.model_names import DEFAULT_NAME, PACKAGES
 from .pages.sheet import SheetColumn, contact_sheet
 
@@ -44,7 +46,7 @@ def demo(folder: Path, model: str = DEFAULT_NAME, console: Console | None = None
     """Run `unsee run` on the photographs in `folder`/photos into `folder`/maps; return the path of the sheet.
 
     The sheet shows the maps of the papers' authors beside those of the default where PyTorch is installed, which they
-    need, and names what is seen where a classifier that can is.
+    need, those of a student, and names what is seen where a classifier that can is.
     """
     console = console or stderr()
     photographs = save_photographs(folder / "photos")
@@ -53,6 +55,9 @@ def demo(folder: Path, model: str = DEFAULT_NAME, console: Console | None = None
     if not is_bundle(model) and find_spec("torch"):
         runs = {"reference": folder / "reference", **runs}
         _run(photographs, runs["reference"], model, console, preset=preset("reference"))
+    runs["student"] = folder / "student"
+    edges = SegmentConfig(refine="bilateral")
+    _run(photographs, runs["student"], _student(), console, segmentation=edges)
     names = _names(photographs, folder, console)
     sheet = folder / SHEET
     contact_sheet([_column(photographs, name, runs, names) for name in PHOTOGRAPHS]).save(sheet)
@@ -63,6 +68,11 @@ def demo(folder: Path, model: str = DEFAULT_NAME, console: Console | None = None
 def _run(photographs: Path, output: Path, model: str, console: Console, **more: Any) -> Summary:
     config = RunConfig(sources=Sources((str(photographs),)), output_folder=str(output), model=model, **more)
     return run(config, console, Resumption(overwrite=True))
+
+
+def _student() -> str:
+    """Return the better of the shipped students that can run here."""
+    return STUDENT if find_spec(PACKAGES[NAMES].module) else SMALL_STUDENT
 
 
 def _names(photographs: Path, folder: Path, console: Console) -> dict[str, str]:

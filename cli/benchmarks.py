@@ -261,7 +261,7 @@ def refinement(
     size: Annotated[int, typer.Option(min=8, help="side of the grid in pixels")] = 224,
     rounds: Rounds = 5,
 ) -> None:
-    """Refinement of maps by 100 runs of random seeds, in seconds of one core."""
+    """Refinement of maps, by 100 runs of random seeds and along edges, in seconds of one core."""
     from ..bench.refinement import bench_refinement
 
     bench_refinement(images, count, size, rounds, stdout())

@@ -6,6 +6,8 @@ from .mapper_metadata import is_map_checkpoint
 
 STUDENT = "student"
 """A head whose backbone comes from a classifier's package."""
+SMALL_STUDENT = "unsee-student"
+"""One that is whole."""
 _DIRECTORY = Path(__file__).parent / "pretrained"
 
 
