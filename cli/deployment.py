@@ -2,13 +2,13 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, cast, get_args
 
 import typer
 
 from ..engine.cleanup.presets import Preset
 from ..engine.methods.method_config import MODEL_HELP
-from ..engine.networks.model_exports import What
+from ..engine.networks.model_exports import MapPrecision, What
 from ..errors import UnseeError
 from ..export.bundles.attribution_contents import CamKind
 from ..export.bundles.descent_config import Precision
@@ -21,6 +21,7 @@ from .records import Maker, with_record
 from .run_records import FLAGS
 
 DOCTOR_COLUMN = 20
+ExportPrecision = Literal[Precision, MapPrecision]
 
 
 @everyday(
@@ -33,7 +34,9 @@ def export(
     bundle: Annotated[Path, typer.Argument(help="directory of the bundle")],
     preset: Preset,
     weights: Annotated[str | None, typer.Option(help="weight file of the network that the model names")] = None,
-    precision: Annotated[Precision, typer.Option(help="of the network's layers; half precision is for GPUs")] = "fp32",
+    precision: Annotated[
+        ExportPrecision, typer.Option(help="of the layers; fp16 for GPUs, int8 for map networks")
+    ] = "fp32",
     probes: Annotated[str | None, typer.Option(help="photographs to verify on (default: synthetic images)")] = None,
     tensorrt: Annotated[bool, typer.Option("--tensorrt", help="also build this machine's TensorRT plan")] = False,
     aot: Annotated[
@@ -62,11 +65,17 @@ def export(
         raise UnseeError("--aot compiles the descent of a classifier: leave it out")
     checkpoint = map_checkpoint(model)
     if checkpoint:
-        if weights or precision != "fp32" or what != "descent" or not choice().is_empty:
-            raise UnseeError(f"{model}: map networks are exported in fp32, whole, with their own weights and input")
-        made = export_map_model(str(checkpoint), bundle, promote_iterations, probes)
+        if weights or precision not in get_args(MapPrecision) or what != "descent" or not choice().is_empty:
+            raise UnseeError(
+                f"{model}: map networks are exported in fp32 or int8, whole, with their own weights and input"
+            )
+        made = export_map_model(str(checkpoint), bundle, promote_iterations, probes, cast(MapPrecision, precision))
     elif promote_iterations is not None:
         raise UnseeError(f"{model} is no promoter, which --promote-iterations is for")
+    elif precision == "int8":
+        raise UnseeError(
+            f"{model} is a classifier, whose gradient stays in floating point: int8 is for networks that make maps"
+        )
     else:
         asked = ClassifierExport(bundle, preset, precision, what, layer, cam, model)
         load = cache(lambda: load_classifier(model, weights, choice()))

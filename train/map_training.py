@@ -18,11 +18,16 @@ from .curves import CURVES_CSV, CURVES_PNG, FIGURES_FILE, draw_curves, write_cur
 from .first_stage import FirstStage
 from .loop import Course, Training, rate_at, run_course, training_device
 from .map_scores import adaptive_f_measure, mean_absolute_error
-from .networks.maps.attentional import AttentionalNetwork
 from .networks.maps.backbones import PLANS
 from .networks.maps.mapper_metadata import MapMetadata
-from .networks.maps.mappers import LoadedMapNetwork, PixelMapper, build_map_network, load_map_network, save_map_network
-from .networks.maps.promoter import AnchorNetwork
+from .networks.maps.mappers import (
+    LoadedMapNetwork,
+    Network,
+    PixelMapper,
+    build_map_network,
+    load_map_network,
+    save_map_network,
+)
 from .networks.metadata import InputSpec
 from .networks.model_names import load_classifier
 from .ranks import joined
@@ -70,9 +75,7 @@ def start_of(config: MapTrainingConfig) -> PixelMapper:
     return mapper
 
 
-def optimizer_of(
-    network: AnchorNetwork | AttentionalNetwork | FirstStage, config: MapTrainingConfig
-) -> torch.optim.Optimizer:
+def optimizer_of(network: Network | FirstStage, config: MapTrainingConfig) -> torch.optim.Optimizer:
     """Return Adam with a rate for the new layers and one for the backbone, which is frozen where that is 0."""
     backbone = list(network.backbone.parameters())
     new = [value for name, value in network.named_parameters() if not name.startswith("backbone.")]

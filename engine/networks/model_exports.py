@@ -24,7 +24,7 @@ from ...export.parity.descent_parity import Finish, raw_map
 from ...export.parity.report import Parity
 from ...export.parity.synthetic import synthetic_images
 from ...fields import mapping, text
-from ...train.networks.maps.mapper_metadata import read_map_metadata
+from ...train.networks.maps.mapper_metadata import read_map_metadata, with_iterations
 from ...train.networks.metadata import InputSpec, understood
 from ...train.networks.model_names import model_name
 from ..cleanup.postprocess import finish
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from ...train.networks.checkpoints import Classifier
 
 PROBES = 20
+CALIBRATION = 100
+"""Photographs beyond the probe's that a network is quantised by."""
+MapPrecision = Literal["fp32", "int8"]
 What = Literal["descent", "gradient", "cam"]
 """What a classifier's bundle computes."""
 
@@ -119,19 +122,36 @@ class ClassifierExport:
 
 
 def export_map_model(
-    model: str, directory: Path, iterations: int | None = None, photographs: str | None = None
+    model: str,
+    directory: Path,
+    iterations: int | None = None,
+    photographs: str | None = None,
+    precision: MapPrecision = "fp32",
 ) -> Bundle[MapContents]:
     """Export a map network (see `export_map_network`).
 
-    A promoter is verified on the Region Contrast maps of its probe images.
+    photographs: what it is verified on, and calibrated on in int8: on those behind the first ones, where there are more. A
+    promoter is verified on the Region Contrast maps of its probe images, and stays in fp32.
     """
     checked_target(directory, model)
     require_tools()
-    metadata = read_map_metadata(Path(model))
+    metadata = with_iterations(read_map_metadata(Path(model)), iterations)
     size = metadata.input.size
+    if precision == "int8":
+        return _quantized(model, directory, size, photographs)
     probes = probe_images(photographs, size) if photographs else synthetic_images(size)
     priors = region_contrast(probes) if metadata.kind == "promoter" else None
     return export_map_network(model, directory, iterations, probes, priors)
+
+
+def _quantized(model: str, directory: Path, size: int, photographs: str | None) -> Bundle[MapContents]:
+    if read_map_metadata(Path(model)).kind == "promoter":
+        raise UnseeError(f"{model}: a promoter is exported in fp32")
+    if not photographs:
+        raise UnseeError("int8 is calibrated on photographs: name some (--probes)")
+    images = probe_images(photographs, size, PROBES + CALIBRATION)
+    calibration = images[PROBES:] if len(images) > PROBES else images
+    return export_map_network(model, directory, None, images[:PROBES], calibration=calibration)
 
 
 def check_model(directory: Path, device: str = "cpu", backend: str = "auto") -> Parity:
@@ -176,7 +196,7 @@ def finisher(config: PostConfig) -> Callable[[np.ndarray, np.ndarray], np.ndarra
     return lambda delta, images: finish(delta, images, config).final
 
 
-def probe_images(source: str, size: int) -> np.ndarray:
+def probe_images(source: str, size: int, count: int = PROBES) -> np.ndarray:
     """Return the first photographs of a source on the network's grid, uint8 [B,S,S,3]."""
-    members = islice(Sources((source,)).stream(), PROBES)
+    members = islice(Sources((source,)).stream(), count)
     return np.stack([decode(read(member), DecodingConfig(size)).pixels for member in members])

@@ -16,7 +16,7 @@ from .onnx_files import external_files
 
 Contents = DescentContents | MapContents | AttributionContents
 Kind = TypeVar("Kind", bound=Contents, covariant=True)
-BundlePrecision = Literal["fp32", "fp16"]
+BundlePrecision = Literal["fp32", "fp16", "int8"]
 
 CONTENTS: tuple[type[Contents], ...] = (DescentContents, MapContents, AttributionContents)
 """What a bundle may hold; a further kind of network is a further class."""

@@ -81,13 +81,17 @@ class ClassifierStep(Exportable[DescentContents]):
 class MapNetwork(Exportable[MapContents]):
     """A network that makes or promotes maps.
 
-    priors: float32 [B,S,S], what a promoter promotes in the probe's images, their red where None.
+    priors: float32 [B,S,S], what a promoter promotes in the probe's images, their red where None. calibration: uint8
+    [B,S,S,3], photographs that a network is quantised by; None leaves it in float32.
     """
 
-    def __init__(self, loaded: "LoadedMapNetwork", priors: np.ndarray | None = None) -> None:
+    def __init__(
+        self, loaded: "LoadedMapNetwork", priors: np.ndarray | None = None, calibration: np.ndarray | None = None
+    ) -> None:
         from ...train.networks.maps.mappers import fingerprint
 
-        self.loaded, self.priors = loaded, priors
+        self.loaded, self.priors, self.calibration = loaded, priors, calibration
+        self.precision = "fp32" if calibration is None else "int8"
         self.contents, self.model_id = MapContents(loaded.metadata), fingerprint(loaded)
 
     def write(self, directory: Path) -> None:
@@ -103,7 +107,12 @@ class MapNetwork(Exportable[MapContents]):
             program = torch.export.export(self.loaded.mapper, inputs, dynamic_shapes=[{0: batch} for _ in inputs])
         properties = {"model": self.model_id, "kind": self.contents.metadata.kind}
         names = [spec.name for spec in specs]
-        write_graph(program, directory / self.contents.graph_file, names, [MAP], properties)
+        path = directory / self.contents.graph_file
+        write_graph(program, path, names, [MAP], properties)
+        if self.calibration is not None:
+            from .quantization import quantize
+
+            quantize(path, self.calibration)
 
     def probe(self, images: np.ndarray) -> MapProbe:
         """See `Exportable.probe`; PyTorch runs in double precision, too."""
@@ -123,13 +132,15 @@ def export_map_network(
     iterations: int | None = None,
     probes: np.ndarray | None = None,
     priors: np.ndarray | None = None,
+    calibration: np.ndarray | None = None,
 ) -> Bundle[MapContents]:
     """Export a map network's checkpoint as a bundle; see `MapNetwork` and `export`.
 
-    iterations: passes T of a promoter, its own where None; they are in the graph.
+    iterations: passes T of a promoter, its own where None; they are in the graph. calibration: see `MapNetwork`.
     """
     require_tools()
     from .eager import load_with_iterations
 
     checked_target(directory, model)
-    return export(MapNetwork(load_with_iterations(Path(model), iterations), priors), directory, model, probes)
+    network = MapNetwork(load_with_iterations(Path(model), iterations), priors, calibration)
+    return export(network, directory, model, probes)

@@ -44,6 +44,8 @@ def bundle_precision(wanted: str, own: str, on_cuda: bool, backend: str, named: 
     """
     check_precision(wanted)
     rounds = backend == "ort-tensorrt" and own == "fp32"
+    if own == "int8":
+        return _eight_bits(wanted, on_cuda, backend, named)
     if wanted == "auto":
         return "tf32" if rounds else own
     if "fp16" in (wanted, own) and wanted != own:
@@ -54,6 +56,17 @@ def bundle_precision(wanted: str, own: str, on_cuda: bool, backend: str, named: 
     if rounds and wanted == "fp32":
         raise UnseeError("backend ort-tensorrt rounds products to tf32: use --precision tf32, or backend tensorrt")
     return wanted
+
+
+def _eight_bits(wanted: str, on_cuda: bool, backend: str, named: object) -> str:
+    """Return the precision of a quantised bundle, which runs in ONNX Runtime on a processor."""
+    if wanted != "auto":
+        raise UnseeError(f"{named} was exported in int8, which is its precision: leave --precision out")
+    if on_cuda or backend != "onnxruntime":
+        raise UnseeError(
+            f"{named} was exported in int8, for ONNX Runtime on a CPU: export it in fp32 for another place"
+        )
+    return "int8"
 
 
 def layers_of(precision: str) -> Literal["fp32", "fp16"]:

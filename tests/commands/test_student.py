@@ -88,6 +88,24 @@ def test_the_bundle_makes_the_same_maps_without_the_checkpoint(student, scenes, 
     assert np.abs(a - b).max() <= 2
 
 
+def test_a_student_in_eight_bits_runs_and_says_what_it_is(student, scenes, tiny_model, tmp_path):
+    folder, _, _ = student
+    photographs = scenes / "labelled/images"
+    unsee("export", folder, "small", "--precision", "int8", "--probes", photographs, cwd=tmp_path)
+    described = json.loads((tmp_path / "small/bundle.json").read_text())
+    assert described["precision"] == "int8"
+    assert [check["name"] for check in described["parity"]["checks"]] == ["mean difference of a pixel in levels"]
+    assert (tmp_path / "small/map.onnx").stat().st_size < (folder / "weights.safetensors").stat().st_size / 2
+    said = unsee("run", photographs, "--model", "small", "-o", "maps", cwd=tmp_path).err
+    assert "on cpu (onnxruntime, int8)" in said
+    for words, message in (
+        (("run", photographs, "--model", "small", "-o", "half", "--precision", "fp16"), "leave --precision out"),
+        (("export", folder, "none", "--precision", "int8"), "calibrated on photographs"),
+        (("export", tiny_model, "none", "--precision", "int8"), "int8 is for networks that make maps"),
+    ):
+        assert message in unsee(*words, cwd=tmp_path, expect=2).err
+
+
 @pytest.fixture
 def config(scenes, tiny_model, tmp_path):
     """Make the configuration of a short training of the tiny model into a folder of some name."""
@@ -166,10 +184,11 @@ def test_a_backbone_is_trained_where_it_has_a_rate(config, tiny_model, tmp_path)
     assert np.abs(trained - load_file(tiny_model / "weights.safetensors")["features.0.weight"]).max() > 1e-5
 
 
-def test_a_student_teaches_the_next_one(config, student, tmp_path):
+def test_a_student_teaches_the_next_one(config, student, tiny_model, tmp_path):
     folder, _, _ = student
-    train_student(config("s", teachers=(str(folder),)))
-    assert json.loads((tmp_path / "s/model.json").read_text())["provenance"]["settings"]["teachers"] == ["student"]
+    train_student(config("s", teachers=(str(tiny_model), str(folder))))
+    settings = json.loads((tmp_path / "s/model.json").read_text())["provenance"]["settings"]
+    assert settings["teachers"] == [tiny_model.name, "student"]
 
 
 def test_maps_of_an_image_and_its_mirror_image_are_averaged(student, scenes, tmp_path):
