@@ -1,13 +1,15 @@
 """What a student is taught: the choice of labels, their refinement, features that are kept, views, losses, backbones."""
 
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
 import torch
 
 from unsee.engine.teaching.label_refinement import refined_labels
-from unsee.errors import UnseeError
+from unsee.errors import OutputError, UnseeError
 from unsee.tests.library_shim import import_timm
 from unsee.train.networks.maps.mapper_metadata import AttentionalOptions, MapMetadata, StudentOptions
 from unsee.train.networks.maps.mappers import build_map_network
@@ -19,6 +21,7 @@ from unsee.train.students.feature_cache import DONE_FILE, cached_features, featu
 from unsee.train.students.lessons import Lessons, draw
 from unsee.train.students.made_marks import made, mark_made
 from unsee.train.students.pseudo_labels import changed_share, chosen, next_labels
+from unsee.train.students.stored_arrays import new_array
 from unsee.train.students.student_config import StudentConfig
 from unsee.train.students.student_course import answers, label_losses, new_student
 
@@ -97,6 +100,19 @@ def test_features_are_kept_until_what_they_are_made_of_changes(mapper, pixels, t
     (tmp_path / DONE_FILE).write_text("{")
     cached_features(tmp_path, mapper, pixels, "two", told.append)
     assert sum(told) == 30
+
+
+def test_room_on_the_disk_is_taken_at_once(tmp_path, monkeypatch):
+    array = new_array(tmp_path / "a.npy", np.uint8, (1000, 100))
+    assert not array.any() and (tmp_path / "a.npy").stat().st_blocks * 512 >= 100_000
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OutputError, match=r"b.npy: no room for 0.40 GB \(No space left"):
+        new_array(tmp_path / "b.npy", np.float32, (1000, 100_000))
+    assert not (tmp_path / "b.npy").exists()
 
 
 def test_marks_are_of_what_was_made(tmp_path):

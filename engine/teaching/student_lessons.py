@@ -11,6 +11,7 @@ from ...errors import UnseeError
 from ...files import digest_of
 from ...train.data.datasets import Dataset
 from ...train.students.made_marks import made, mark_made
+from ...train.students.stored_arrays import new_array
 from ...train.students.student_config import GRID, StudentConfig
 from ..inputs.decoding import DecodingConfig, decode
 from ..inputs.input import read
@@ -62,8 +63,8 @@ def gather(config: StudentConfig, maps: TeacherMaps, masks: list[Dataset], advan
 
 def _write(folder: Path, count: int, size: int, maps: TeacherMaps, masks: list[Dataset], advance: Advance) -> None:
     count, cells = count + sum(len(data) for data in masks), size // GRID
-    pixels = np.lib.format.open_memmap(folder / PIXELS_FILE, "w+", np.uint8, (count, size, size, 3))
-    labels = np.lib.format.open_memmap(folder / LABELS_FILE, "w+", np.float32, (count, cells, cells))
+    pixels = new_array(folder / PIXELS_FILE, np.uint8, (count, size, size, 3))
+    labels = new_array(folder / LABELS_FILE, np.float32, (count, cells, cells))
     lessons = (lesson for part in (_photographs(maps, size), _masked(masks, size)) for lesson in part)
     for place, (image, label) in enumerate(lessons):
         pixels[place], labels[place] = image, label

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..networks.maps.mappers import PixelMapper
 from .made_marks import made, mark_made
+from .stored_arrays import new_array
 
 COMPUTED_TOGETHER = 16
 DONE_FILE = "features.json"
@@ -61,7 +62,7 @@ def cached_features(folder: Path, mapper: PixelMapper, pixels: np.ndarray, diges
 def _compute(folder: Path, mapper: PixelMapper, pixels: np.ndarray, mirrored: bool, advance: Advance) -> None:
     device = mapper.preprocess.mean.device
     kept = [
-        np.lib.format.open_memmap(_file(folder, level, mirrored), "w+", KEPT_AS, (len(pixels), *shape))
+        new_array(_file(folder, level, mirrored), KEPT_AS, (len(pixels), *shape))
         for level, shape in enumerate(_shapes(mapper))
     ]
     for start in range(0, len(pixels), COMPUTED_TOGETHER):
