@@ -360,7 +360,7 @@ def test_command_line_iterations_and_mistakes(models, photographs, priors, tmp_p
     assert not (tmp_path / "dry").exists() and invoke(*base, "--output-folder", tmp_path / "dry", "--dry-run")
     out = ("--output-folder", tmp_path / "out")
     wrong = [
-        (("run", photographs, *out, "--model", models["promoter"]), "holds no classifier"),
+        (("run", photographs, *out, "--model", models["promoter"]), "promotes maps and makes none: use --promote"),
         (("run", photographs, *out, "--method", "given"), "use unsee promote"),
         (("run", photographs, *out, "--method", "attentional"), "neither the checkpoint nor a bundle"),
         ((*base, *out, "--iterations", "0"), "at least 1, got 0"),

@@ -67,6 +67,7 @@ ROOMS["engine.teaching"] = MODELS | {
     "train.data",
     "train.students",
     "engine",
+    "engine.cleanup",
     "engine.inputs",
     "engine.outputs",
 }

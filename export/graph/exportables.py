@@ -14,7 +14,7 @@ from ..bundles.bundle import Bundle
 from ..bundles.descent_config import DescentConfig, Precision
 from ..bundles.descent_contents import DescentContents, descent_to_json
 from ..bundles.drafts import checked_target
-from ..bundles.map_contents import MAP, PRIOR, MapContents
+from ..bundles.map_contents import IMAGE, MAP, PRIOR, MapContents
 from ..parity.descent_parity import LIMITS, Finish, Probe, make_probe, raw_map
 from ..parity.map_parity import MapProbe, make_map_probe
 from ..runtime.descender import Descender
@@ -110,9 +110,9 @@ class MapNetwork(Exportable[MapContents]):
         path = directory / self.contents.graph_file
         write_graph(program, path, names, [MAP], properties)
         if self.calibration is not None:
-            from .quantization import quantize
+            from ..forms.quantization import quantize
 
-            quantize(path, self.calibration)
+            quantize(path, IMAGE, self.calibration)
 
     def probe(self, images: np.ndarray) -> MapProbe:
         """See `Exportable.probe`; PyTorch runs in double precision, too."""

@@ -133,7 +133,7 @@ def test_the_shipped_student_takes_its_backbone_from_the_package(bare_venv, phot
     words = ("run", photographs, "--model", "student", "--output-folder")
     command = bare_venv.parent / "unsee"
     own = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
-    without = unsee(*words, "none", cwd=tmp_path, expect=2, env=ALONE | own, executable=command).err
+    without = unsee(*words, "none", cwd=tmp_path, expect=5, env=ALONE | own, executable=command).err
     assert "unsee[names]" in without
     found = {"PYTHONPATH": str(tmp_path / "packages"), **own}
     said = unsee(*words, "maps", cwd=tmp_path, env=found, executable=command).err

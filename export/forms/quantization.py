@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from ...extras import require
-from ..bundles.map_contents import IMAGE
 
 
-def quantize(path: Path, images: np.ndarray) -> None:
-    """Replace an ONNX file of a map network by the quantised one, calibrated on images, uint8 [B,S,S,3].
+def quantize(path: Path, name: str, images: np.ndarray) -> None:
+    """Replace an ONNX file by the quantised one, calibrated on images, uint8 [B,S,S,3], which its input `name` takes.
 
     Quantise and dequantise operators stand round every layer (QDQ), so that the graph stays one of standard operators.
     """
@@ -26,7 +25,7 @@ def quantize(path: Path, images: np.ndarray) -> None:
         tools.quantize_static(
             str(prepared),
             str(path),
-            _reader(tools, images),
+            _reader(tools, name, images),
             quant_format=tools.QuantFormat.QDQ,
             per_channel=True,
             activation_type=tools.QuantType.QUInt8,
@@ -34,14 +33,14 @@ def quantize(path: Path, images: np.ndarray) -> None:
         )
 
 
-def _reader(tools: Any, images: np.ndarray) -> Any:
+def _reader(tools: Any, name: str, images: np.ndarray) -> Any:
     """Return what hands the images out one by one, as the graph takes them."""
     pixels = iter(images)
 
     class Reader(tools.CalibrationDataReader):
         def get_next(self) -> dict[str, np.ndarray] | None:
             image = next(pixels, None)
-            return None if image is None else {IMAGE: image.transpose(2, 0, 1)[None].astype(np.float32)}
+            return None if image is None else {name: image.transpose(2, 0, 1)[None].astype(np.float32)}
 
     return Reader()
 
