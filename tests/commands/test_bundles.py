@@ -214,7 +214,7 @@ def test_doctor_shows_every_word_of_what_to_install(tmp_path):
     assert "pip install 'unsee[tensorrt]', or in a checkout pip install '.[tensorrt]'" in found
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.timeout(600)
 def test_an_export_into_the_cache_says_so_and_a_damaged_one_is_made_again(tiny_model, photographs, tmp_path):
     environment = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
