@@ -8,7 +8,7 @@ from rich.console import Console
 from ..train.students.student_config import StudentConfig
 from .records import Flag, Maker, with_record
 
-DEFAULT_TEACHERS = ("efficientnet-lite0", "unsee-small")
+DEFAULT_TEACHERS = ("efficientnet-lite0",)
 
 
 @with_record("config", StudentConfig, flags={"teachers": Flag(("--teacher",)), "masks": Flag(("--masks",))})
