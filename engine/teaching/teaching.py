@@ -85,6 +85,8 @@ class Teaching:
         answered: np.ndarray | None = None
         for number in range(1, self.config.rounds + 1):
             done = self._finished(number) or self._round(number, answered)
+            if done is None:
+                break
             rounds.append(done.figures)
             answered = done.answers
             changed = done.figures["changed"]
@@ -106,18 +108,25 @@ class Teaching:
     def _features_folder(self) -> Path:
         return self.config.output / "features"
 
-    def _round(self, number: int, answered: np.ndarray | None) -> Round:
-        """Train a student, have it answer, and mark the round as done. answered: see `_labels`."""
+    def _round(self, number: int, answered: np.ndarray | None) -> Round | None:
+        """Train a student, have it answer, and mark the round as done. answered: see `_labels`.
+
+        Returns None where no label is left to learn from after a round; in the first that is a `UnseeError`.
+        """
         config, folder = self.config, self.config.round_folder(number)
         labels = self._labels(number, answered)
         mapper = new_student(config, self.classifier, number).to(self.device)
         lessons = Lessons(self.gathered.pixels, labels, self.gathered.known, self._features(mapper))
         numbers = chosen(labels, self.gathered.known, config)
         if not len(numbers):
-            raise UnseeError(
+            reason = (
                 f"none of {counted(len(lessons), 'photograph')} has an object of {config.smallest_object:.0%} to "
                 f"{config.largest_object:.0%} of the frame (--smallest-object, --largest-object)"
             )
+            if answered is None:
+                raise UnseeError(reason)
+            self.console.print(f"round {number} is left out: {reason}", markup=False)
+            return None
         self.console.print(f"round {number}: learns from {len(numbers)} of {counted(len(lessons), 'photograph')}")
         curves = train_round(config, number, mapper, lessons, numbers, self.device, self.console)
         found = answers(mapper, lessons)

@@ -10,6 +10,7 @@ from PIL import Image
 from rich.console import Console
 from safetensors.numpy import load_file
 
+from unsee.engine.teaching import teaching
 from unsee.engine.teaching.teaching import train_student
 from unsee.errors import UnseeError
 from unsee.tests.commands.running import bytes_below, rows_of, unsee
@@ -182,6 +183,14 @@ def test_a_backbone_is_trained_where_it_has_a_rate(config, tiny_model, tmp_path)
     train_student(config("s", backbone_rate=0.001, augment=True))
     trained = load_file(tmp_path / "s/weights.safetensors")["backbone.features.0.weight"]
     assert np.abs(trained - load_file(tiny_model / "weights.safetensors")["features.0.weight"]).max() > 1e-5
+
+
+def test_a_round_without_a_label_ends_the_training_with_the_student_before(config, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(teaching, "next_labels", lambda answers, teachers, number: np.zeros_like(answers))
+    train_student(config("s", rounds=3), Console())
+    assert "round 2 is left out: none of 13 photographs has an object" in " ".join(capsys.readouterr().out.split())
+    assert len(json.loads((tmp_path / "s/figures.json").read_text())["rounds"]) == 1
+    assert (tmp_path / "s/model.json").exists()
 
 
 def test_a_student_teaches_the_next_one(config, student, tiny_model, tmp_path):
