@@ -11,7 +11,7 @@ import numpy as np
 from ..engine.cleanup.postprocess import finish
 from ..engine.cleanup.presets import PRESETS
 from ..engine.methods.image_methods import BASELINE_SIZE
-from ..engine.methods.models import method_for, open_descender, open_mapper
+from ..engine.methods.models import open_descender, open_mapper
 from ..errors import UnseeError
 from ..export.bundles.bundle import is_bundle
 from ..export.bundles.descent_config import DescentConfig
@@ -55,9 +55,9 @@ class Contender:
     open: Callable[[Path, int], Opened]
 
 
-def map_contender(model: str, device: str, backend: str) -> Contender:
-    """Return a network that makes maps; its only map is called final."""
-    return Contender(Path(model).name, method_for("b", model), (FINAL,), partial(_open_maps, model, device, backend))
+def map_contender(model: str, method: str, device: str, backend: str) -> Contender:
+    """Return a network that makes maps, by the method of its kind; its only map is called final."""
+    return Contender(Path(model).name, method, (FINAL,), partial(_open_maps, model, device, backend))
 
 
 def _open_maps(

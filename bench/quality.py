@@ -81,8 +81,8 @@ class QualityConfig:
             chosen += [(GIVEN, one) for one in variants(self.given, self.ablations) if (GIVEN, one) not in chosen]
         found = []
         for model in self.models:
-            if method_for("b", model) in MAP_METHODS:
-                found.append(map_contender(model, self.device, self.backend))
+            if (method := method_for("b", model)) in MAP_METHODS:
+                found.append(map_contender(model, method, self.device, self.backend))
             else:
                 found += [method_contender(model, name, one, self.device, self.backend) for name, one in chosen]
         for name in dict.fromkeys(name for peer in self.peers for name in (PEERS if peer == ALL else (peer,))):

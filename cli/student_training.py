@@ -8,10 +8,8 @@ from rich.console import Console
 from ..train.students.student_config import StudentConfig
 from .records import Flag, Maker, with_record
 
-DEFAULT_TEACHERS = ("efficientnet-lite0",)
 
-
-@with_record("config", StudentConfig, flags={"teachers": Flag(("--teacher",)), "masks": Flag(("--masks",))})
+@with_record("config", StudentConfig, flags={"teachers": Flag(("--teacher",))})
 def student(
     photographs: Annotated[
         list[str], typer.Argument(help="as the inputs of unsee run: files, folders, lists, archives")
@@ -28,5 +26,8 @@ def student(
     require("torch", "train", "training")
     from ..engine.teaching.teaching import train_student
 
-    teachers = tuple(config.given["teachers"]) or DEFAULT_TEACHERS
-    train_student(config(photographs=tuple(photographs), teachers=teachers), Console(stderr=True))
+    made, console = config(photographs=tuple(photographs)), Console(stderr=True)
+    train_student(made, console)
+    console.print(
+        f"the student is in {made.output}: unsee run photos/ --model {made.output}", markup=False, soft_wrap=True
+    )

@@ -13,8 +13,8 @@ from ..cleanup.device_cleanup import Cleanup
 from ..cleanup.presets import DEFAULT_PRESET, PRESETS, Preset
 
 MODEL_HELP = (
-    "checkpoint or bundle directory, unsee-small, efficientnet-lite0, student, vgg16, squeezenet1_1, resnet18, "
-    "torchvision:NAME, timm:NAME, hf:DIRECTORY or package.module:factory"
+    "checkpoint or bundle directory, unsee-small, efficientnet-lite0, student, unsee-student, vgg16, "
+    "squeezenet1_1, resnet18, torchvision:NAME, timm:NAME, hf:DIRECTORY or package.module:factory"
 )
 MethodName = Literal["b", "a", "gradient", "rc", "rbd", "saliency-filters", "attentional", "student", "given"]
 CLASSIFIER_METHODS = ("b", "a", "gradient")

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from ...errors import UnseeError
-from ...files import atomic_path, digest_of, sha256_of
+from ...files import atomic_path, sha256_of
 from ...train.networks.downloads import cache_directory
 from ...train.networks.maps.mapper_metadata import read_map_metadata
 from ...train.networks.metadata import WEIGHTS_FILE
@@ -29,7 +29,7 @@ def shipped_bundle(checkpoint: Path, cache: Path | None = None) -> Bundle[MapCon
     if not frozen:
         return read_bundle(checkpoint, MapContents)
     backbone = PACKAGES[frozen].find().path
-    name = f"{checkpoint.name}-{digest_of([sha256_of(checkpoint / BUNDLE_FILE), sha256_of(backbone)])[:12]}"
+    name = f"{checkpoint.name}-{sha256_of(checkpoint / BUNDLE_FILE)[:12]}"
     directory = (cache or cache_directory()) / "bundles" / name
     if not is_bundle(directory):
         _complete(directory, [*(checkpoint / file for file in SHIPPED_FILES[:-1]), backbone, checkpoint / BUNDLE_FILE])

@@ -11,6 +11,7 @@ from ..networks.maps.mapper_metadata import SIZE_STEPS
 
 GRID = 4
 """Pixels a side of a cell of the labels: the stride of the student's finest features."""
+DEFAULT_TEACHERS = ("efficientnet-lite0",)
 FREE_HERE = (*FREE, "feature_budget", "photographs")
 """Fields that do not decide the weights: the photographs count by their own digest, not by how they were named."""
 
@@ -29,7 +30,7 @@ class StudentConfig(TrainingConfig):
     """
 
     photographs: tuple[str, ...] = ()
-    teachers: Annotated[tuple[str, ...], "classifier whose maps are learned from; may be given several times"] = ()
+    teachers: Annotated[tuple[str, ...], "whose maps are learned from; may be given several times"] = DEFAULT_TEACHERS
     start: Annotated[str, "classifier whose convolutions the student looks through"] = "efficientnet-lite0"
     input_size: Annotated[int, "side of the student's input in pixels"] = 320
     rounds: Annotated[int, "of training and of labels anew, at most"] = 3
