@@ -10,11 +10,13 @@ if TYPE_CHECKING:
     from .engine.inputs.sources import Sources
     from .engine.networks.gradients import gradient
     from .engine.networks.model_exports import export_module as export
+    from .engine.networks.wrapping import wrap
     from .engine.run_config import RunConfig
     from .engine.saliency import Saliency
     from .engine.segmentation.picture_config import PictureConfig
     from .engine.segmentation.segment_config import SegmentConfig
     from .errors import UnseeError
+    from .train.networks.maps.network_input import NetworkChoice
     from .train.networks.metadata import InputSpec
     from .train.networks.model_names import load_classifier
 else:
@@ -25,6 +27,7 @@ __all__ = [
     "Detector",
     "FailedItemError",
     "InputSpec",
+    "NetworkChoice",
     "PictureConfig",
     "RunConfig",
     "Saliency",
@@ -36,12 +39,14 @@ __all__ = [
     "load_classifier",
     "run",
     "saliency",
+    "wrap",
 ]
 
 _HOMES = {
     "Detector": ".engine.detector",
     "FailedItemError": ".engine.detector",
     "InputSpec": ".train.networks.metadata",
+    "NetworkChoice": ".train.networks.maps.network_input",
     "PictureConfig": ".engine.segmentation.picture_config",
     "Saliency": ".engine.saliency",
     "UnseeError": ".errors",
@@ -51,6 +56,7 @@ _HOMES = {
     "gradient": ".engine.networks.gradients",
     "load_classifier": ".train.networks.model_names",
     "run": ".engine.bulk",
+    "wrap": ".engine.networks.wrapping",
 }
 
 

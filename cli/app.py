@@ -41,6 +41,7 @@ COMMANDS = {
     "report": Place("benchmarks", "report", "Write a page of a run, or of what differs in two."),
     "eval": Place("benchmarks", "evaluate", "Score maps against masks."),
     "export": Place("deployment", "export", "Write a bundle that runs without PyTorch."),
+    "wrap": Place("deployment", "wrap", "Write a bundle of another map network, from its ONNX file."),
     "check": Place("deployment", "check", "Compare what a bundle computes with what PyTorch made of it."),
     "doctor": Place("deployment", "doctor", "Show what is installed, and what a run would use."),
     "demo": Place("runs", "demo", "Run on a few photographs and leave a sheet to look at."),

@@ -2,7 +2,7 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal, cast, get_args
+from typing import Annotated, Any, Literal, cast, get_args
 
 import typer
 
@@ -11,9 +11,11 @@ from ..engine.methods.method_config import MODEL_HELP
 from ..engine.networks.model_exports import MapPrecision, What
 from ..errors import UnseeError
 from ..export.bundles.attribution_contents import CamKind
+from ..export.bundles.bundle import Bundle
 from ..export.bundles.descent_config import Precision
 from ..terminal import stdout
 from ..train.networks.input_choice import InputChoice
+from ..train.networks.maps.network_input import NetworkChoice
 from ..train.networks.model_names import load_classifier
 from .everyday import everyday
 from .preset_options import with_preset
@@ -58,7 +60,6 @@ def export(
     export torchvision:resnet50 resnet50/
     """
     from ..engine.networks.model_exports import ClassifierExport, compile_bundle, export_map_model
-    from ..export.parity.report import Parity
     from ..train.networks.maps.mapper_names import map_checkpoint
 
     if aot and (what != "descent" or map_checkpoint(model)):
@@ -82,13 +83,44 @@ def export(
         made = asked.run(load, probes)
         if aot:
             compile_bundle(load(), bundle)
-    if tensorrt:
+    _written(made, bundle, batch_size if tensorrt else None)
+
+
+def _written(made: Bundle[Any], bundle: Path, batch_size: int | None) -> None:
+    """Show the report of a bundle; batch_size: of the TensorRT plan that is built first, None for none."""
+    from ..export.parity.report import Parity
+
+    if batch_size:
         from ..export.runtime.tensorrt.tensorrt_engine import prepare_plan
 
-        prepare_plan(made, batch_size)
+        prepare_plan(
+            made, 1 if getattr(made.contents, "metadata", None) and made.contents.metadata.alone else batch_size
+        )
     for line in Parity.from_json(made.parity).lines():
         stdout().print(line)
     stdout().print(f"{bundle}: {made.contents.title}, opset {made.opset}")
+
+
+@everyday("input_size", "mean", "std", "activation", "like", "output_name", "probes", "tensorrt")
+@with_record("choice", InputChoice, but=("labels",), flags=FLAGS)
+@with_record("network", NetworkChoice)
+def wrap(
+    model: Annotated[str, typer.Argument(help="FILE.onnx of a map network, or package.module:factory")],
+    bundle: Annotated[Path, typer.Argument(help="directory of the bundle")],
+    probes: Annotated[str | None, typer.Option(help="photographs to verify on (default: synthetic images)")] = None,
+    tensorrt: Annotated[bool, typer.Option("--tensorrt", help="also build this machine's TensorRT plan")] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="of the TensorRT plan")] = 32,
+    *,
+    choice: Maker[InputChoice],
+    network: Maker[NetworkChoice],
+) -> None:
+    """Write a bundle of anybody's map network: the same maps as a plain script makes with it, in bulk.
+
+    For example: unsee wrap u2net.onnx u2net/ --probes photos/
+    """
+    from ..engine.networks.wrapping import wrap as wrapped
+
+    _written(wrapped(model, bundle, choice(), network(), probes), bundle, batch_size if tensorrt else None)
 
 
 def check(

@@ -16,6 +16,7 @@ from ..engine.segmentation.picture_config import PictureConfig
 from ..engine.segmentation.segment_config import SegmentConfig
 from ..errors import UnseeError
 from ..train.networks.input_choice import InputChoice
+from ..train.networks.maps.network_input import NetworkChoice
 from .records import Command, Flag, Maker, parameters_but, set_signature, with_record
 
 
@@ -46,6 +47,7 @@ def error_codes(given: str | None) -> Retry | None:
 RECORDS = {
     "config": RunConfig,
     "input": InputChoice,
+    "network": NetworkChoice,
     "segmentation": SegmentConfig,
     "pictures": PictureConfig,
     "sources": Sources,
@@ -75,6 +77,7 @@ class RunRecords:
 
     config: Maker[RunConfig]
     input: Maker[InputChoice]
+    network: Maker[NetworkChoice]
     segmentation: Maker[SegmentConfig]
     pictures: Maker[PictureConfig]
     sources: Maker[Sources]
@@ -88,6 +91,7 @@ class RunRecords:
         return self.config(
             sources=sources,
             input=self.input(),
+            network=self.network(),
             segmentation=self.segmentation(),
             pictures=self.pictures(),
             shards=self.shards(),

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from ..errors import UnseeError
 from ..train.networks.input_choice import InputChoice
+from ..train.networks.maps.network_input import NetworkChoice
 from .cleanup.presets import Preset, default_preset, preset
 from .inputs.sources import Sources
 from .networks.model_exports import bundle_preset
@@ -23,6 +24,7 @@ from .status import Summary
 PARTS = {
     "sources": Sources,
     "input": InputChoice,
+    "network": NetworkChoice,
     "segmentation": SegmentConfig,
     "pictures": PictureConfig,
     "shards": Sharding,
@@ -46,8 +48,8 @@ def run(
     inputs: a file, folder, pattern, list or archive, or several; or a whole `RunConfig`. output_folder: the run directory.
     preset: a name or a `Preset`; None is a bundle's own, or the method's. progress: called with (done, total, failed) as
     images are finished, from any thread. console: where messages go, the standard error where None.
-    settings: fields of `RunConfig`, `SegmentConfig`, `PictureConfig`, `Sharding`, `Sources`, `InputChoice` and
-    `Resumption`, which the command line has as options: model, method, output_kind, segment, overwrite, ...
+    settings: fields of `RunConfig`, `SegmentConfig`, `PictureConfig`, `Sharding`, `Sources`, `InputChoice`, `NetworkChoice`
+    and `Resumption`, which the command line has as options: model, method, output_kind, segment, overwrite, ...
     Returns what the run came to. Raises `UnseeError` on unusable input, model, device, folder or setting,
     `FailedShardsError` after all others are done; failed images become rows, or with on_error="raise" end the run.
     """
@@ -70,6 +72,7 @@ def run(
         sources=Sources(tuple(map(str, given)), **parts["sources"]),
         output_folder=str(output_folder),
         input=InputChoice(**parts["input"]),
+        network=NetworkChoice(**parts["network"]),
         segmentation=SegmentConfig(**parts["segmentation"]),
         pictures=PictureConfig(**parts["pictures"]),
         shards=Sharding(**parts["shards"]),

@@ -12,17 +12,18 @@ from PIL import Image
 from ..errors import UnseeError
 from ..export.runtime.precision import RunPrecision
 from ..images import MOST_PIXELS
+from ..train.networks.maps.network_input import NO_CHOICE, NetworkChoice
 from ..train.networks.metadata import InputSpec
 from ..train.networks.model_names import DEFAULT_NAME, model_name
 from .cleanup.presets import Preset, default_preset, preset
 from .inputs.decoding import DecodedImage, DecodingConfig, to_rgb, whole_image
 from .inputs.given_images import ImageLike, as_pil, decoded, is_one
-from .methods.detection import DIVERGED, Detection, Failure
+from .methods.detection import DIVERGED, Detection, Failure, framed
 from .methods.method_config import MethodConfig, MethodName, PromotionConfig
 from .methods.methods import open_method
 from .methods.models import method_for
 from .methods.networks import Promoter
-from .networks.given_networks import Labels, opener_of
+from .networks.given_networks import GivenModel, Labels
 from .networks.model_exports import bundle_preset
 from .saliency import Saliency
 from .segmentation.objectness import judged
@@ -53,12 +54,13 @@ class FailedItemError(UnseeError):
 class Detector:
     """A method with its models, loaded once.
 
-    model: see `load_classifier`, or a `torch.nn.Module` that makes logits; an attentional network or a student is used by
-    its method without being asked. input, labels: of a module, torchvision's usual input and numbers where None; PyTorch
-    runs it unless `backend` names another, for which it is exported first. preset: a name or a `Preset`; None is a bundle's
-    own, or the method's. device: auto, cpu, cuda or cuda:N. promote: checkpoint or bundle of a promoter, which lifts the
-    maps. method, weights, cnn2, cnn3: see `MethodConfig`. segment: how masks are made, and maps refined; None for neither.
-    precision, mirror: see `MethodConfig`. Also a context manager, which closes it.
+    model: see `load_classifier`, or a `torch.nn.Module` that makes logits; an attentional network, a student or an ONNX
+    file is used by its method without being asked. input, labels: of a module, torchvision's usual input and numbers where
+    None; PyTorch runs it unless `backend` names another, for which it is exported first. preset: a name or a `Preset`; None
+    is a bundle's own, or the method's. device: auto, cpu, cuda or cuda:N. promote: checkpoint or bundle of a promoter,
+    which lifts the maps. method, weights, cnn2, cnn3: see `MethodConfig`. segment: how masks are made, and maps refined;
+    None for neither. precision, mirror: see `MethodConfig`. network: of an ONNX file, what it gives. Also a context
+    manager, which closes it.
     """
 
     def __init__(
@@ -79,13 +81,16 @@ class Detector:
         labels: Labels | None = None,
         precision: RunPrecision = "auto",
         mirror: bool = False,
+        network: NetworkChoice = NO_CHOICE,
     ) -> None:
-        name, opener = opener_of(model, input, labels)
-        method = method_for(method, name)
+        given = GivenModel.of(model, method, input, labels, network)
+        name, method = given.name, method_for(method, given.name)
         config = MethodConfig(
             model=name,
             weights=_named(weights),
             method=method,
+            input=given.choice,
+            network=given.network,
             cnn2=_named(cnn2),
             cnn3=_named(cnn3),
             promotion=PromotionConfig(model_name(promote)) if promote else None,
@@ -98,10 +103,11 @@ class Detector:
         )
         self.preset, self.batch_size = config.preset, batch_size
         self.promoter = Promoter.opened(config)
-        self.method = open_method(config, opener, self.promoter)
+        self.method = open_method(config, given.opener, self.promoter)
         self.segmenter = Segmenter(segment or SegmentConfig())
         promoter_size = self.promoter.info.input_size if self.promoter else None
-        self.decoding = DecodingConfig(self.method.info.input_size, promoter_size=promoter_size)
+        info = self.method.info
+        self.decoding = DecodingConfig(info.input_size, promoter_size=promoter_size, resizing=info.resizing)
 
     def close(self) -> None:
         """Give back threads and memory."""
@@ -208,12 +214,14 @@ class Detector:
     def _found(self, items: "list[Item]") -> list[Detection | Failure | None]:
         images = [item.image for item in items]
         pixels = np.stack([image.pixels for image in images])
-        found = self.method.detections(self.method.compute(pixels), pixels)
+        frames = [image.frame for image in images]
+        found = framed(self.method.detections(self.method.compute(pixels), pixels), frames)
         if self.promoter:
+            frames = [None] * len(frames)
             pixels = np.stack([image.promoter_pixels for image in images])  # pyright: ignore
             found = self.promoter.promoted(found, pixels)
         names = [Path(item.path or "").stem for item in items]
-        return self.segmenter.segmented(judged(found, pixels), pixels, names)
+        return framed(self.segmenter.segmented(judged(found, pixels), pixels, names), frames)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from ..files import write_json
 from ..threads import usable_threads
 from .inputs.decoding import DecodedImage, DecodingConfig, decode
 from .inputs.input import ReadingError, read
-from .methods.detection import DIVERGED, Detection, Failure
+from .methods.detection import DIVERGED, Detection, Failure, framed
 from .methods.method import Method
 from .methods.networks import Promoter
 from .outputs.done_marks import is_done, shard_stats
@@ -81,7 +81,7 @@ class ShardRunner:
         self.config = config
         fine = promoter.info.input_size if promoter else None
         self.decoding = DecodingConfig(
-            method.info.input_size, config.exif, config.max_pixels, config.exact_decoding, fine
+            method.info.input_size, config.exif, config.max_pixels, config.exact_decoding, fine, method.info.resizing
         )
         self.priors = Priors(config.prior, self.decoding) if config.prior else None
         self.clock = StageClock()
@@ -219,15 +219,16 @@ class ShardRunner:
     def _finish(self, descended: tuple[Batch, Any]) -> list[Work]:
         batch, computed = descended
         names = [work.planned.input.output for work in batch.works if work.image]
-        images = batch.pixels
+        images, frames = batch.pixels, [work.image.frame for work in batch.works if work.image]
         with self.clock.stage("post"):
-            found = self.method.detections(computed, images)
+            found = framed(self.method.detections(computed, images), frames)
         if self.promoter and batch.promoter_pixels is not None:
             images = batch.promoter_pixels
             with self.clock.stage("promote"):
                 found = self.promoter.promoted(found, images)
+            frames = [None] * len(frames)
         with self.clock.stage("post"):
-            found = self.segmenter.segmented(judged(found, images), images, names)
+            found = framed(self.segmenter.segmented(judged(found, images), images, names), frames)
         following = iter(found)
         return [self._found(work, next(following)) if work.image else work for work in batch.works]
 
@@ -246,8 +247,8 @@ class ShardRunner:
             label_name=detection.label,
             score=detection.score,
             raw_max=detection.magnitude,
-            map_mean=float(detection.saliency.mean() / 255),
-            mask_area=None if detection.mask is None else float(detection.mask.mean()),
+            map_mean=float(detection.inside(detection.saliency).mean() / 255),
+            mask_area=None if detection.mask is None else float(detection.inside(detection.mask).mean()),
             box=there.box,
             object_share=there.share,
             objectness=detection.objectness,

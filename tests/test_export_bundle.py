@@ -92,7 +92,7 @@ def test_check_fails_where_results_differ(bundle: Path) -> None:
     path = bundle / "probe.npz"
     files = json.loads((bundle / BUNDLE_FILE).read_text())["files"]
     edit(bundle, files={**files, "probe.npz": {"bytes": path.stat().st_size, "sha256": sha256_of(path)}})
-    with pytest.raises(VerificationError, match="does not agree with PyTorch"):
+    with pytest.raises(VerificationError, match="does not agree with eager PyTorch"):
         check_bundle(bundle)
 
 

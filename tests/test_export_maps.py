@@ -195,7 +195,7 @@ def test_export_fails_where_results_differ(models: dict[str, Path], tmp_path: Pa
         return replace(probe, maps=probe.maps + np.float32(3 / 255))
 
     monkeypatch.setattr(exportables, "make_map_probe", off_by_three_levels)
-    with pytest.raises(VerificationError, match="does not agree with PyTorch: .* in levels: 3, at most 2"):
+    with pytest.raises(VerificationError, match="does not agree with eager PyTorch: .* in levels: 3, at most 2"):
         export_map_network(str(models["attentional"]), tmp_path / "bundle")
     assert not list(tmp_path.iterdir())
 

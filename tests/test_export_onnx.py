@@ -11,7 +11,9 @@ import torch
 
 from unsee.errors import UnseeError
 from unsee.export.bundles.descent_config import DescentConfig
-from unsee.export.graph.onnx_writer import OPSET, TENSORRT_OPERATORS, check, tensors, write_graph
+from unsee.export.bundles.graphs import OPSET
+from unsee.export.bundles.onnx_tensors import tensors
+from unsee.export.graph.onnx_writer import TENSORRT_OPERATORS, check, write_graph
 from unsee.export.graph.step import PixelClassifier, build_step
 from unsee.export.graph.tracing import (
     INPUTS,

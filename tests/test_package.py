@@ -39,6 +39,15 @@ ROOMS = {
         "export.forms",
     },
     "export.library": {"", *NETWORKS, "export.bundles", "export.parity", "export.graph"},
+    "export.wrapping": {
+        "",
+        *NETWORKS,
+        "export.bundles",
+        "export.runtime",
+        "export.parity",
+        "export.graph",
+        "export.library",
+    },
     "engine.remote": {""},
     "engine.workers": {""},
     "engine.inputs": {"", "engine.remote"},
@@ -54,6 +63,7 @@ MODELS = {
     "export.parity",
     "export.graph",
     "export.library",
+    "export.wrapping",
     "",
 }
 ROOMS["engine.cleanup"] = MODELS
@@ -229,7 +239,7 @@ def test_everything_on_the_path_of_a_bundle_imports_without_torch():
     rooms |= {"bench.scoring", "bench.pages"}
     left_out = {f"export.graph.{name}" for name in NEEDS_TORCH}
     left_out |= {name for name in product() if room_of(name) in ("export.forms", "export.runtime.pytorch")}
-    left_out |= {"engine.teaching.teaching", "engine.teaching.student_lessons"}
+    left_out |= {"engine.teaching.teaching", "engine.teaching.student_lessons", "export.wrapping.module_networks"}
     left_out |= {
         f"export.library.{name}" for name in ("embedded", "embedded_maps", "shared_weights", "borrowed_weights")
     }

@@ -16,8 +16,10 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from ...errors import UnseeError
 from ...images import MOST_PIXELS, damaged, open_image
+from ...resizing import FILTERS, STRETCHED, Filter, Resizing
 from .pixel_budget import PixelBudget
 
+Frame = tuple[int, int, int, int]
 ORIENTATION_TAG = 0x0112
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -43,7 +45,7 @@ class DecodingConfig:
 
     max_pixels: larger images are refused before their pixels are read. exact: decode JPEGs at full size; otherwise at
     the smallest of the scales 1, 1/2, 1/4 and 1/8 that still has twice the grid's resolution. promoter_size: side of the
-    grid of the network that promotes the maps, None where nothing does.
+    grid of the network that promotes the maps, None where nothing does. resizing: how images come onto the grid.
     """
 
     size: int
@@ -51,6 +53,7 @@ class DecodingConfig:
     max_pixels: int = MOST_PIXELS
     exact: bool = True
     promoter_size: int | None = None
+    resizing: Resizing = STRETCHED
 
     def __post_init__(self) -> None:
         if self.max_pixels < 1:
@@ -61,7 +64,8 @@ class DecodingConfig:
 class DecodedImage:
     """pixels: uint8 [S,S,3] RGB. width, height: of the whole image as displayed. orientation: EXIF's, 1 to 8.
 
-    promoter_pixels: uint8 [P,P,3] on the promoter's grid. prior: uint8 [S,S], the map that was given for the image.
+    promoter_pixels: uint8 [P,P,3] on the promoter's grid. prior: uint8 [S,S], the map that was given for the image. frame:
+    left, top, width and height of what of the grid shows the image, None where all of it does.
     """
 
     pixels: np.ndarray
@@ -70,10 +74,11 @@ class DecodedImage:
     orientation: int
     promoter_pixels: np.ndarray | None = None
     prior: np.ndarray | None = None
+    frame: Frame | None = None
 
 
 def decode(data: bytes, config: DecodingConfig) -> DecodedImage:
-    """Decode and resize (bilinear, aspect ratio not kept) one image file.
+    """Decode one image file and resize it as the configuration says.
 
     Images that are decoded at once have at most `max_pixels` pixels together. Raises `DecodingError` with the codes of
     `open_image`.
@@ -110,7 +115,7 @@ def _held_pixels(image: Image.Image, whole: int) -> int:
 
 
 def on_grid(image: Image.Image, config: DecodingConfig) -> DecodedImage:
-    """Convert an image to RGB, resize it (bilinear, aspect ratio not kept) and turn it as its EXIF orientation says."""
+    """Convert an image to RGB, resize it as the configuration says and turn it as its EXIF orientation says."""
     width, height = image.size
     _reduce(image, config)
     return _on_grid(image, config, width, height)
@@ -132,14 +137,14 @@ def _on_grid(image: Image.Image, config: DecodingConfig, width: int, height: int
     if turned:
         width, height = image.size
     whole = to_rgb(image)
-    pixels = _resized(whole, config.size, turn)
+    pixels, frame = _placed(whole, config, turn)
     fine = None
     if config.promoter_size is not None:
-        same = config.promoter_size == config.size
-        fine = pixels if same else _resized(whole, config.promoter_size, turn)
+        same = config.promoter_size == config.size and config.resizing == STRETCHED
+        fine = pixels if same else _resized(whole, (config.promoter_size,) * 2, turn)
     if _swaps_sides(turned) != _swaps_sides(orientation):
         width, height = height, width
-    return DecodedImage(pixels, width, height, orientation, fine)
+    return DecodedImage(pixels, width, height, orientation, fine, frame=frame)
 
 
 def _turn_of(image: Image.Image, turned: int | None, exif: bool) -> Image.Transpose | None:
@@ -162,9 +167,27 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _resized(image: Image.Image, size: int, turn: Image.Transpose | None) -> np.ndarray:
-    """Resize, then turn: turning the square grid costs little, and the resampling is the same along both axes."""
-    small = image.resize((size, size), Image.Resampling.BILINEAR)
+def _placed(
+    image: Image.Image, config: DecodingConfig, turn: Image.Transpose | None
+) -> tuple[np.ndarray, Frame | None]:
+    """Return the network's grid, and what of it shows the image where that is not all."""
+    size, resizing = config.size, config.resizing
+    if resizing.mode == "stretch":
+        return _resized(image, (size, size), turn, resizing.resample), None
+    scale = size / max(image.size)
+    inner = _resized(image, tuple(max(1, round(side * scale)) for side in image.size), turn, resizing.resample)
+    height, width = inner.shape[:2]
+    left, top = (size - width) // 2, (size - height) // 2
+    grid = np.full((size, size, 3), resizing.padding, np.uint8)
+    grid[top : top + height, left : left + width] = inner
+    return grid, (left, top, width, height)
+
+
+def _resized(
+    image: Image.Image, size: tuple[int, ...], turn: Image.Transpose | None, resample: Filter = "bilinear"
+) -> np.ndarray:
+    """Resize, then turn: turning the small grid costs little, and the resampling is the same along both axes."""
+    small = image.resize((size[0], size[1]), FILTERS[resample])
     return np.asarray(small if turn is None else small.transpose(turn))
 
 

@@ -7,18 +7,22 @@ from typing import Annotated, Literal, get_args
 from ...errors import UnseeError
 from ...export.runtime.backends import check_backend, check_device
 from ...export.runtime.precision import PRECISION_HELP, RunPrecision, check_precision
+from ...export.wrapping.network_files import is_network_file
 from ...train.networks.input_choice import OWN_INPUT, InputChoice
+from ...train.networks.maps.network_input import NO_CHOICE, NetworkChoice
 from ...train.networks.model_names import DEFAULT_NAME
 from ..cleanup.device_cleanup import Cleanup
 from ..cleanup.presets import DEFAULT_PRESET, PRESETS, Preset
 
 MODEL_HELP = (
     "checkpoint or bundle directory, unsee-small, efficientnet-lite0, student, unsee-student, vgg16, "
-    "squeezenet1_1, resnet18, torchvision:NAME, timm:NAME, hf:DIRECTORY or package.module:factory"
+    "squeezenet1_1, resnet18, torchvision:NAME, timm:NAME, hf:DIRECTORY, package.module:factory, FILE.onnx of a map network"
 )
-MethodName = Literal["b", "a", "gradient", "rc", "rbd", "saliency-filters", "attentional", "student", "given"]
+MethodName = Literal[
+    "b", "a", "gradient", "rc", "rbd", "saliency-filters", "attentional", "student", "network", "given"
+]
 CLASSIFIER_METHODS = ("b", "a", "gradient")
-MAP_METHODS = ("attentional", "student")
+MAP_METHODS = ("attentional", "student", "network")
 """The methods that run a map network of that kind."""
 MODEL_METHODS = (*CLASSIFIER_METHODS, *MAP_METHODS)
 """The methods that run a network; the others run on the CPU."""
@@ -48,7 +52,8 @@ class MethodConfig:
     """A method and its models.
 
     model, weights, input: see `load_classifier`; method a takes it for CNN1, and makes its maps with cnn2 and cnn3 where
-    they are given; methods attentional and student take such a network. promotion: what promotes the finished maps, None for
+    they are given; methods attentional and student take such a network, method network anybody's, of which `network` says
+    what it takes and gives. promotion: what promotes the finished maps, None for
     nothing.
     device, backend, precision: see `open_descender`. cleanup: see `cleans_up_on_device`. mirror: see `MirroredMethod`.
     batch_size: images descended on together, None for automatic.
@@ -60,6 +65,7 @@ class MethodConfig:
     cnn2: Annotated[str | None, "method a: classifier of masked images"] = None
     cnn3: Annotated[str | None, "method a: classifier of both, with 2N classes"] = None
     input: InputChoice = OWN_INPUT
+    network: NetworkChoice = NO_CHOICE
     promotion: PromotionConfig | None = None
     preset: Preset = PRESETS[DEFAULT_PRESET]
     device: Annotated[str, "auto, cpu, cuda or cuda:N"] = "auto"
@@ -85,8 +91,12 @@ class MethodConfig:
             raise UnseeError("given maps have no mirror images: leave --mirror out")
         if self.cleanup == "device" and self.method != "b":
             raise UnseeError(f"method {self.method} cleans up on the CPU: leave --cleanup out")
-        if not self.input.is_empty and self.method not in CLASSIFIER_METHODS:
+        if not self.input.is_empty and self.method not in (*CLASSIFIER_METHODS, "network"):
             raise UnseeError(f"input size, mean, std and labels are a classifier's, and method {self.method} has none")
+        if not self.network.is_empty and self.method != "network" and not is_network_file(self.model):
+            raise UnseeError(
+                f"method {self.method} runs no network of other people: {self.network.first()} is for --method network"
+            )
         if (self.method == "given") != bool(self.prior):
             raise UnseeError("method given, and no other, promotes the maps of a folder: use unsee promote")
         chosen = self.device.startswith("cuda") or self.backend != "auto" or self.precision != "auto"

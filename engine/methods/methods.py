@@ -33,7 +33,8 @@ def _opened(config: MethodConfig, open_descender: Opener, promoter: Promoter | N
     if promoter and config.method == "given":
         return GivenMethod(promoter)
     if config.method in MAP_METHODS:
-        mapper = open_mapper(config.model, config.device, config.backend, precision=config.precision)
+        own = {"choice": config.input, "network": config.network} if config.method == "network" else {}
+        mapper = open_mapper(config.model, config.device, config.backend, precision=config.precision, **own)
         return MapMethod(mapper, config.method, config.batch_size)
     if config.method in IMAGE_METHODS:
         return ImageMethod(config.method, IMAGE_METHODS[config.method], config.batch_size)

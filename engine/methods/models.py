@@ -18,10 +18,13 @@ from ...export.runtime.mapper import Mapper
 from ...export.runtime.onnxruntime_lanes import resolved
 from ...export.runtime.precision import layers_of, network_precision
 from ...export.runtime.tensorrt.tensorrt_engine import tensorrt_device
+from ...export.wrapping.network_files import is_network_file
 from ...extras import require
-from ...train.networks.input_choice import InputChoice
+from ...train.networks.foreign_names import factory_of
+from ...train.networks.input_choice import OWN_INPUT, InputChoice
 from ...train.networks.maps.mapper_metadata import read_map_metadata, with_iterations
 from ...train.networks.maps.mapper_names import map_checkpoint
+from ...train.networks.maps.network_input import NO_CHOICE, NetworkChoice
 from ...train.networks.model_names import Found, find_classifier, model_name
 from .method_config import MethodName
 
@@ -49,6 +52,8 @@ def open_descender(
     model = model_name(model)
     check_device(device)
     check_backend(backend)
+    if is_network_file(model):
+        raise UnseeError(f"{model}: an ONNX file holds no classifier that can be descended on: use --method network")
     if is_bundle(model) and weights is None:
         if choice is not None and not choice.is_empty:
             raise UnseeError(f"{model} is a bundle, whose input is in its graph: export the model again with another")
@@ -129,17 +134,26 @@ def open_mapper(
     backend: str = "auto",
     iterations: int | None = None,
     precision: str = "auto",
+    choice: InputChoice = OWN_INPUT,
+    network: NetworkChoice = NO_CHOICE,
 ) -> Mapper:
-    """Open a checkpoint or a bundle of a map network.
+    """Open a checkpoint or a bundle of a map network, an ONNX file of anybody's, or what a function of a user's makes.
 
     backend: auto is ONNX Runtime for a bundle and, on a processor, for a student; eager PyTorch for other checkpoints.
-    iterations: passes T of a promoter, the checkpoint's own where None; a bundle has them in its graph. Raises
+    iterations: passes T of a promoter, the checkpoint's own where None; a bundle has them in its graph. choice, network: of
+    anybody's network, what is not said of it elsewhere. Raises
     `DeviceUnavailableError` where the device or backend asked for cannot be used: there is no silent fallback; `UnseeError`
     on any other model.
     """
     model = model_name(model)
     check_device(device)
     check_backend(backend)
+    if is_network(model):
+        return _open_network(model, device, backend, precision, choice, network)
+    if not (choice.is_empty and network.is_empty):
+        raise UnseeError(
+            f"{model} has an input of its own: input options are for an ONNX file or package.module:factory"
+        )
     if is_bundle(model):
         bundle = read_bundle(model, MapContents)
         metadata = bundle.contents.metadata
@@ -164,6 +178,32 @@ def open_mapper(
     return eager_mapper(load_with_iterations(checkpoint, iterations), device, precision=precision)
 
 
+def is_network(model: str) -> bool:
+    """Say whether a model is a network file, or a function of a user's that makes a network."""
+    return is_network_file(model) or (factory_of(model) is not None and not Path(model).exists())
+
+
+def _open_network(
+    model: str, device: str, backend: str, precision: str, choice: InputChoice, network: NetworkChoice
+) -> Mapper:
+    if is_network_file(model):
+        if backend in TORCH_BACKENDS:
+            raise UnseeError(f"{model} is an ONNX file, which PyTorch does not run: use another backend")
+        from ...export.wrapping.wrapped_networks import cached_network
+
+        return Mapper.of_bundle(cached_network(model, choice, network), device, backend, precision=precision)
+    require("torch", "train", "running a network of a module")
+    from ...export.library.cache import cached_loaded
+    from ...export.wrapping.module_networks import load_module
+
+    loaded = load_module(model, choice, network)
+    if backend in TORCH_BACKENDS or (backend == "auto" and (prefers_torch(device) or not can_export())):
+        from ...export.graph.eager import eager_mapper
+
+        return eager_mapper(loaded, device, precision=precision)
+    return Mapper.of_bundle(cached_loaded(loaded), device, backend, precision=precision)
+
+
 def _map_bundle_of(checkpoint: Path, device: str, backend: str, iterations: int | None) -> Bundle[MapContents] | None:
     """Return the bundle that a map network's checkpoint runs as; None where it runs in PyTorch."""
     if backend in TORCH_BACKENDS or (backend == "auto" and prefers_torch(device)):
@@ -184,6 +224,8 @@ def method_for(method: MethodName, model: str) -> MethodName:
     """Return the method that a model is for: that of a map network's kind where the default was left, else `method`."""
     if method != "b":
         return method
+    if is_network_file(model):
+        return "network"
     checkpoint = map_checkpoint(model)
     if checkpoint:
         kind = read_map_metadata(checkpoint).kind

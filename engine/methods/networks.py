@@ -1,5 +1,6 @@
 """Maps from a network that makes them at once, maps that are given, and promoting the maps of any method (paper C)."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from ...errors import UnseeError
 from ...export.runtime.mapper import Mapper
 from ...kernels.eight_bits import to_levels
+from ...resizing import Filter
 from .batching import BatchedMethod, MapBatcher
 from .detection import Detection
 from .method import Method
@@ -66,11 +68,11 @@ def _of_promoter(config: MethodConfig) -> str:
 def _with_map(detection: Detection | None, promoted: np.ndarray) -> Detection | None:
     if detection is None or not np.isfinite(promoted).all():
         return None
-    return replace(detection, saliency=(promoted * 255).astype(np.uint8), raw=promoted)
+    return replace(detection, saliency=cut_to_levels(promoted), raw=promoted, frame=None, resample="bilinear")
 
 
 class MapMethod(BatchedMethod[np.ndarray, MapBatcher]):
-    """A network whose map is the finished one: an attentional network (paper D), a student."""
+    """A network whose map is the finished one: an attentional network (paper D), a student, anybody's."""
 
     def __init__(self, mapper: Mapper, kind: str, batch_size: int | None) -> None:
         if mapper.takes_priors:
@@ -79,6 +81,7 @@ class MapMethod(BatchedMethod[np.ndarray, MapBatcher]):
             found = mapper.metadata.kind
             raise UnseeError(f"{mapper.info.model_id} is of kind {found}, not {kind}: use --method {found}")
         self.info = mapper.info
+        self.levels = cut_to_levels if kind == "network" else to_levels
         self.batcher = MapBatcher(mapper, batch_size)
 
     def compute(self, images: np.ndarray) -> np.ndarray:
@@ -86,13 +89,20 @@ class MapMethod(BatchedMethod[np.ndarray, MapBatcher]):
         return self.batcher.maps(images)
 
     def detections(self, computed: np.ndarray, images: np.ndarray) -> list[Detection | None]:  # noqa: ARG002
-        """Return the maps as they are."""
-        return map_detections(computed)
+        """Return the maps as they are; in levels those of other people's networks are cut, as their own code does."""
+        return map_detections(computed, self.levels, self.info.resizing.resample)
 
 
-def map_detections(maps: np.ndarray) -> list[Detection | None]:
+def cut_to_levels(maps: np.ndarray) -> np.ndarray:
+    """Return maps of 0..1 as 255 times their values, cut to a whole number, uint8."""
+    return (maps * 255).astype(np.uint8)
+
+
+def map_detections(
+    maps: np.ndarray, levels: Callable[[np.ndarray], np.ndarray] = to_levels, resample: Filter = "bilinear"
+) -> list[Detection | None]:
     """Return the detections of maps, float32 [B,S,S] in 0..1; None stands for a map that is not finite."""
-    return [Detection(to_levels(one), one) if np.isfinite(one).all() else None for one in maps]
+    return [Detection(levels(one), one, resample=resample) if np.isfinite(one).all() else None for one in maps]
 
 
 class GivenMethod(Method[np.ndarray]):

@@ -5,16 +5,18 @@ import tempfile
 import weakref
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
 
 from ...errors import UnseeError
 from ...export.bundles.descent_config import DescentConfig
 from ...export.runtime.backends import TORCH_BACKENDS
 from ...export.runtime.descender import Descender
 from ...export.runtime.precision import layers_of, network_precision
-from ...train.networks.input_choice import as_labels, labels_of
+from ...export.wrapping.network_files import is_network_file
+from ...train.networks.input_choice import OWN_INPUT, InputChoice, Triple, as_labels, labels_of
+from ...train.networks.maps.network_input import NO_CHOICE, NetworkChoice
 from ...train.networks.metadata import InputSpec, Label
 from ...train.networks.model_names import load_classifier, model_name
 from ..methods.methods import Opener
@@ -66,6 +68,40 @@ def _labelled(classifier: "Classifier", labels: Labels) -> "Classifier":
     classes = classifier.metadata.classes
     found = labels_of(Path(labels), classes) if isinstance(labels, (str, Path)) else as_labels(labels, classes)
     return replace(classifier, labels=found, metadata=replace(classifier.metadata, names_classes=True))
+
+
+@dataclass(frozen=True)
+class GivenModel:
+    """What a detector was given: the name of its model, what opens it and models that are named beside it, and its input.
+
+    choice, network: of a map network of other people's; a classifier's are in its opener.
+    """
+
+    name: str
+    opener: Opener
+    choice: InputChoice = OWN_INPUT
+    network: NetworkChoice = NO_CHOICE
+
+    @classmethod
+    def of(
+        cls,
+        model: "str | Path | nn.Module",
+        method: str,
+        input: InputSpec | None,
+        labels: Labels | None,
+        network: NetworkChoice,
+    ) -> "GivenModel":
+        """Sort out what was given; see `opener_of`."""
+        if is_module(model) or not (method == "network" or is_network_file(model_name(model))):
+            return cls(*opener_of(model, input, labels), network=network)
+        if labels is not None:
+            raise UnseeError("a map network has no classes: leave labels out")
+        if input is None:
+            return cls(model_name(model), open_descender, network=network)
+        mean, std = (tuple(value / input.range for value in values) for values in (input.mean, input.std))
+        said = replace(network, channel_order=input.channel_order, input_range=input.range)
+        choice = InputChoice(input.size, cast(Triple, mean), cast(Triple, std))
+        return cls(model_name(model), open_descender, choice, said)
 
 
 def opener_of(

@@ -24,6 +24,7 @@ from ...export.parity.descent_parity import Finish, raw_map
 from ...export.parity.report import Parity
 from ...export.parity.synthetic import synthetic_images
 from ...fields import mapping, text
+from ...resizing import STRETCHED, Resizing
 from ...train.networks.maps.mapper_metadata import read_map_metadata, with_iterations
 from ...train.networks.metadata import InputSpec, understood
 from ...train.networks.model_names import model_name
@@ -196,7 +197,7 @@ def finisher(config: PostConfig) -> Callable[[np.ndarray, np.ndarray], np.ndarra
     return lambda delta, images: finish(delta, images, config).final
 
 
-def probe_images(source: str, size: int, count: int = PROBES) -> np.ndarray:
+def probe_images(source: str, size: int, count: int = PROBES, resizing: Resizing = STRETCHED) -> np.ndarray:
     """Return the first photographs of a source on the network's grid, uint8 [B,S,S,3]."""
     members = islice(Sources((source,)).stream(), count)
-    return np.stack([decode(read(member), DecodingConfig(size)).pixels for member in members])
+    return np.stack([decode(read(member), DecodingConfig(size, resizing=resizing)).pixels for member in members])

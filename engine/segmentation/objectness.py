@@ -30,7 +30,7 @@ def _mean_color(image: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def judged(found: Sequence[Detection | None], images: np.ndarray) -> list[Detection | None]:
     """Return the detections of a batch, images uint8 [B,S,S,3], with their objectness; those of flat images are zero."""
     return [
-        detection and (_nothing(detection) if _is_flat(image) else _judged(detection, image))
+        detection and (_nothing(detection) if _is_flat(detection.inside(image)) else _judged(detection, image))
         for detection, image in zip(found, images, strict=True)
     ]
 
@@ -40,7 +40,7 @@ def _is_flat(image: np.ndarray) -> bool:
 
 
 def _judged(detection: Detection, image: np.ndarray) -> Detection:
-    return replace(detection, objectness=objectness(detection.saliency, image))
+    return replace(detection, objectness=objectness(detection.inside(detection.saliency), detection.inside(image)))
 
 
 def _nothing(detection: Detection) -> Detection:

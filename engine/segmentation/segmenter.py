@@ -138,7 +138,8 @@ def _given_proposals(folder: Path, name: str, size: int, most: int) -> np.ndarra
 
 def _with_map(detection: Detection, refined_map: np.ndarray, image: np.ndarray) -> Detection:
     levels = to_levels(refined_map)
-    return replace(detection, saliency=levels, objectness=objectness(levels, image))
+    inside = detection.inside
+    return replace(detection, saliency=levels, objectness=objectness(inside(levels), inside(image)))
 
 
 def _with_mask(detection: Detection, mask: np.ndarray | Failure) -> Detection | Failure:

@@ -8,6 +8,8 @@ import numpy as np
 
 from ...errors import UnseeError
 
+OPSET = 18
+"""Version of ONNX's operators that our graphs are of."""
 BATCH = "batch"
 """What stands for the size of a batch in the shape of a tensor."""
 

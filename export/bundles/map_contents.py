@@ -6,7 +6,7 @@ from typing import Any, ClassVar, get_args
 
 from ...train.networks.maps.mapper_metadata import Kind, MapMetadata
 from .bundle_files import PROBE_FILE
-from .graphs import Graph, TensorSpec
+from .graphs import BATCH, Graph, TensorSpec
 
 MAP_FILE = "map.onnx"
 IMAGE, PRIOR, MAP = "image", "prior", "map"
@@ -25,14 +25,17 @@ class MapContents:
     @property
     def graph(self) -> Graph:
         """Inputs and outputs: pixels, and for a promoter the map to promote, to a map."""
-        size = self.metadata.input.size
-        prior = (TensorSpec.of_images(PRIOR, 1, size, size),) if self.metadata.kind == "promoter" else ()
-        return Graph((TensorSpec.of_images(IMAGE, 3, size, size), *prior), (TensorSpec.of_images(MAP, 1, size, size),))
+        size, batch = self.metadata.input.size, 1 if self.metadata.alone else BATCH
+        image, prior, made = (
+            TensorSpec(name, (batch, channels, size, size)) for name, channels in ((IMAGE, 3), (PRIOR, 1), (MAP, 1))
+        )
+        return Graph((image, prior) if self.metadata.kind == "promoter" else (image,), (made,))
 
     @property
     def title(self) -> str:
         """What a person calls it."""
-        return f"{self.metadata.kind}, preset {self.metadata.preset}"
+        metadata = self.metadata
+        return metadata.backbone if metadata.kind == "network" else f"{metadata.kind}, preset {metadata.preset}"
 
     def to_json(self) -> dict[str, Any]:
         """Return what `from_json` reads."""

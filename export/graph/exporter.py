@@ -2,6 +2,7 @@
 
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -12,6 +13,8 @@ from ...extras import require, versions_of
 from ..bundles.bundle import Bundle, Contents, read_bundle, write_bundle
 from ..bundles.bundle_files import PROBE_FILE
 from ..bundles.drafts import drafted
+from ..bundles.graphs import OPSET
+from ..bundles.onnx_tensors import tensors
 from ..parity.checking import check_bundle
 from ..parity.descent_parity import Finish, raw_map
 from ..parity.probes import StoredProbe
@@ -27,12 +30,14 @@ class Exportable(ABC, Generic[Held]):
     """A network that can become a bundle.
 
     contents: what the bundle will hold. model_id: of its checkpoint. precision: of its layers. finish: makes the maps of a
-    descent that are compared.
+    descent that are compared. opset: version of ONNX's operators. packages: what exporting it needs, and the extra of each.
     """
 
     contents: Held
     model_id: str
     precision: str = "fp32"
+    opset: int = OPSET
+    packages: Mapping[str, str] = EXPORT_PACKAGES
     finish: Finish = staticmethod(raw_map)
 
     @abstractmethod
@@ -66,8 +71,6 @@ def export(
 
 def write_network(exportable: Exportable[Held], directory: Path) -> Bundle[Held]:
     """Write a network's graph, and return the bundle that it becomes with a probe."""
-    from .onnx_writer import OPSET, tensors
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of PyTorch, to itself
         exportable.write(directory)
@@ -76,14 +79,14 @@ def write_network(exportable: Exportable[Held], directory: Path) -> Bundle[Held]
         contents=exportable.contents,
         model_id=exportable.model_id,
         precision=exportable.precision,
-        opset=OPSET,
+        opset=exportable.opset,
         versions=versions_of(TOOLS),
     )
     bundle.graph.check(tensors(bundle.graph_path))
     return bundle
 
 
-def require_tools() -> None:
+def require_tools(packages: Mapping[str, str] = EXPORT_PACKAGES) -> None:
     """Raise `MissingExtraError` naming the first package that exporting needs and that is not installed."""
-    for package, extra in EXPORT_PACKAGES.items():
+    for package, extra in packages.items():
         require(package, extra, "exporting a model")

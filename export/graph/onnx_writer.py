@@ -14,8 +14,8 @@ import torch
 
 from ...errors import UnseeError
 from ...files import atomic_path
+from ..bundles.graphs import OPSET
 
-OPSET = 18
 SLOW_RULES = ("SlicesSplit",)
 """Of the optimiser; this one makes one operator of two slices of the last axis."""
 WEIGHTS_SUFFIX = ".weights"
@@ -175,18 +175,3 @@ def _name_batch(model: onnx.ModelProto) -> None:
         for dimension in value.type.tensor_type.shape.dim:
             if dimension.dim_param:
                 dimension.dim_param = "batch"
-
-
-def tensors(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """Return name, type and shape of a graph's inputs and outputs; a shape holds the word `batch` for the batch size."""
-    graph = onnx.load(path, load_external_data=False).graph
-    return {"inputs": [_described(value) for value in graph.input], "outputs": [_described(v) for v in graph.output]}
-
-
-def _described(value: onnx.ValueInfoProto) -> dict[str, Any]:
-    kind = value.type.tensor_type
-    return {
-        "name": value.name,
-        "type": str(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)),
-        "shape": [dimension.dim_param or dimension.dim_value for dimension in kind.shape.dim],
-    }

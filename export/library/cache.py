@@ -24,6 +24,7 @@ LOG = logging.getLogger("unsee")
 
 if TYPE_CHECKING:
     from ...train.networks.checkpoints import Classifier
+    from ...train.networks.maps.mappers import LoadedMapNetwork
     from ..graph.exporter import Exportable
 
 Kept = TypeVar("Kept", DescentContents, MapContents)
@@ -48,7 +49,7 @@ def cached_bundle(
     named = re.sub(r"[^\w.-]+", "_", found.name)[-LONGEST_NAME:]
     half = "" if layers == "fp32" else f"-{layers}"
     name = f"{named}-{found.digest()[:12]}-{_identity(constants)}{half}"
-    return _kept(name, cache, DescentContents, lambda: step_to_run(found.load(), config, layers))
+    return cached(name, DescentContents, lambda: step_to_run(found.load(), config, layers), cache)
 
 
 def cached_map_bundle(model: str, iterations: int | None = None, cache: Path | None = None) -> Bundle[MapContents]:
@@ -56,20 +57,25 @@ def cached_map_bundle(model: str, iterations: int | None = None, cache: Path | N
 
     iterations: passes T of a promoter, the checkpoint's own where None. Raises as `export_map_network` does.
     """
-    from ...train.networks.maps.mappers import fingerprint
     from ..graph.eager import load_with_iterations
+
+    return cached_loaded(load_with_iterations(Path(model), iterations), cache)
+
+
+def cached_loaded(loaded: "LoadedMapNetwork", cache: Path | None = None) -> Bundle[MapContents]:
+    """Return the bundle of a map network that is in memory as `cached_map_bundle` does."""
+    from ...train.networks.maps.mappers import fingerprint
     from ..graph.exportables import MapNetwork
 
-    loaded = load_with_iterations(Path(model), iterations)
-    return _kept(f"{fingerprint(loaded)}-{_identity({})}", cache, MapContents, lambda: MapNetwork(loaded))
+    return cached(f"{fingerprint(loaded)}-{_identity({})}", MapContents, lambda: MapNetwork(loaded), cache)
 
 
 def _identity(constants: dict[str, Any]) -> str:
     return digest_of({**constants, "unsee": version("unsee")})[:12]
 
 
-def _kept(
-    name: str, cache: Path | None, contents: type[Kept], exportable: "Callable[[], Exportable[Kept]]"
+def cached(
+    name: str, contents: type[Kept], exportable: "Callable[[], Exportable[Kept]]", cache: Path | None = None
 ) -> Bundle[Kept]:
     """Return the bundle of a name in the cache, exported where it is not there or damaged.
 
@@ -89,7 +95,7 @@ def _exported(name: str, exportable: "Exportable[Kept]", directory: Path) -> Bun
     """Export, and say so: it takes seconds, and minutes for a large network."""
     from ..graph.exporter import export, require_tools
 
-    require_tools()
+    require_tools(exportable.packages)
     LOG.info("exporting %s (once; kept in the cache)", name)
     started = time.perf_counter()
     bundle = export(exportable, directory)

@@ -1,7 +1,7 @@
 """Measuring how well a map network agrees with eager PyTorch."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,6 +17,8 @@ LARGEST_MEAN = 0.1 / 255
 """How far pixels may be off on average, whatever PyTorch's rounding error."""
 LARGEST_QUANTIZED_MEAN = 4 / 255
 """How far pixels of a quantised network's maps may be off on average."""
+PLAIN = "a plain script"
+"""What the bundle of a network file is measured against."""
 LARGEST = "largest difference of a pixel in levels"
 MEAN = "mean difference of a pixel in levels"
 
@@ -51,8 +53,16 @@ def make_map_probe(eager: Mapper, exact: Mapper, images: np.ndarray, priors: np.
     return MapProbe(images, expected, float(np.abs(maps - expected).max()), len(images) / seconds, priors)
 
 
+def plain_probe(images: np.ndarray, maps_of: Callable[[np.ndarray], np.ndarray]) -> MapProbe:
+    """Return what a plain script makes of images, uint8 [B,S,S,3]: maps float32 [B,S,S], which are taken for exact."""
+    started = time.perf_counter()
+    maps = maps_of(images)
+    return MapProbe(images, maps, 0.0, len(images) / (time.perf_counter() - started))
+
+
 def measure_maps(probe: MapProbe, mapper: Mapper) -> Parity:
-    """Compare a mapper with a probe: the largest and the mean difference of a pixel from PyTorch in double precision.
+    """Compare a mapper with a probe: the largest and the mean difference of a pixel from PyTorch in double precision, or
+    from what a plain script made with the file that a network came as.
 
     Attention with large logits picks one position, and where two are equal but for rounding, chance says which: the largest
     difference may be twice PyTorch's own.
@@ -70,7 +80,8 @@ def measure_maps(probe: MapProbe, mapper: Mapper) -> Parity:
         limit = max(LARGEST_DIFFERENCE, LARGEST_EXCESS * probe.eager_difference)
         checks.insert(0, Check(LARGEST, 255 * largest, 255 * limit))
     speed = Speed(len(maps) / seconds, probe.images_per_second, mapper.info.backend, mapper.info.device)
-    return Parity(tuple(checks), len(maps), speed)
+    reference = PLAIN if "file" in mapper.metadata.provenance else Parity.reference
+    return Parity(tuple(checks), len(maps), speed, reference)
 
 
 def _timed(mapper: Mapper, images: np.ndarray, priors: np.ndarray | None) -> tuple[np.ndarray, float]:

@@ -31,7 +31,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Speed:
-    """Images a second of a runner and, when the bundle was made, of eager PyTorch; what the runner was, and where."""
+    """Images a second of a runner and, when the bundle was made, of the reference; what the runner was, and where."""
 
     images_per_second: float
     eager_images_per_second: float
@@ -41,15 +41,16 @@ class Speed:
 
 @dataclass(frozen=True)
 class Parity:
-    """How a runner agrees with eager PyTorch on so many images, and how fast each was."""
+    """How a runner agrees with a reference on so many images, and how fast each was."""
 
     checks: tuple[Check, ...]
     images: int
     speed: Speed
+    reference: str = "eager PyTorch"
 
     @property
     def holds(self) -> bool:
-        """Whether the runner may be used instead of eager PyTorch."""
+        """Whether the runner may be used instead of the reference."""
         return all(check.holds for check in self.checks)
 
     def value(self, name: str) -> float:
@@ -63,7 +64,8 @@ class Parity:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Parity":
         """Return the report that `to_json` wrote."""
-        return cls(tuple(Check(**check) for check in value["checks"]), value["images"], Speed(**value["speed"]))
+        checks = tuple(Check(**check) for check in value["checks"])
+        return cls(checks, value["images"], Speed(**value["speed"]), value.get("reference", cls.reference))
 
     def lines(self) -> list[str]:
         """Return the report for a person, a line each."""
@@ -71,11 +73,11 @@ class Parity:
         return [
             *(check.line() for check in self.checks),
             f"speed on {self.images} images: {speed.images_per_second:.2f} images/s with {speed.backend} on "
-            f"{speed.device}, {speed.eager_images_per_second:.2f} with eager PyTorch when exported",
+            f"{speed.device}, {speed.eager_images_per_second:.2f} with {self.reference} when exported",
         ]
 
     def require(self, what: object) -> None:
         """Raise `VerificationError` unless the parity holds."""
         if not self.holds:
             failed = "; ".join(check.line() for check in self.checks if not check.holds)
-            raise VerificationError(f"{what} does not agree with PyTorch: {failed}")
+            raise VerificationError(f"{what} does not agree with {self.reference}: {failed}")

@@ -7,15 +7,21 @@ from ...train.networks.maps.mapper_metadata import MapMetadata
 from ..bundles.bundle import Bundle
 from ..bundles.map_contents import IMAGE, MAP, PRIOR, MapContents
 from .model_info import ModelInfo, channels_first, check_images
-from .runner import Runner, open_runner
+from .runner import Runner, count_of, joined, open_runner, split
 
 
 class Mapper:
-    """A map network (promoter, attentional or student) loaded on a device."""
+    """A map network (promoter, attentional, student or anybody's) loaded on a device."""
 
     def __init__(self, runner: Runner, model_id: str, metadata: MapMetadata) -> None:
         self.info = ModelInfo(
-            model_id, (), metadata.input.size, runner.backend, runner.device, precision=runner.precision
+            model_id,
+            (),
+            metadata.input.size,
+            runner.backend,
+            runner.device,
+            precision=runner.precision,
+            resizing=metadata.resizing,
         )
         self.runner, self.metadata = runner, metadata
 
@@ -63,4 +69,7 @@ class Mapper:
 
     def _maps(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """Return the maps, float32 [B,1,S,S], of a batch that is not empty, by the names of the graph's inputs."""
+        if self.metadata.alone and self.runner.device != "cpu":
+            count = count_of(inputs)
+            return joined([self.runner.run(one) for one in split(inputs, count)])[MAP]
         return self.runner.run(inputs)[MAP]

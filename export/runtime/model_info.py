@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import UnseeError
+from ...resizing import STRETCHED, Resizing
 from ...train.networks.metadata import Label
 
 
@@ -13,7 +14,7 @@ class ModelInfo:
     """What runs where: the model's identity and labels, the side of its input in pixels, the backend and device in use.
 
     names_classes: see `Metadata`. precision: see `RunPrecision`. cleanup: where a descent's maps are
-    finished, cpu or device.
+    finished, cpu or device. resizing: how images come onto its grid.
     """
 
     model_id: str
@@ -24,6 +25,7 @@ class ModelInfo:
     names_classes: bool = True
     precision: str = "fp32"
     cleanup: str = "cpu"
+    resizing: Resizing = STRETCHED
 
 
 def check_images(images: np.ndarray, size: int) -> None:

@@ -153,7 +153,8 @@ class Lanes:
     def _check_graph(self, session: Any) -> None:
         """Refuse a graph whose inputs and outputs are not those of the description, before any memory is taken."""
         try:
-            self.bundle.graph.check(graph_tensors(session))
+            described = self.bundle.graph
+            described.check(graph_tensors(session, described.inputs[0].shape[0]))
         except UnseeError as error:
             raise UnseeError(f"{self.graph}: not the graph that its bundle describes: {error}") from None
 
@@ -186,12 +187,15 @@ def resolved(runtime: Any, device: str, backend: Backend) -> RuntimeDevice:
     return wanted
 
 
-def graph_tensors(session: Any) -> dict[str, list[dict[str, Any]]]:
-    """Return the inputs and outputs of the graph that a session has opened, as a bundle describes them."""
+def graph_tensors(session: Any, batch: int | str = BATCH) -> dict[str, list[dict[str, Any]]]:
+    """Return the inputs and outputs of the graph that a session has opened, as a bundle describes them.
+
+    batch: what stands in its description for the size of a batch, one where that is built in.
+    """
 
     def described(value: Any) -> dict[str, Any]:
         # What the session was opened for stands in place of the free size of the batch.
-        shape = [BATCH, *value.shape[1:]] if value.shape else []
+        shape = [batch, *value.shape[1:]] if value.shape else []
         return {"name": value.name, "type": TYPES.get(value.type, value.type), "shape": shape}
 
     return {

@@ -8,6 +8,11 @@ LIBRARIES = {"torchvision": "torchvision_models", "timm": "timm_models", "hf": "
 FORMS = "torchvision:NAME, timm:NAME, hf:DIRECTORY or package.module:factory"
 
 
+def factory_of(name: str) -> str | None:
+    """Return a name that has the form of a factory, and not of a library's classifier; None of any other."""
+    return name if FACTORY.fullmatch(name) and name.partition(":")[0] not in LIBRARIES else None
+
+
 def is_foreign(name: str) -> bool:
     """Say whether a name has the form of a library's classifier or of a factory."""
     return (name.partition(":")[0] in LIBRARIES and ":" in name) or bool(FACTORY.fullmatch(name))

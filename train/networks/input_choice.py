@@ -1,4 +1,4 @@
-"""What a user knows better of a classifier than it says itself: its input and its labels."""
+"""What a user knows better of a network than it says itself: its input and its labels."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -24,7 +24,7 @@ class InputChoice:
     labels.json, or a file with a name a line.
     """
 
-    input_size: Annotated[int | None, "side of the classifier's input in pixels (default: its own)"] = None
+    input_size: Annotated[int | None, "side of the network's input in pixels (default: its own)"] = None
     mean: Annotated[Triple | None, "the input's mean, with commas, of pixels in 0..1 (default: its own)"] = None
     std: Annotated[Triple | None, "the input's deviation, likewise (default: its own)"] = None
     labels: Annotated[str | None, "names of the classes: labels.json, or a text file with one a line"] = None

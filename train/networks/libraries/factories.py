@@ -1,4 +1,4 @@
-"""Classifiers that a function of the user's own code makes: the only names that run code which is not installed with us."""
+"""Networks that a function of the user's own code makes: the only names that run code which is not installed with us."""
 
 import sys
 from importlib import import_module
@@ -17,13 +17,14 @@ def load(name: str, weights: Path | None = None) -> Classifier:
 
     The module is looked for in the working directory, too. The input is torchvision's usual one.
     """
-    module = _made(name)
+    module = made(name)
     if weights:
         module.load_state_dict(matched_weights(read_weights(weights), module.state_dict(), name))
     return classifier_of(module, name, InputSpec(), factory=name)
 
 
-def _made(name: str) -> nn.Module:
+def made(name: str) -> nn.Module:
+    """Import a user's module and return what its function makes; `UnseeError` where there is none of the name."""
     place, _, factory = name.partition(":")
     sys.path.insert(0, str(Path.cwd()))
     try:

@@ -6,19 +6,24 @@ from typing import Annotated, Any, Literal, get_args
 
 from ....errors import UnseeError
 from ....fields import check_fields, mapping, text, whole
+from ....resizing import STRETCHED, Resizing
 from ..metadata import LARGEST_INPUT, MODEL_FILE, InputSpec, holds_file, read_json, read_object, understood
+from .network_input import NetworkInput, NetworkOptions
 
-Kind = Literal["promoter", "attentional", "student"]
+Kind = Literal["promoter", "attentional", "student", "network"]
+"""The last is anybody's network, which makes maps and of which nothing else is known."""
 Preset = Literal["paper", "release", "default"]
 BackboneName = Literal["vgg16", "squeezenet1_1", "unsee_small"]
 """Those of promoters and attentional networks; a student has others, too (see `student_backbones`)."""
 Region = Literal["conv", "fc"]
 RegionChoice = Literal["soft", "adaptive", "half"]
 
+BACKBONED = ("promoter", "attentional")
+"""The kinds that have a backbone of `BackboneName`."""
 MOST_CHANNELS = 8192
 MOST_LEVELS = 8
 MOST_PASSES = 1000
-SIZE_STEPS: dict[str, int] = {"promoter": 16, "attentional": 16, "student": 32}
+SIZE_STEPS: dict[str, int] = {"promoter": 16, "attentional": 16, "student": 32, "network": 1}
 """Inputs are multiples of it, so that every feature map is an exact part of them."""
 
 
@@ -86,14 +91,16 @@ class StudentOptions:
         check_fields(self, {"width": (1, MOST_CHANNELS), "dropout": (0, 0.9)})
 
 
-Options = PromoterOptions | AttentionalOptions | StudentOptions
+Options = PromoterOptions | AttentionalOptions | StudentOptions | NetworkOptions
 OPTIONS: dict[str, type[Options]] = {
     "promoter": PromoterOptions,
     "attentional": AttentionalOptions,
     "student": StudentOptions,
+    "network": NetworkOptions,
 }
 PRESETS: dict[str, tuple[str, ...]] = {
     "promoter": ("paper", "release"), "attentional": ("default",), "student": ("default",),
+    "network": ("default",),
 }  # fmt: skip
 
 
@@ -101,7 +108,8 @@ PRESETS: dict[str, tuple[str, ...]] = {
 class MapMetadata:
     """model.json of a network that makes or promotes maps: kind, preset, backbone, input, constants, origin.
 
-    frozen: the classifier whose convolutions are a student's backbone, unchanged: the checkpoint holds its head alone.
+    backbone: of anybody's network, what it is called. frozen: the classifier whose convolutions are a student's backbone,
+    unchanged: the checkpoint holds its head alone.
     """
 
     kind: Kind
@@ -118,13 +126,23 @@ class MapMetadata:
             raise UnseeError(f"preset of {self.kind} must be one of {PRESETS[self.kind]}, got {self.preset!r}")
         if not isinstance(self.options, OPTIONS[self.kind]):
             raise UnseeError(f"{self.kind} needs {OPTIONS[self.kind].__name__}, got {type(self.options).__name__}")
-        if self.kind != "student" and self.backbone not in get_args(BackboneName):
+        if self.kind in BACKBONED and self.backbone not in get_args(BackboneName):
             raise UnseeError(f"backbone of {self.kind} must be one of {get_args(BackboneName)}, got {self.backbone!r}")
         if self.frozen and self.kind != "student":
             raise UnseeError(f"{self.kind} has a backbone of its own: frozen belongs to a student")
         step = SIZE_STEPS[self.kind]
         if self.input.size % step:
             raise UnseeError(f"the input of {self.kind} must be a multiple of {step}, got {self.input.size}")
+
+    @property
+    def resizing(self) -> Resizing:
+        """How images come onto the grid."""
+        return self.input.resizing if isinstance(self.input, NetworkInput) else STRETCHED
+
+    @property
+    def alone(self) -> bool:
+        """Whether images go through one at a time."""
+        return isinstance(self.options, NetworkOptions) and self.options.alone
 
     def to_json(self) -> dict[str, Any]:
         """Return the object that `from_json` reads."""
@@ -137,7 +155,7 @@ class MapMetadata:
         if kind not in get_args(Kind):
             raise UnseeError(f"kind must be one of {get_args(Kind)}, got {kind!r}")
         options = OPTIONS[kind](**mapping(value["options"], "options"))
-        spec = InputSpec.from_json(value["input"])
+        spec = (NetworkInput if kind == "network" else InputSpec).from_json(value["input"])
         provenance = mapping(value.get("provenance", {}), "provenance")
         frozen = text(value.get("frozen", ""), "frozen")
         return cls(kind, value["preset"], value["backbone"], spec, options, provenance, frozen)
@@ -151,7 +169,7 @@ def is_map_checkpoint(path: str | Path) -> bool:
         value = read_json(Path(path) / MODEL_FILE)
     except UnseeError:
         return False
-    return isinstance(value, dict) and value.get("kind") in get_args(Kind)
+    return isinstance(value, dict) and value.get("kind") in get_args(Kind) and value["kind"] != "network"
 
 
 def read_map_metadata(directory: Path) -> MapMetadata:

@@ -84,6 +84,8 @@ def build_map_network(metadata: MapMetadata) -> PixelMapper:
             network = AttentionalNetwork(backbone, options)
         case StudentOptions() as options:
             network = StudentNetwork(metadata.backbone, options)
+        case _:
+            raise UnseeError(f"{metadata.backbone}: a network of other people's is no checkpoint")
     return PixelMapper(network, metadata)
 
 
@@ -111,9 +113,10 @@ def load_map_network(directory: Path) -> LoadedMapNetwork:
 
 
 def fingerprint(loaded: LoadedMapNetwork) -> str:
-    """Return `kind-digest`; the digest covers preset, backbone, input, constants and every parameter's bytes."""
+    """Return `kind-digest`; the digest covers preset, backbone, input, constants, a user's code, every parameter's bytes."""
     metadata = loaded.metadata
     digest = hashlib.sha256(repr((metadata.preset, metadata.backbone, metadata.input, metadata.options)).encode())
+    digest.update(str(metadata.provenance.get("sources", "")).encode())
     for name, tensor in sorted(loaded.mapper.network.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.cpu().contiguous().numpy().tobytes())

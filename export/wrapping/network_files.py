@@ -1,0 +1,139 @@
+"""An ONNX file of anybody's map network: its one input and its outputs, or an error that says what was found instead."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...errors import UnseeError
+from ...extras import require
+from ...files import digest_of, sha256_of
+from ..bundles.onnx_files import external_files
+from ..bundles.onnx_tensors import described
+
+TYPES = ("float32", "float16", "uint8")
+"""Of inputs and outputs."""
+OLDEST_OPSET = 8
+"""From which on operators broadcast as those that are put around a network do."""
+
+
+@dataclass(frozen=True)
+class ImageForm:
+    """The input. type: one of `TYPES`. channels_last: [B,H,W,3], not [B,3,H,W]. size, batch: None where it is free."""
+
+    name: str
+    type: str
+    channels_last: bool
+    size: int | None
+    batch: int | None
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output, as the file describes it: sides that are free by their names, or None."""
+
+    name: str
+    type: str
+    shape: tuple[int | str | None, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.type} {_shown(self.shape)}"
+
+
+@dataclass(frozen=True)
+class NetworkFile:
+    """A file that has been looked at. external: the files beside it that hold its weights."""
+
+    path: Path
+    image: ImageForm
+    outputs: tuple[Output, ...]
+    opset: int
+    external: tuple[str, ...]
+
+    def output(self, name: str | None) -> Output:
+        """Return the output of a name, the first where None."""
+        found = {output.name: output for output in self.outputs}
+        if name is None:
+            return self.outputs[0]
+        if name not in found:
+            raise UnseeError(f"{self.path}: has no output {name!r}, but {', '.join(found)} (--output-name)")
+        return found[name]
+
+    def digest(self) -> str:
+        """Return a digest of every byte that the network is made of."""
+        beside = [(name, sha256_of(self.path.parent / name)) for name in self.external]
+        return digest_of([sha256_of(self.path), beside])
+
+
+def is_network_file(model: str | Path) -> bool:
+    """Say whether a path names an ONNX file."""
+    try:
+        return str(model).lower().endswith(".onnx") and Path(model).is_file()
+    except (OSError, ValueError):  # too long, or with a NUL
+        return False
+
+
+def load_model(path: Path) -> Any:
+    """Read an ONNX file as a message of protobuf, weights that lie beside it left where they are."""
+    onnx: Any = require("onnx", "networks", "an ONNX file of another network")
+    from google.protobuf.message import DecodeError
+
+    try:
+        return onnx.load(path, load_external_data=False)
+    except OSError as error:
+        raise UnseeError(f"{path}: cannot be read ({error.strerror})") from None
+    except (DecodeError, ValueError):
+        raise UnseeError(f"{path}: damaged, or no ONNX file") from None
+
+
+def read_network(path: Path) -> NetworkFile:
+    """Look at a file; `UnseeError` where it cannot be a map network of one image, or keeps weights out of its folder."""
+    model = load_model(path)
+    graph, opset = model.graph, _opset(path, model)
+    weights = {tensor.name for tensor in graph.initializer}
+    inputs = [described(value) for value in graph.input if value.name not in weights]
+    outputs = tuple(Output(one["name"], one["type"], tuple(one["shape"])) for one in map(described, graph.output))
+    if len(inputs) != 1 or not outputs:
+        named = ", ".join(f"{one['name']} {_shown(one['shape'])}" for one in inputs) or "none"
+        raise UnseeError(f"{path}: takes {len(inputs)} inputs ({named}): a map network takes one, the image")
+    return NetworkFile(path, _image_form(path, inputs[0]), outputs, opset, _external(path))
+
+
+def _opset(path: Path, model: Any) -> int:
+    opset = next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), 0)
+    if opset < OLDEST_OPSET:
+        raise UnseeError(f"{path}: of ONNX's operators in version {opset}, {OLDEST_OPSET} or later is needed")
+    return opset
+
+
+def _image_form(path: Path, found: dict[str, Any]) -> ImageForm:
+    name, shape = found["name"], found["shape"]
+    described = f"{path}: its input {name} is {found['type']} {_shown(shape)}"
+    if found["type"] not in TYPES:
+        raise UnseeError(f"{described}: one of {', '.join(TYPES)} is expected")
+    if len(shape) != 4:
+        raise UnseeError(f"{described}: an image [batch, 3, height, width] or [batch, height, width, 3] is expected")
+    channels_last = shape[1] != 3 and shape[3] == 3
+    sides = shape[1:3] if channels_last else shape[2:]
+    if not channels_last and isinstance(shape[1], int) and shape[1] != 3:
+        raise UnseeError(f"{described}: 3 channels are expected, second or last")
+    fixed = {side for side in sides if isinstance(side, int)}
+    if len(fixed) > 1:
+        raise UnseeError(f"{described}: a square is expected")
+    batch = shape[0] if isinstance(shape[0], int) and shape[0] > 0 else None
+    return ImageForm(name, found["type"], channels_last, next(iter(fixed), None), batch)
+
+
+def _external(path: Path) -> tuple[str, ...]:
+    """Return the files of a network's weights, by name; one that lies out of its folder, by a link too, is an error."""
+    folder, names = path.parent.resolve(), sorted(external_files(path))
+    for name in names:
+        beside = folder / name
+        if "\0" in name or Path(name).is_absolute() or not beside.resolve().is_relative_to(folder):
+            raise UnseeError(f"{path}: keeps weights in {name!r}, outside its folder: they are not read")
+        if not beside.is_file():
+            raise UnseeError(f"{path}: keeps weights in {name!r}, which is not in its folder")
+    return tuple(names)
+
+
+def _shown(shape: Any) -> str:
+    return f"[{', '.join('?' if side is None else str(side) for side in shape)}]"

@@ -1,0 +1,82 @@
+"""A network file run as a plain script would: what a wrapped network is measured against."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ...errors import UnseeError
+from ...extras import require
+from ...train.networks.maps.network_input import Activation, NetworkInput
+from .network_files import NetworkFile, Output
+
+
+def quiet_session(runtime: Any, path: Path) -> Any:
+    """Open a graph on the CPU; what it cannot run is an exception, and nothing on the screen."""
+    options = runtime.SessionOptions()
+    options.log_severity_level = 4
+    return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+class PlainNetwork:
+    """ONNX Runtime on the CPU, an image at a time, with NumPy around it."""
+
+    def __init__(self, file: NetworkFile, spec: NetworkInput, output: Output) -> None:
+        self.file, self.spec, self.output = file, spec, output
+        runtime: Any = require("onnxruntime", "cpu", "running a network")
+        try:
+            self.session = quiet_session(runtime, file.path)
+        except Exception as error:  # the runtime's exceptions have no common class
+            raise self._refused(error) from None
+
+    def raw(self, images: np.ndarray) -> np.ndarray:
+        """Return the values of the output, float32 [B,h,w], of images uint8 [B,S,S,3]; `UnseeError` where it is no map."""
+        return np.stack([self._raw(image) for image in images])
+
+    def maps(self, images: np.ndarray, activation: Activation) -> np.ndarray:
+        """Return maps, float32 [B,S,S] in 0..1, of images uint8 [B,S,S,3]."""
+        return np.stack([self._map(one, activation) for one in self.raw(images)])
+
+    def _raw(self, image: np.ndarray) -> np.ndarray:
+        try:
+            value = np.asarray(self.session.run([self.output.name], {self.file.image.name: self._input(image)})[0])
+        except Exception as error:  # as above
+            raise self._refused(error) from None
+        sides = [side for side in value.shape if side != 1] or [1]
+        if len(sides) != 2 or sides[0] != sides[1] or sides[0] > self.spec.size:
+            others = ", ".join(map(str, self.file.outputs))
+            raise UnseeError(
+                f"{self.file.path}: its output {self.output.name} is {list(value.shape)} for one image, not one square map: "
+                f"name another with --output-name ({others})"
+            )
+        return value.reshape(sides).astype(np.float32) / (255 if value.dtype == np.uint8 else 1)
+
+    def _input(self, image: np.ndarray) -> np.ndarray:
+        spec = self.spec
+        pixels = image[..., ::-1] if spec.channel_order == "BGR" else image
+        largest = max(int(pixels.max()), 1e-6) if spec.scale == "largest" else 255
+        scaled = (pixels / largest * spec.range - np.array(spec.mean)) / np.array(spec.std)
+        ordered = scaled if self.file.image.channels_last else scaled.transpose(2, 0, 1)
+        if self.file.image.type == "uint8":
+            ordered = np.rint(ordered)
+        return np.ascontiguousarray(ordered[None], self.file.image.type)
+
+    def _map(self, value: np.ndarray, activation: Activation) -> np.ndarray:
+        if activation in ("sigmoid", "sigmoid-minmax"):
+            with np.errstate(over="ignore"):
+                value = 1 / (1 + np.exp(-value))
+        if activation in ("minmax", "sigmoid-minmax"):
+            low, high = value.min(), value.max()
+            value = (value - low) / (high - low) if high > low else np.zeros_like(value)
+        if len(value) != self.spec.size:
+            sides = (self.spec.size, self.spec.size)
+            value = np.asarray(Image.fromarray(value, "F").resize(sides, Image.Resampling.BILINEAR))
+        return np.clip(value, 0, 1)
+
+    def _refused(self, error: Exception) -> UnseeError:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
+        size = self.spec.size
+        return UnseeError(
+            f"{self.file.path}: ONNX Runtime cannot run it on an image of {size} x {size} (--input-size): {reason}"
+        )

@@ -1,0 +1,188 @@
+"""Putting a network between what a bundle's graph takes and gives: pixels of 0..255 in, a map of 0..1 out.
+
+Only operators are used that mean the same in every version from `OLDEST_OPSET` on, and that TensorRT has.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import UnseeError
+from ...train.networks.maps.network_input import Activation, NetworkInput
+from ..bundles.graphs import BATCH
+from ..bundles.map_contents import IMAGE, MAP
+from .network_files import NetworkFile, Output, load_model
+
+PREFIX = "network/"
+"""Before every name of the network's own, so that none is one of ours."""
+WEIGHTS = "{place}.weights"
+SMALLEST_SPAN = 1e-12
+"""Of values that are stretched to 0..1; where there is less, the map is zero."""
+OLDEST_RESIZE = 11
+
+
+class _Nodes:
+    """Operators one after the other, each reading what the last one made."""
+
+    def __init__(self, onnx: Any, name: str, last: str) -> None:
+        self.onnx, self.name, self.last = onnx, name, last
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+
+    def constant(self, value: Any, type: str = "float32") -> str:
+        """Return the name of a constant."""
+        name = f"{self.name}/constant{len(self.constants)}"
+        self.constants.append(self.onnx.numpy_helper.from_array(np.asarray(value, type), name))
+        return name
+
+    def add(self, operator: str, *others: str, result: str | None = None, **attributes: Any) -> str:
+        """Apply an operator to the last result and others, and return the name of what it makes."""
+        return self.apply(operator, [self.last, *others], result, **attributes)
+
+    def apply(self, operator: str, inputs: Sequence[str], result: str | None = None, **attributes: Any) -> str:
+        """Apply an operator to some inputs, and return the name of what it makes."""
+        self.last = result or f"{self.name}/{len(self.nodes)}"
+        self.nodes.append(self.onnx.helper.make_node(operator, list(inputs), [self.last], self.last, **attributes))
+        return self.last
+
+    def cast(self, type: str, result: str | None = None) -> None:
+        """Change the type of the last result."""
+        self.add("Cast", result=result, to=self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(type)))
+
+
+def wrapped(
+    file: NetworkFile, spec: NetworkInput, output: Output, side: int, activation: Activation, alone: bool
+) -> Any:
+    """Return the model of a bundle.
+
+    side: of the square that the output is. alone: keep a batch of one image, which the graph has built in. Raises
+    `UnseeError` where the output has to be enlarged and the graph is of operators too old for it.
+    """
+    import onnx
+    from onnx import compose, helper
+
+    model = load_model(file.path)
+    _forget_weights_as_inputs(model)
+    compose.add_prefix(model, PREFIX, inplace=True)
+    before = _before(onnx, spec, file.image.type, file.image.channels_last, PREFIX + file.image.name)
+    after = _after(onnx, file, spec.size, PREFIX + output.name, output.type, side, activation)
+    batch = 1 if alone else BATCH
+    graph = model.graph
+    nodes = [*before.nodes, *graph.node, *after.nodes]
+    for field, values in (
+        (graph.node, nodes),
+        (graph.input, [helper.make_tensor_value_info(IMAGE, 1, [batch, 3, spec.size, spec.size])]),
+        (graph.output, [helper.make_tensor_value_info(MAP, 1, [batch, 1, spec.size, spec.size])]),
+        (graph.value_info, []),  # written for the batch that was built in
+    ):
+        kept = list(values)
+        del field[:]
+        field.extend(kept)
+    graph.initializer.extend([*before.constants, *after.constants])
+    model.ir_version = max(model.ir_version, 4)  # from which on weights need not be inputs
+    return model
+
+
+def _forget_weights_as_inputs(model: Any) -> None:
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
+
+
+def _before(onnx: Any, spec: NetworkInput, type: str, channels_last: bool, result: str) -> _Nodes:
+    """Return what makes the network's input of pixels, float32 [B,3,S,S] in RGB."""
+    nodes, size = _Nodes(onnx, "before", IMAGE), spec.size
+    if spec.channel_order == "BGR":
+        nodes.add("Gather", nodes.constant([2, 1, 0], "int64"), axis=1)
+    factor = spec.range / np.array(spec.std)
+    if spec.scale == "largest":
+        pixels = nodes.last
+        nodes.add("Reshape", nodes.constant([0, 1, 3 * size, size], "int64"))
+        nodes.add("GlobalMaxPool")
+        largest = nodes.add("Max", nodes.constant(1e-6))
+        nodes.apply("Div", [pixels, largest])
+    else:
+        factor = factor / 255
+    if np.any(factor != 1):
+        nodes.add("Mul", nodes.constant(factor.reshape(1, 3, 1, 1)))
+    if any(spec.mean):
+        nodes.add("Sub", nodes.constant((np.array(spec.mean) / spec.std).reshape(1, 3, 1, 1)))
+    if channels_last:
+        nodes.add("Transpose", perm=[0, 2, 3, 1])
+    nodes.cast(type, result)
+    return nodes
+
+
+def _after(onnx: Any, file: NetworkFile, size: int, value: str, type: str, side: int, activation: Activation) -> _Nodes:
+    """Return what makes a map, float32 [B,1,S,S], of the network's output."""
+    nodes = _Nodes(onnx, "after", value)
+    nodes.cast("float32")
+    if type == "uint8":
+        nodes.add("Mul", nodes.constant(1 / 255))
+    nodes.add("Reshape", nodes.constant([-1, 1, side, side], "int64"))
+    if activation in ("sigmoid", "sigmoid-minmax"):
+        nodes.add("Sigmoid")
+    if activation in ("minmax", "sigmoid-minmax"):
+        _stretch(nodes)
+    if side != size:
+        _enlarge(nodes, file, side, size)
+    nodes.add("Max", nodes.constant(0.0))
+    nodes.add("Min", nodes.constant(1.0), result=MAP)
+    return nodes
+
+
+def _stretch(nodes: _Nodes) -> None:
+    """Stretch each image's values from their least to their largest; equal ones become zero."""
+    values = nodes.last
+    high = nodes.add("GlobalMaxPool")
+    nodes.apply("Neg", [values])
+    nodes.add("GlobalMaxPool")
+    low = nodes.add("Neg")
+    nodes.apply("Sub", [high, low])
+    span = nodes.add("Max", nodes.constant(SMALLEST_SPAN))
+    nodes.apply("Sub", [values, low])
+    nodes.add("Div", span)
+
+
+def _enlarge(nodes: _Nodes, file: NetworkFile, side: int, size: int) -> None:
+    scale = np.float32(size / side)
+    if file.opset < OLDEST_RESIZE or int(np.floor(side * scale)) != size:
+        raise UnseeError(
+            f"{file.path}: its maps are {side} x {side} for images of {size} x {size}, which cannot be enlarged with "
+            f"operators of version {file.opset}: export it with maps of the image's size, or with version 11 or later"
+        )
+    values, scales = nodes.last, nodes.constant([1, 1, scale, scale])
+    nodes.apply("Resize", [values, nodes.constant([]), scales], mode="linear")
+
+
+def moved_weights(model: Any) -> dict[str, str]:
+    """Give the files of a model's weights names of our own, and return them by their old ones."""
+    names: dict[str, str] = {}
+    for tensor in _tensors(model.graph):
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = names.setdefault(entry.value, WEIGHTS.format(place=len(names)))
+    return names
+
+
+def _tensors(graph: Any) -> list[Any]:
+    """Return every tensor of a graph and of the graphs within its operators."""
+    found = list(graph.initializer)
+    for node in graph.node:
+        for attribute in node.attribute:
+            found += [attribute.t, *attribute.tensors]
+            for inner in (attribute.g, *attribute.graphs):
+                found += _tensors(inner)
+    return found
+
+
+def write_model(model: Any, path: Path, source: Path) -> None:
+    """Write a model and, beside it, the files of its weights, from the folder of `source`."""
+    import shutil
+
+    for old, new in moved_weights(model).items():
+        shutil.copyfile(source / old, path.with_name(new))
+    path.write_bytes(model.SerializeToString())

@@ -1,0 +1,109 @@
+"""Other people's networks as bundles: looked at, put into a graph of ours, and verified against a plain script."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ...extras import require
+from ...files import digest_of, sha256_of
+from ...train.networks.input_choice import OWN_INPUT, InputChoice
+from ...train.networks.maps.mapper_metadata import MapMetadata
+from ...train.networks.maps.network_input import NO_CHOICE, Activation, NetworkChoice, NetworkOptions
+from ..bundles.bundle import Bundle
+from ..bundles.map_contents import IMAGE, MapContents
+from ..graph.exporter import Exportable
+from ..library.cache import cached
+from ..parity.map_parity import MapProbe, plain_probe
+from ..parity.synthetic import synthetic_images
+from ..runtime.memory import is_out_of_memory
+from .network_files import NetworkFile, Output, read_network
+from .plain_networks import PlainNetwork, quiet_session
+from .specifications import Specification, nothing_more, sidecar_of, specification
+from .wrapped_graphs import wrapped, write_model
+
+LOG = logging.getLogger("unsee")
+PACKAGES = {"onnx": "networks", "onnxruntime": "cpu"}
+TRIED = 2
+"""Images that a network is tried on."""
+LARGEST_DIFFERENCE = 1 / 255
+"""Between maps of images that are alone in a batch and of the same in one, where a graph takes batches."""
+
+
+class WrappedNetwork(Exportable[MapContents]):
+    """A network file that can become a bundle."""
+
+    def __init__(self, file: NetworkFile, said: Specification) -> None:
+        self.file, self.said = file, said
+        self.output: Output = file.output(said.output)
+        self.plain = PlainNetwork(file, said.input, self.output)
+        self.tried = synthetic_images(said.input.size, TRIED)
+        values = self.plain.raw(self.tried)
+        self.side = values.shape[1]
+        what = f"{file.path}: its output {self.output.name}"
+        self.activation: Activation = said.activation or nothing_more(what, float(values.min()), float(values.max()))
+        options = NetworkOptions(self.activation, self.output.name)
+        origin = {"file": file.path.name, "sha256": sha256_of(file.path)}
+        metadata = MapMetadata("network", "default", file.path.stem, said.input, options, origin)
+        self.contents = MapContents(metadata)
+        self.precision = "fp16" if file.image.type == "float16" else "fp32"
+        self.model_id = f"{file.path.stem}-{digest_of([file.digest(), metadata.to_json()])[:12]}"
+        self.opset, self.packages = file.opset, PACKAGES
+
+    def write(self, directory: Path) -> None:
+        """See `Exportable.write`: with a free batch where batches give what single images do, else for one at a time."""
+        path = directory / self.contents.graph_file
+        self._write(path, alone=False)
+        if not self._takes_batches(path):
+            LOG.info("%s: images go through it one at a time, the size of its batch is built in", self.file.path)
+            self._write(path, alone=True)
+            metadata = self.contents.metadata
+            assert isinstance(metadata.options, NetworkOptions)
+            self.contents = MapContents(replace(metadata, options=replace(metadata.options, alone=True)))
+
+    def probe(self, images: np.ndarray) -> MapProbe:
+        """See `Exportable.probe`: what the file itself makes of the images."""
+        return plain_probe(images, lambda some: self.plain.maps(some, self.activation))
+
+    def _write(self, path: Path, alone: bool) -> None:
+        model = wrapped(self.file, self.said.input, self.output, self.side, self.activation, alone)
+        write_model(model, path, self.file.path)
+
+    def _takes_batches(self, path: Path) -> bool:
+        """Say whether a batch of two gives what each of its images gives alone."""
+        import onnxruntime
+
+        pixels = np.ascontiguousarray(self.tried.transpose(0, 3, 1, 2), np.float32)
+        try:
+            session = quiet_session(onnxruntime, path)
+            together = np.asarray(session.run(None, {IMAGE: pixels})[0])
+            singles = [np.asarray(session.run(None, {IMAGE: one[None]})[0]) for one in pixels]
+        except Exception as error:  # the runtime's exceptions have no common class
+            if is_out_of_memory(error) or type(error).__module__.startswith("onnxruntime"):
+                return False
+            raise
+        alone = np.concatenate(singles)
+        return together.shape == alone.shape and bool(np.abs(together - alone).max() <= LARGEST_DIFFERENCE)
+
+
+def looked_at(
+    path: str | Path, choice: InputChoice = OWN_INPUT, network: NetworkChoice = NO_CHOICE
+) -> Callable[[], WrappedNetwork]:
+    """Look at a network file, and return what tries it; `UnseeError` where it is no map network or too little is known."""
+    require("onnx", "networks", "an ONNX file of another network")
+    file = read_network(Path(path))
+    said = specification(file, choice, network)
+    return lambda: WrappedNetwork(file, said)
+
+
+def cached_network(
+    path: str, choice: InputChoice = OWN_INPUT, network: NetworkChoice = NO_CHOICE
+) -> Bundle[MapContents]:
+    """Return the bundle of a network file from the cache, wrapped first where it is not there."""
+    file = read_network(Path(path))
+    beside = sidecar_of(file.path)
+    said = [network.values(), choice.digest(), beside.read_text(errors="replace") if beside.is_file() else ""]
+    name = f"{file.path.stem}-{digest_of([file.digest(), said])[:12]}"
+    return cached(name, MapContents, looked_at(path, choice, network))
