@@ -14,12 +14,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from ..engine.cleanup.presets import DEFAULT_PRESET, PRESETS, Preset
 from ..engine.inputs.decoding import DecodingConfig, decode
+from ..engine.methods.detection import cropped
+from ..engine.methods.image_methods import IMAGE_METHODS
 from ..engine.methods.method_config import MAP_METHODS
 from ..engine.methods.models import method_for
 from ..engine.workers.pipeline import batched
@@ -28,7 +31,16 @@ from ..files import atomic_path, write_bytes, write_json
 from ..kernels.eight_bits import to_levels
 from ..terminal import stdout
 from .ablations import Variant, variants
-from .contenders import GRADIENT, Contender, Opened, map_contender, method_contender, peer_contender
+from .contenders import (
+    FINAL,
+    GRADIENT,
+    Contender,
+    Opened,
+    image_contender,
+    map_contender,
+    method_contender,
+    peer_contender,
+)
 from .peers.peer_list import PEERS, find_peer
 from .scoring.greys import read_map, read_mask
 from .scoring.metrics import MetricSums, PairScores
@@ -37,7 +49,8 @@ from .scoring.resize import resize_to
 from .scoring.scored_files import RESIZE_OF_PROTOCOL
 from .speed.machine import machine
 
-METRICS = ("fmeasure", "mae")
+METRICS = ("fmeasure", "mae", "sm", "em", "wfm")
+HEADINGS = ("model", "method", "stage", "F", "MAE", "S", "E", "wF", "images", "images/s", "MB")
 GIVEN = "given"
 """Name of the method whose constants are those of the command's options."""
 ALL = "all"
@@ -45,8 +58,8 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class QualityConfig:
-    """images, masks: folders, matched by name. models: see `load_classifier`; a map network makes its
-    maps, whatever the methods. methods: `gradient`, presets, or `given`.
+    """images, masks: folders, matched by name. models: see `load_classifier`; a map network makes its maps, whatever the
+    methods. networks: ONNX files of other people's. methods: `gradient`, presets, `given`, or methods that need no model.
 
     maps: folders of foreign maps by name. given: the preset of the method `given`, of ablations and, for the number of
     passes, of peers. ablations: changes of it, see `ablations.variants`. peers: see `PEERS`. limit: number of images,
@@ -66,17 +79,19 @@ class QualityConfig:
     batch_size: int = 8
     device: str = "auto"
     backend: str = "auto"
+    networks: tuple[str, ...] = ()
 
     def preset(self, method: str) -> Preset:
         """Return the constants of a method."""
         known = {**PRESETS, GRADIENT.name: GRADIENT, GIVEN: self.given}
         if method not in known:
-            raise UnseeError(f"unknown method {method!r}; known: {', '.join(known)}")
+            raise UnseeError(f"unknown method {method!r}; known: {', '.join((*known, *IMAGE_METHODS))}")
         return known[method]
 
     def contenders(self) -> list[Contender]:
         """Return everything that is compared; `UnseeError` where a method, a change or a peer is unknown."""
-        chosen = [(method, Variant(self.preset(method))) for method in self.methods]
+        plain = [method for method in self.methods if method in IMAGE_METHODS]
+        chosen = [(method, Variant(self.preset(method))) for method in self.methods if method not in plain]
         if self.ablations:
             chosen += [(GIVEN, one) for one in variants(self.given, self.ablations) if (GIVEN, one) not in chosen]
         found = []
@@ -85,6 +100,8 @@ class QualityConfig:
                 found.append(map_contender(model, method, self.device, self.backend))
             else:
                 found += [method_contender(model, name, one, self.device, self.backend) for name, one in chosen]
+        found += [map_contender(network, "network", self.device, self.backend) for network in self.networks]
+        found += [image_contender(method) for method in plain]
         for name in dict.fromkeys(name for peer in self.peers for name in (PEERS if peer == ALL else (peer,))):
             models = self.models if find_peer(name).needs_model else self.models[:1]
             found += [peer_contender(name, model, self.given.descent, self.device) for model in models]
@@ -93,7 +110,10 @@ class QualityConfig:
 
 @dataclass(frozen=True)
 class QualityRow:
-    """Scores of one stage of one method: F and MAE as the protocol defines them, images a second of the whole method."""
+    """Scores of one stage of one method, as the protocol defines them, E the largest of its curve.
+
+    images_per_second: of the whole method, from files to finished maps. megabytes: of the model's weights.
+    """
 
     model: str
     method: str
@@ -102,6 +122,10 @@ class QualityRow:
     mae: float
     images: int
     images_per_second: float | None
+    s_measure: float = float("nan")
+    e_measure: float = float("nan")
+    weighted_f: float = float("nan")
+    megabytes: float | None = None
 
 
 def bench_quality(
@@ -166,21 +190,23 @@ class _Run:
     def add(self, batch: list[FilePair], opened: Opened) -> None:
         """Map and score images."""
         started = time.perf_counter()
-        grid = DecodingConfig(opened.size)
-        maps = opened.maps(np.stack([decode(pair.prediction.read_bytes(), grid).pixels for pair in batch]))
+        grid = DecodingConfig(opened.size, resizing=opened.resizing)
+        images = [decode(pair.prediction.read_bytes(), grid) for pair in batch]
+        maps = opened.maps(np.stack([image.pixels for image in images]))
         self.seconds += time.perf_counter() - started
         self.images += len(batch)
         for place, pair in enumerate(batch):
             mask = read_mask(pair.mask).pixels
             for stage, sums in self.sums.items():
-                scores = _scored(maps[stage][place], mask, sums)
+                scores = _scored(cropped(maps[stage][place], images[place].frame), mask, sums)
                 name = {"model": self.contender.model, "method": self.contender.method, "stage": stage, "key": pair.key}
                 self.records.append({**name, **scores.numbers})
 
     def rows(self) -> Iterator[QualityRow]:
         """Return the means, a row a stage."""
         for stage, sums in self.sums.items():
-            yield _row(self.contender.model, self.contender.method, stage, sums, self.images / self.seconds)
+            speed, megabytes = self.images / self.seconds, self.contender.megabytes
+            yield _row(self.contender.model, self.contender.method, stage, sums, speed, megabytes)
 
 
 def _scored(saliency: np.ndarray, mask: np.ndarray, sums: MetricSums) -> PairScores:
@@ -196,10 +222,15 @@ def _foreign_rows(config: QualityConfig, name: str, folder: Path) -> QualityRow:
     return _row(name, "maps as given", "final", sums, None)
 
 
-def _row(model: str, method: str, stage: str, sums: MetricSums, speed: float | None) -> QualityRow:
+def _row(
+    model: str, method: str, stage: str, sums: MetricSums, speed: float | None, megabytes: float | None = None
+) -> QualityRow:
     result = sums.result()
-    f_measure, mae = result.scores[result.headline], result.scores["mae"]
-    return QualityRow(model, method, stage, f_measure, mae, result.images, speed)
+    names = (result.headline, "mae", "sm", "maxem", "wfm")
+    f_measure, mae, structure, alignment, weighted = (result.scores[name] for name in names)
+    return QualityRow(
+        model, method, stage, f_measure, mae, result.images, speed, structure, alignment, weighted, megabytes
+    )
 
 
 def _write(output: Path, rows: list[QualityRow], records: list[dict[str, Any]], report: dict[str, Any]) -> None:
@@ -213,17 +244,29 @@ def _write(output: Path, rows: list[QualityRow], records: list[dict[str, Any]], 
 
 def markdown(rows: list[QualityRow]) -> str:
     """Return the rows as a Markdown table."""
-    lines = ["| model | method | stage | F | MAE | images | images/s |", "|---|---|---|---|---|---|---|"]
+    lines = [f"| {' | '.join(HEADINGS)} |", "|---" * len(HEADINGS) + "|"]
     return "\n".join([*lines, *(f"| {' | '.join(_cells(row))} |" for row in rows)]) + "\n"
 
 
 def _table(rows: list[QualityRow], config: QualityConfig) -> Table:
-    table = Table("model", "method", "stage", "F", "MAE", "images", "images/s", caption=f"protocol {config.protocol}")
+    """Return the rows for a screen: the stage goes with the method, and the number of images below."""
+    counts = ", ".join(sorted({str(row.images) for row in rows}, key=int))
+    table = Table(box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False, caption=f"protocol {config.protocol}, {counts} images")
+    for heading in ("model", "method"):
+        table.add_column(heading, overflow="fold")
+    for heading in HEADINGS[3:]:
+        if heading != "images":
+            table.add_column(heading, no_wrap=True, justify="right")
     for row in rows:
-        table.add_row(*_cells(row))
+        model, method, stage, *figures = _cells(row)
+        del figures[HEADINGS.index("images") - 3]
+        table.add_row(model, method if stage == FINAL else f"{method} {stage}", *figures)
     return table
 
 
 def _cells(row: QualityRow) -> list[str]:
+    scores = (row.f_measure, row.mae, row.s_measure, row.e_measure, row.weighted_f)
+    figures = [f"{score:.3f}" for score in scores]
     speed = "" if row.images_per_second is None else f"{row.images_per_second:.2f}"
-    return [row.model, row.method, row.stage, f"{row.f_measure:.3f}", f"{row.mae:.3f}", str(row.images), speed]
+    size = "" if row.megabytes is None else f"{row.megabytes:.1f}"
+    return [row.model, row.method, row.stage, *figures, str(row.images), speed, size]

@@ -148,8 +148,12 @@ def quality(
     preset: Preset,
     models: Annotated[str, typer.Option(help="models with commas")] = DEFAULT_NAME,
     methods: Annotated[
-        str, typer.Option(help="gradient, presets, or given (--preset with its constants), with commas")
+        str,
+        typer.Option(help="gradient, presets, given (--preset with its constants), rc or rbd, with commas"),
     ] = "gradient,paper,reference,best",
+    network: Annotated[
+        list[str] | None, typer.Option(help="FILE.onnx of another map network, to score as well; repeatable")
+    ] = None,
     maps: Annotated[list[str] | None, typer.Option(help="NAME=DIR of foreign maps to score as well")] = None,
     ablate: Annotated[
         list[str] | None,
@@ -174,6 +178,7 @@ def quality(
         masks=gt,
         models=tuple(models.split(",")),
         methods=tuple(methods.split(",")),
+        networks=tuple(network or ()),
         maps={name: Path(folder) for name, folder in foreign.items()},
         given=preset,
         ablations=tuple(ablate or ()),

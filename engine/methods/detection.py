@@ -63,10 +63,7 @@ class Detection:
 
     def inside(self, grid: np.ndarray) -> np.ndarray:
         """Return what shows the image of an array on the network's grid, [S,S] or [S,S,3]."""
-        if self.frame is None:
-            return grid
-        left, top, width, height = self.frame
-        return np.ascontiguousarray(grid[top : top + height, left : left + width])
+        return cropped(grid, self.frame)
 
     def framed(self, frame: tuple[int, int, int, int] | None) -> "Detection":
         """Return the same with nothing outside a frame, which becomes its own."""
@@ -86,6 +83,14 @@ class Detection:
             return None
         mask = Image.fromarray(self.inside(self.mask)).convert("L")
         return np.asarray(mask.resize((width, height), Image.Resampling.NEAREST))
+
+
+def cropped(grid: np.ndarray, frame: tuple[int, int, int, int] | None) -> np.ndarray:
+    """Return what of an array on a grid lies in a frame: left, top, width and height; all of it where None."""
+    if frame is None:
+        return grid
+    left, top, width, height = frame
+    return np.ascontiguousarray(grid[top : top + height, left : left + width])
 
 
 def framed(found: Sequence[Result], frames: Iterable[tuple[int, int, int, int] | None]) -> list[Result]:
