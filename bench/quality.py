@@ -251,7 +251,9 @@ def markdown(rows: list[QualityRow]) -> str:
 def _table(rows: list[QualityRow], config: QualityConfig) -> Table:
     """Return the rows for a screen: the stage goes with the method, and the number of images below."""
     counts = ", ".join(sorted({str(row.images) for row in rows}, key=int))
-    table = Table(box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False, caption=f"protocol {config.protocol}, {counts} images")
+    table = Table(
+        box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False, caption=f"protocol {config.protocol}, {counts} images"
+    )
     for heading in ("model", "method"):
         table.add_column(heading, overflow="fold")
     for heading in HEADINGS[3:]:

@@ -38,6 +38,7 @@ COMMANDS = {
     "promote": Place("runs", "promote", "Promote the maps of any method, in bulk."),
     "status": Place("runs", "status", "Show how far a run has come."),
     "verify": Place("runs", "verify", "Check that every row and map is there and whole."),
+    "index": Place("runs", "index", "Write an index of a run that other tools read."),
     "report": Place("benchmarks", "report", "Write a page of a run, or of what differs in two."),
     "eval": Place("benchmarks", "evaluate", "Score maps against masks."),
     "export": Place("deployment", "export", "Write a bundle that runs without PyTorch."),

@@ -20,9 +20,9 @@ from ..train.networks.maps.network_input import NetworkChoice
 from .records import Command, Flag, Maker, parameters_but, set_signature, with_record
 
 
-def host_names(given: str | None) -> tuple[str, ...]:
-    """Return hosts written with commas."""
-    return tuple(host for host in (given or "").split(",") if host)
+def words(given: str | None) -> tuple[str, ...]:
+    """Return words written with commas."""
+    return tuple(word for word in (given or "").replace(" ", "").split(",") if word)
 
 
 def three_numbers(given: str | None) -> tuple[float, float, float] | None:
@@ -59,7 +59,7 @@ FLAGS = {
     "output_folder": Flag(("--output-folder", "-o")),
     "format": Flag(("--input-format",)),
     "path_column": Flag(("--path-column", "--url-col")),
-    "allow_hosts": Flag(("--allow-hosts",), host_names),
+    "allow_hosts": Flag(("--allow-hosts",), words),
     "samples": Flag(("--number-sample-per-shard",)),
     "processes": Flag(("--processes", "--processes-count")),
     "mean": Flag(("--mean",), three_numbers),
@@ -67,6 +67,7 @@ FLAGS = {
     "overwrite": Flag(("--overwrite",)),
     "extend": Flag(("--extend",)),
     "repair": Flag(("--repair",)),
+    "rows_with": Flag(("--rows-with",), words),
     "retry": Flag(("--retry-errors",), error_codes),
 }
 

@@ -1,7 +1,7 @@
-"""`unsee run`, `promote`, `status`, `verify` and `demo`: a run directory from its plan to its report."""
+"""`unsee run`, `promote`, `status`, `verify`, `index` and `demo`: a run directory from its plan to its report."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.table import Table
@@ -118,6 +118,27 @@ def verify(folder: Annotated[Path, typer.Argument(help="run directory")], json: 
             f"{folder}: {counted(count, 'fault')}; the command of the run with --repair makes good what it can"
         )
     stdout().print(f"{folder}: every row and map is there")
+
+
+def index(
+    folder: Annotated[Path, typer.Argument(help="run directory")],
+    kind: Annotated[
+        Literal["coco", "huggingface"],
+        typer.Option(
+            "--as", help="labels.json of COCO, which FiftyOne reads, or README.md for Hugging Face's datasets"
+        ),
+    ],
+    images: Annotated[
+        Path | None, typer.Option(help="coco: folder that file names are relative to (default: as in the rows)")
+    ] = None,
+) -> None:
+    """Write an index of a finished run beside its results, in a form that other tools read."""
+    from ..engine.indexes.coco_index import write_coco
+    from ..engine.indexes.dataset_card import write_card
+
+    if images is not None and kind != "coco":
+        raise UnseeError("--images belongs to --as coco")
+    stdout().print(str(write_coco(folder, images) if kind == "coco" else write_card(folder)))
 
 
 def _print_json(value: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from .outputs.layout import Sharding
 from .outputs.output_formats import OutputFormat
 from .outputs.rows import Retry
 from .remote.opening import ReadingConfig, is_url
+from .segmentation.object_columns import check_rows_with
 from .segmentation.picture_config import PictureConfig
 from .segmentation.segment_config import SegmentConfig
 
@@ -33,11 +34,11 @@ class RunConfig(MethodConfig):
     """A run of `unsee run` or `unsee promote`.
 
     sources: see `Sources`. output_folder: the run directory. segmentation: see `SegmentConfig`. pictures: see
-    `PictureConfig`. shards: see `Sharding`. exif, max_pixels, exact_decoding: see `DecodingConfig`. on_error: whether a
-    failed image becomes a row or ends the run. max_error_rate: share of failed images above which the run ends with
-    `ExitCode.FAILED_ROWS`. timeout: seconds in which an image must be read and decoded. max_bytes: see `ReadingConfig`.
-    workers: decoding and encoding threads of a process. distributor, processes: see `executors`. max_shard_retry: how often
-    a shard is tried again after a crash.
+    `PictureConfig`. shards: see `Sharding`. rows_with: see `object_columns`. exif, max_pixels, exact_decoding: see
+    `DecodingConfig`. on_error: whether a failed image becomes a row or ends the run. max_error_rate: share of failed images
+    above which the run ends with `ExitCode.FAILED_ROWS`. timeout: seconds in which an image must be read and decoded.
+    max_bytes: see `ReadingConfig`. workers: decoding and encoding threads of a process. distributor, processes: see
+    `executors`. max_shard_retry: how often a shard is tried again after a crash.
     """
 
     sources: Sources
@@ -47,6 +48,7 @@ class RunConfig(MethodConfig):
     pictures: PictureConfig = field(default_factory=PictureConfig)
     shards: Sharding = field(default_factory=Sharding)
     output_format: Annotated[OutputFormat, "dummy writes rows but no maps"] = "files"
+    rows_with: Annotated[tuple[str, ...], "columns of COCO in the rows: rle, box, or both with commas"] = ()
     exif: Annotated[bool, "turn images as their EXIF orientation says"] = True
     max_pixels: Annotated[int, "larger images become failed rows"] = 100_000_000
     exact_decoding: Annotated[bool, "decode large JPEGs at full size"] = False
@@ -79,6 +81,7 @@ class RunConfig(MethodConfig):
             raise UnseeError(f"output format must be one of {get_args(OutputFormat)}, got {self.output_format!r}")
         if self.output_format == "npy" and self.pictures.output_kind != "map":
             raise UnseeError("npy holds the raw maps: leave --output-kind out, or choose another --output-format")
+        check_rows_with(self.rows_with)
         if self.prior and self.shards.output_names != "mirror":
             raise UnseeError("given maps are found by their images' paths: leave --output-names out")
 
@@ -124,6 +127,7 @@ class RunConfig(MethodConfig):
             **({"labels": self.input.digest()} if self.input.labels else {}),
             **({"precision": info.precision} if info.precision != "fp32" else {}),
             **({"mirror": True} if self.mirror else {}),
+            **({"rows_with": list(self.rows_with)} if self.rows_with else {}),
             **({"cleanup": info.cleanup} if info.cleanup != "cpu" else {}),
         }
 

@@ -30,6 +30,7 @@ from .plans.earlier_shard import Carried, Earlier, unfinished_shard
 from .plans.priors import Priors
 from .remote.opening import TIMEOUT
 from .run_config import RunConfig, runs_image_by_image
+from .segmentation.object_columns import object_columns
 from .segmentation.objectness import judged
 from .segmentation.objects import marked, object_mask
 from .segmentation.segmenter import Segmenter
@@ -131,7 +132,7 @@ class ShardRunner:
         """Make the shard's maps and rows final, and return what became of its inputs."""
         counts: Counter[str] = Counter()
         size = self.decoding.promoter_size or self.decoding.size
-        sink = _writing(SINKS[self.config.output_format], plan.folder, shard, size)
+        sink = _writing(SINKS[self.config.output_format], plan.folder, shard, size, self.config.rows_with)
         try:
             for row in self._rows(plan.rows(shard), sink, earlier, journal):
                 counts[row.error_code or row.status] += 1
@@ -265,8 +266,11 @@ class ShardRunner:
         with self.clock.stage("encode"):
             picture = Picture(detection, row.width, row.height, self.config.pictures, row.box, work.data, self.decoding)
             stored = sink.encode(picture)
+            wanted = self.config.rows_with
+            columns = object_columns(picture.object_mask(), wanted) if wanted else {}
         sha256 = hashlib.sha256(stored.mask).hexdigest() if stored.mask else None
-        return Encoded(replace(row, map_sha256=hashlib.sha256(stored.saliency).hexdigest(), mask_sha256=sha256), stored)
+        digests = {"map_sha256": hashlib.sha256(stored.saliency).hexdigest(), "mask_sha256": sha256}
+        return Encoded(replace(row, **digests, **columns), stored)
 
     def _store(self, encoded: "Encoded", sink: Sink, journal: Journal | None) -> Row:
         row, stored = encoded.row, encoded.stored

@@ -70,6 +70,7 @@ ROOMS["engine.cleanup"] = MODELS
 ROOMS["engine.methods"] = MODELS | {"engine.cleanup"}
 ROOMS["engine.segmentation"] = MODELS | {"engine.cleanup", "engine.methods", "engine.inputs"}
 ROOMS["engine.outputs"] = {"", "engine.inputs", "engine.methods"}
+ROOMS["engine.indexes"] = {"", "engine.inputs", "engine.outputs"}
 ROOMS["engine.plans"] = {"", "engine.inputs", "engine.outputs", "engine.workers"}
 ROOMS["engine.networks"] = MODELS | {"engine.cleanup", "engine.methods", "engine.inputs"}
 ROOMS["engine.teaching"] = MODELS | {

@@ -1,7 +1,7 @@
 """PNG files that mirror their inputs: `<output>.png` and, for masks, `<output>.mask.png`."""
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from ...files import fsync, temporary_of
@@ -18,8 +18,8 @@ class FilesSink(Sink):
 
     keeps_maps = keeps_pictures = True
 
-    def __init__(self, folder: Path, shard: int, size: int) -> None:
-        super().__init__(folder, shard, size)
+    def __init__(self, folder: Path, shard: int, size: int, wanted: Collection[str] = ()) -> None:
+        super().__init__(folder, shard, size, wanted)
         self._written: list[Path] = []
 
     def add(self, row: Row, stored: Stored | None) -> None:

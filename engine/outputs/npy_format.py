@@ -1,6 +1,6 @@
 """NumPy arrays of the raw maps, one file a shard."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,8 +21,8 @@ class ArraySink(Sink):
     archive = ARRAY_FILE
     keeps_maps = in_archive = True
 
-    def __init__(self, folder: Path, shard: int, size: int) -> None:
-        super().__init__(folder, shard, size)
+    def __init__(self, folder: Path, shard: int, size: int, wanted: Collection[str] = ()) -> None:
+        super().__init__(folder, shard, size, wanted)
         self._maps = ArrayFile(folder / ARRAY_FILE.format(shard=shard), "<f4", size)
         self._masks = ArrayFile(folder / MASKS_FILE.format(shard=shard), "|u1", size)
 

@@ -1,5 +1,6 @@
 """One row per input: what became of it."""
 
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -51,6 +52,15 @@ SCHEMA = pa.schema(
 )
 
 
+WANTED_COLUMNS = {
+    "segmentation": pa.struct([("size", pa.list_(pa.int32())), ("counts", pa.string())]),
+    "area": pa.int64(),
+    "bbox": pa.list_(pa.float64()),
+}
+"""Columns of those who ask for them, see `object_columns`."""
+COLUMNS_WITH = {"rle": ("segmentation", "area"), "box": ("area", "bbox")}
+
+
 @dataclass(frozen=True)
 class Row:
     """A row of a shard's parquet file.
@@ -63,7 +73,7 @@ class Row:
     that the mask covers. mask_sha256: of the mask as it is stored. box: left, top, width and height in
     pixels of what the map marks, None where that is nothing. object_share: of the image that it covers. objectness: 0 to
     1, how far the mean colour of what the map marks is from that of the rest. has_object: whether that is enough to call
-    it an object.
+    it an object. segmentation, area, bbox: see `object_columns`, None where nobody asked for them.
     """
 
     key: str
@@ -89,10 +99,17 @@ class Row:
     object_share: float | None = None
     objectness: float | None = None
     has_object: bool | None = None
+    segmentation: dict[str, Any] | None = None
+    area: int | None = None
+    bbox: list[float] | None = None
 
     def printed(self) -> dict[str, Any]:
         """Return the row as it leaves the program: its names are valid UTF-8."""
-        return {name: printable(value) if isinstance(value, str) else value for name, value in asdict(self).items()}
+        return {
+            name: printable(value) if isinstance(value, str) else value
+            for name, value in asdict(self).items()
+            if value is not None or name not in WANTED_COLUMNS
+        }
 
     def failed(self, status: str, code: str, message: str) -> "Row":
         """Return the row of an image that failed; what speaks of a map is taken back."""
@@ -119,12 +136,17 @@ class Stored:
 
 
 class RowsWriter:
-    """Streams rows into a parquet file, a few hundred in memory at a time; `close` gives it its final name."""
+    """Streams rows into a parquet file, a few hundred in memory at a time; `close` gives it its final name.
 
-    def __init__(self, path: Path, with_maps: bool = False) -> None:
+    wanted: keys of `COLUMNS_WITH`.
+    """
+
+    def __init__(self, path: Path, with_maps: bool = False, wanted: Collection[str] = ()) -> None:
         self.path = path
-        columns = [pa.field(name, pa.binary()) for name in (MAP_COLUMN, MASK_COLUMN)]
-        self.schema = pa.schema([*SCHEMA, *columns]) if with_maps else SCHEMA
+        asked = {name for word in wanted for name in COLUMNS_WITH[word]}
+        columns = [pa.field(name, kind) for name, kind in WANTED_COLUMNS.items() if name in asked]
+        maps = [pa.field(name, pa.binary()) for name in (MAP_COLUMN, MASK_COLUMN)] if with_maps else []
+        self.schema = pa.schema([*SCHEMA, *columns, *maps])
         self._writer = pq.ParquetWriter(temporary_of(path), self.schema)
         self._pending: list[dict[str, Any]] = []
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -51,7 +51,8 @@ class Sink:
     A format of its own overrides what it does otherwise, its reader included. keeps_maps: whether maps are stored;
     in_archive: many in one file, so that a journal keeps those of an unfinished shard; keeps_pictures: as PNG. archive:
     the file that its reader needs, by shard. Everything is written under temporary names; `close` forces it to disk and
-    gives it its final names. size: the side of the network's grid.
+    gives it its final names. size: the side of the network's grid. wanted: columns that the rows have besides, see
+    `RowsWriter`.
     """
 
     maps_in_rows: ClassVar[bool] = False
@@ -60,10 +61,10 @@ class Sink:
     keeps_pictures: ClassVar[bool] = False
     archive: ClassVar[str] = ROWS_FILE
 
-    def __init__(self, folder: Path, shard: int, size: int) -> None:
+    def __init__(self, folder: Path, shard: int, size: int, wanted: Collection[str] = ()) -> None:
         self.folder = folder
         self.size = size
-        self.rows = RowsWriter(rows_path(folder, shard), self.maps_in_rows)
+        self.rows = RowsWriter(rows_path(folder, shard), self.maps_in_rows, wanted)
 
     def encode(self, picture: Storable) -> Stored:
         """Return the stored form: 8-bit PNGs. Called from several threads."""

@@ -3,7 +3,7 @@
 import io
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,8 +19,8 @@ class WebdatasetSink(Sink):
     archive = TAR_FILE
     keeps_maps = in_archive = keeps_pictures = True
 
-    def __init__(self, folder: Path, shard: int, size: int) -> None:
-        super().__init__(folder, shard, size)
+    def __init__(self, folder: Path, shard: int, size: int, wanted: Collection[str] = ()) -> None:
+        super().__init__(folder, shard, size, wanted)
         self.path = folder / TAR_FILE.format(shard=shard)
         self._tar = tarfile.open(temporary_of(self.path), "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115 - closed in close
 

@@ -32,7 +32,7 @@ class Picture:
         if kind == "map":
             return self.detection.resized(self.width, self.height)
         if kind == "mask":
-            return self._object()
+            return self.object_mask()
         assert self.data is not None and self.decoding is not None
         with whole_image(self.data, self.decoding) as photograph:
             return np.asarray(self._cropped(photograph) if kind == "crop" else self._cut_out(photograph))
@@ -41,7 +41,7 @@ class Picture:
         """Return the segmented mask, uint8 [H,W], None where nothing was segmented."""
         return self.detection.resized_mask(self.width, self.height)
 
-    def _object(self) -> np.ndarray:
+    def object_mask(self) -> np.ndarray:
         """Return the object at the image's size, uint8 [H,W], 0 and 255."""
         mask = self.mask()
         if mask is not None:
@@ -51,7 +51,7 @@ class Picture:
 
     def _cut_out(self, photograph: Image.Image) -> Image.Image:
         photograph = photograph.copy()
-        photograph.putalpha(Image.fromarray(self._object()))
+        photograph.putalpha(Image.fromarray(self.object_mask()))
         return photograph
 
     def _cropped(self, photograph: Image.Image) -> Image.Image:

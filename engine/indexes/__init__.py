@@ -1,0 +1,1 @@
+"""Indexes of finished runs in the forms that other tools read."""
