@@ -51,6 +51,22 @@ def pipeline(
     bench_pipeline(images, model, count, rounds, batch_size, backend)
 
 
+@app.command()
+def network(
+    images: Annotated[str, typer.Option(help="folder of photographs")],
+    model: Annotated[
+        str,
+        typer.Option("--model", "-m", help="FILE.onnx of U-2-Net's form, or light or small-u2net of random weights"),
+    ] = "light",
+    count: Annotated[int, typer.Option(min=1, help="photographs a round")] = 64,
+    rounds: Rounds = 5,
+) -> None:
+    """An ONNX network from file to file, against the loop of Pillow and ONNX Runtime that a user would write."""
+    from ..bench.speed.network_speed import NetworkBench, bench_network
+
+    bench_network(NetworkBench(images, model, count, rounds))
+
+
 def evaluate(
     pred: Annotated[Path | None, typer.Option(help="folder of maps")] = None,
     gt: Annotated[Path | None, typer.Option(help="folder of masks")] = None,

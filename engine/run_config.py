@@ -20,7 +20,7 @@ OnError = Literal["record", "raise"]
 Distributor = Literal["local", "ray"]
 LARGEST_SHARD = 10_000
 MOST_WORKERS = 4
-ALGORITHM = 3
+ALGORITHM = 4
 """Raised whenever the same inputs and options give other bytes than before: a run is not resumed across it."""
 
 

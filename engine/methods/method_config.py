@@ -94,9 +94,7 @@ class MethodConfig:
         if not self.input.is_empty and self.method not in (*CLASSIFIER_METHODS, "network"):
             raise UnseeError(f"input size, mean, std and labels are a classifier's, and method {self.method} has none")
         if not self.network.is_empty and self.method != "network" and not is_network_file(self.model):
-            raise UnseeError(
-                f"method {self.method} runs no network of other people: {self.network.first()} is for --method network"
-            )
+            raise UnseeError(f"{self.network.first()} is for networks of other people: add --method network")
         if (self.method == "given") != bool(self.prior):
             raise UnseeError("method given, and no other, promotes the maps of a folder: use unsee promote")
         chosen = self.device.startswith("cuda") or self.backend != "auto" or self.precision != "auto"

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from ...errors import FailedImageError
+from ...grey_png import grey_png
 from .layout import ROWS_FILE, rows_path
 from .rows import Row, RowsWriter, Stored, read_rows
 
@@ -130,6 +131,8 @@ def stored_or_none(saliency: bytes | None, mask: bytes | None) -> Stored | None:
 
 
 def _png(pixels: np.ndarray) -> bytes:
+    if pixels.ndim == 2:
+        return grey_png(pixels)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG", compress_level=1)
     return buffer.getvalue()

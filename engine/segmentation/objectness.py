@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...kernels.color_sums import color_sums
 from ..methods.detection import Detection
 
 BLACK_TO_WHITE = 255 * 3**0.5
@@ -15,16 +16,12 @@ def objectness(saliency: np.ndarray, image: np.ndarray) -> float:
 
     saliency: uint8 [S,S], the weights of the object; 255 minus them are those of the rest. image: uint8 [S,S,3].
     """
-    inside = saliency.astype(np.int64)  # whole numbers: the sums are exact in any order
-    outside = 255 - inside
-    if not inside.any() or not outside.any():
+    weighted, colors, inside = color_sums(image, saliency)
+    outside = 255 * saliency.size - inside
+    if not inside or not outside:
         return 0.0
-    ours, theirs = (_mean_color(image, weights) for weights in (inside, outside))
+    ours, theirs = weighted / inside, (255 * colors - weighted) / outside
     return float(np.sqrt(((ours - theirs) ** 2).sum()) / BLACK_TO_WHITE)
-
-
-def _mean_color(image: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    return (image * weights[..., None]).sum((0, 1)) / weights.sum()
 
 
 def judged(found: Sequence[Detection | None], images: np.ndarray) -> list[Detection | None]:
@@ -36,7 +33,8 @@ def judged(found: Sequence[Detection | None], images: np.ndarray) -> list[Detect
 
 
 def _is_flat(image: np.ndarray) -> bool:
-    return bool((image == image[0, 0]).all())
+    same = image[0, 0]
+    return bool((image[0] == same).all() and (image == same).all())
 
 
 def _judged(detection: Detection, image: np.ndarray) -> Detection:

@@ -99,7 +99,9 @@ def read_network(path: Path) -> NetworkFile:
 
 
 def _opset(path: Path, model: Any) -> int:
-    opset = next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), 0)
+    opset = next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), None)
+    if opset is None or not model.graph.node:
+        raise UnseeError(f"{path}: damaged, or no ONNX file")
     if opset < OLDEST_OPSET:
         raise UnseeError(f"{path}: of ONNX's operators in version {opset}, {OLDEST_OPSET} or later is needed")
     return opset

@@ -3,6 +3,7 @@
 Only operators are used that mean the same in every version from `OLDEST_OPSET` on, and that TensorRT has.
 """
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -180,9 +181,7 @@ def _tensors(graph: Any) -> list[Any]:
 
 
 def write_model(model: Any, path: Path, source: Path) -> None:
-    """Write a model and, beside it, the files of its weights, from the folder of `source`."""
-    import shutil
-
+    """Write a model and, beside it, the files of its weights; source: the file that it comes from."""
     for old, new in moved_weights(model).items():
-        shutil.copyfile(source / old, path.with_name(new))
+        shutil.copyfile(source.parent / old, path.with_name(new))
     path.write_bytes(model.SerializeToString())
