@@ -18,7 +18,7 @@ def color_sums(image: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 @compiled
-def _add_colors(image: Any, weights: Any, sums: Any) -> int:
+def _add_colors(image: Any, weights: Any, sums: Any) -> Any:
     total = 0
     for row in range(image.shape[0]):
         for column in range(image.shape[1]):

@@ -14,6 +14,7 @@ from unsee.tests.conftest import ROOT
 from unsee.tests.corpus import write_tiny_model
 from unsee.tests.export_models import checkpoint
 from unsee.tests.map_models import map_checkpoint
+from unsee.tests.network_files import Form, write_network
 
 PAGES = ("README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -87,6 +88,8 @@ def equip(folder: Path) -> None:
         checkpoint(folder / "nets" / name, "squeezenet1_1", classes, size=48)
     map_checkpoint(folder / "runs/promoter", "promoter")
     map_checkpoint(folder / "runs/attentional", "attentional")
+    write_network(folder / "u2net.onnx", Form(64, outputs=7))
+    write_network(folder / "mine.onnx", Form(64, logits=True))
 
 
 def _draw_masks(folder: Path) -> None:

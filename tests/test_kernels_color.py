@@ -5,6 +5,7 @@ import pytest
 from skimage.color import rgb2lab
 
 from unsee.kernels.color import rgb_to_lab
+from unsee.kernels.color_sums import color_sums
 from unsee.tests import naive
 
 
@@ -46,3 +47,15 @@ def test_odd_shapes(shape):
 def test_refuses_other_arrays(images):
     with pytest.raises(ValueError, match="images must be uint8"):
         rgb_to_lab(images)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 1), (7, 5), (64, 80)])
+def test_sums_of_colours_are_exact(shape):
+    random = np.random.default_rng(0)
+    image, weights = random.integers(0, 256, (*shape, 3), np.uint8), random.integers(0, 256, shape, np.uint8)
+    weighted, plain, total = color_sums(image, weights)
+    wide = image.astype(np.int64)
+    assert np.array_equal(weighted, (wide * weights[..., None]).sum((0, 1)))
+    assert np.array_equal(plain, wide.sum((0, 1))) and total == int(weights.sum(dtype=np.int64))
+    whole = np.full((300, 400, 3), 255, np.uint8)
+    assert color_sums(whole, whole[..., 0])[0].tolist() == [255 * 255 * 300 * 400] * 3

@@ -27,13 +27,13 @@ KNOWN: dict[str, dict[str, Any]] = {
 """Size, input and activation by name; what a row lacks is as in `NetworkInput`."""
 
 _NAMES = (
-    (r"u2netp", "u2netp"),
-    (r"u2?-?2?net", "u2net"),
+    (r"u-?2-?netp", "u2netp"),
+    (r"u-?2-?net", "u2net"),
     (r"silueta", "silueta"),
     (r"isnet-(general|anime)", "isnet-general-use"),
     (r"birefnet", "birefnet"),
     (r"(isnet|dis)\b", "dis"),
-    (r"inspyrenet|ckpt_(base|fast)", "inspyrenet"),
+    (r"inspyrenet|ckpt-(base|fast)", "inspyrenet"),
     (r"(bria-?)?rmbg-?(v?1)", "rmbg-1.4"),
     (r"(bria-?)?rmbg", "rmbg"),
     (r"ben2", "ben2"),
