@@ -79,7 +79,7 @@ def test_tar_holds_map_and_row_of_every_success(runs):
         assert names == [f"00000000{place}.{kind}" for place in (0, 1, 2, 4) for kind in ("png", "json")]
         assert {(info.mtime, info.uid, info.gid) for info in infos} == {(0, 0, 0)}
         row = json.load(archive.extractfile("000000001.json"))
-        assert row == stored_rows(runs["webdataset"], 0)[1].__dict__
+        assert row == stored_rows(runs["webdataset"], 0)[1].printed()
 
 
 def test_parquet_holds_the_png(runs):
