@@ -58,20 +58,48 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("name", FORMS)
+SAID = {
+    "inspyrenet_fast.onnx": ({"size": 48}, {}),
+    "mine.onnx": ({}, {}),
+    "half.onnx": ({}, {}),
+    "boxed.onnx": ({}, {"resize_mode": "letterbox", "padding": 114, "activation": "sigmoid"}),
+    "second.onnx": ({}, {"output_name": "d2"}),
+    "other.onnx": (None, {"like": "u2net"}),
+}
+"""Input and choice of a detector where the options above say something."""
+
+
+def _check_maps(name, maps, tmp_path):
+    """Compare the maps of photographs, by path, with those of the plain script."""
+    form, script, size, _ = FORMS[name]
+    levels = set()
+    for path, found in maps.items():
+        expected = script.map(tmp_path / name, path, form, size).astype(int)
+        assert np.abs(np.asarray(found).astype(int) - expected).max() <= 1, path
+        levels |= set(np.unique(found))
+    assert len(levels) > 20  # of maps that show something
+
+
+@pytest.mark.parametrize("name", ["u2net.onnx", "boxed.onnx", "bytes.onnx"])
 def test_maps_are_those_of_a_plain_script(name, photographs, tmp_path):
-    form, script, size, options = FORMS[name]
-    network = write_network(tmp_path / name, form)
+    form, _, _, options = FORMS[name]
+    write_network(tmp_path / name, form)
     unsee("run", photographs, "--model", name, "-o", "maps", *options, cwd=tmp_path)
     rows = rows_of(tmp_path / "maps")
     assert len(rows) == 12 and {row["status"] for row in rows} == {"success"}
-    levels = set()
-    for row in rows:
-        expected = script.map(network, row["path"], form, size).astype(int)
-        found = np.asarray(Image.open(tmp_path / "maps" / f"{row['output']}.png")).astype(int)
-        assert np.abs(found - expected).max() <= 1, row["path"]
-        levels |= set(np.unique(found))
-    assert len(levels) > 20  # of maps that show something
+    maps = {row["path"]: Image.open(tmp_path / "maps" / f"{row['output']}.png") for row in rows}
+    _check_maps(name, maps, tmp_path)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_detector_makes_the_same_maps(name, photographs, tmp_path):
+    write_network(tmp_path / name, FORMS[name][0])
+    spec, choice = SAID.get(name, (None, {}))
+    spec = None if spec is None else package.InputSpec(**{"size": 64, **spec})
+    paths = sorted(photographs.glob("*.*g"))
+    with package.Detector(tmp_path / name, input=spec, network=package.NetworkChoice(**choice)) as detector:
+        maps = {path: found.map for path, found in zip(paths, detector(paths), strict=True)}
+    _check_maps(name, maps, tmp_path)
 
 
 def test_a_file_beside_the_network_says_what_it_takes_and_options_go_first(photographs, tmp_path):
