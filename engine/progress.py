@@ -1,6 +1,7 @@
 """How far a long command is: a bar on a terminal, a line every so often in a log."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from threading import Event, Lock, Thread
@@ -123,6 +124,10 @@ class RunProgress(Progress):
         super().__init__(console, "images", interval)
         self._watch = watch
         self._by_rows = False
+        self.shards = 0
+        self.codes: Counter[str] = Counter()
+        """Failed inputs by their error codes."""
+        self.stage_seconds: Counter[str] = Counter()
         self._seen: dict[str, int] = {}
         """How many inputs of each shard are counted: a shard that is tried again brings the same ones once more."""
 
@@ -132,6 +137,8 @@ class RunProgress(Progress):
         shard, place = row.key[:-DIGITS_OF_PLACE], int(row.key[-DIGITS_OF_PLACE:])
         if place >= self._seen.get(shard, 0):
             self._seen[shard] = place + 1
+            if row.status != SUCCESS:
+                self.codes[row.error_code or row.status] += 1
             self.count(1, int(row.status != SUCCESS))
 
     def count(self, done: int, failed: int = 0) -> None:
@@ -142,7 +149,10 @@ class RunProgress(Progress):
 
     def count_shard(self, stats: dict[str, Any]) -> None:
         """Count a shard, unless its inputs have been counted one by one."""
+        self.shards += 1
+        self.stage_seconds.update(stats["stage_seconds"])
         if not self._by_rows:
+            self.codes.update({code: count for code, count in stats["status_dict"].items() if code != SUCCESS})
             self.count(stats["count"], stats["failed"])
         self.mark_part()
 

@@ -18,6 +18,7 @@ from ..terminal import counted, stderr
 from .inputs.sources import Sources
 from .methods.method_config import CLASSIFIER_METHODS
 from .methods.models import method_for
+from .metrics_file import kept_metrics
 from .outputs.done_marks import done_shards, is_done, read_stats
 from .outputs.journal import drop_journal
 from .outputs.layout import PLAN_ROWS_FILE, rows_path
@@ -124,7 +125,7 @@ def _run_draft(config: RunConfig, progress: RunProgress, resumption: Resumption,
         info = slots[0].info()
         console.print(f"model {info.model_id} on {info.device} ({_runtime_of(info)}){_preset_of(config)}")
         plan = draft.freeze(_identity(config, info))
-        failed = _finish(plan, slots, config.max_shard_retry, progress, resumption, console)
+        failed = _finish(plan, slots, config, progress, resumption)
     finally:
         for slot in slots:
             slot.stop()
@@ -150,20 +151,21 @@ def _preset_of(config: RunConfig) -> str:
 
 
 def _finish(
-    plan: Plan, slots: "list[Slot]", max_retry: int, progress: RunProgress, resumption: Resumption, console: Console
+    plan: Plan, slots: "list[Slot]", config: RunConfig, progress: RunProgress, resumption: Resumption
 ) -> dict[int, Exception]:
     """Run what is not done; return the shards that failed for good."""
     from .slots import schedule
 
     jobs = list(_jobs(plan, resumption))
     if not resumption.repair:  # which done-marks may be in need of
-        _tell_other_codes(plan, resumption.retry, console)
+        _tell_other_codes(plan, resumption.retry, progress.console)
     if len(jobs) < plan.shards:
-        console.print(f"resuming: {plan.shards - len(jobs)} of {plan.shards} shards are done")
-    if not jobs:
-        return {}
-    with progress.shown(_size(plan, jobs)):
-        return schedule(slots, jobs, max_retry, progress.count_shard)
+        progress.console.print(f"resuming: {plan.shards - len(jobs)} of {plan.shards} shards are done")
+    with kept_metrics(config.metrics_file, str(plan.folder), progress):
+        if not jobs:
+            return {}
+        with progress.shown(_size(plan, jobs)):
+            return schedule(slots, jobs, config.max_shard_retry, progress.count_shard)
 
 
 def _identity(config: RunConfig, info: ModelInfo) -> dict[str, Any]:

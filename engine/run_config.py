@@ -8,6 +8,7 @@ from ..export.runtime.model_info import ModelInfo
 from ..threads import cores
 from .inputs.sources import Sources
 from .methods.method_config import MethodConfig
+from .metrics_file import check_metrics_file
 from .outputs.layout import Sharding
 from .outputs.output_formats import OutputFormat
 from .outputs.rows import Retry
@@ -38,7 +39,7 @@ class RunConfig(MethodConfig):
     `DecodingConfig`. on_error: whether a failed image becomes a row or ends the run. max_error_rate: share of failed images
     above which the run ends with `ExitCode.FAILED_ROWS`. timeout: seconds in which an image must be read and decoded.
     max_bytes: see `ReadingConfig`. workers: decoding and encoding threads of a process. distributor, processes: see
-    `executors`. max_shard_retry: how often a shard is tried again after a crash.
+    `executors`. metrics_file: see `kept_metrics`. max_shard_retry: how often a shard is tried again after a crash.
     """
 
     sources: Sources
@@ -59,6 +60,7 @@ class RunConfig(MethodConfig):
     workers: Annotated[int | None, "threads that decode, and that encode (default: by CPU)"] = None
     distributor: Annotated[Distributor, "this machine, or a Ray cluster"] = "local"
     processes: Annotated[int, "processes or Ray actors, each with its own model"] = 1
+    metrics_file: Annotated[str | None, "file.prom that Prometheus' textfile collector reads, kept up to date"] = None
     max_shard_retry: Annotated[int, "how often a shard is tried again after a crash"] = 1
 
     def __post_init__(self) -> None:
@@ -82,6 +84,8 @@ class RunConfig(MethodConfig):
         if self.output_format == "npy" and self.pictures.output_kind != "map":
             raise UnseeError("npy holds the raw maps: leave --output-kind out, or choose another --output-format")
         check_rows_with(self.rows_with)
+        if self.metrics_file is not None:
+            check_metrics_file(self.metrics_file)
         if self.prior and self.shards.output_names != "mirror":
             raise UnseeError("given maps are found by their images' paths: leave --output-names out")
 
