@@ -7,7 +7,7 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,10 @@ class QualityConfig:
                 found.append(map_contender(model, method, self.device, self.backend))
             else:
                 found += [method_contender(model, name, one, self.device, self.backend) for name, one in chosen]
-        found += [map_contender(network, "network", self.device, self.backend) for network in self.networks]
+        names = [Path(network).name for network in self.networks]
+        for network, name in zip(self.networks, names, strict=True):
+            contender = map_contender(network, "network", self.device, self.backend)
+            found.append(replace(contender, model=network) if names.count(name) > 1 else contender)
         found += [image_contender(method) for method in plain]
         for name in dict.fromkeys(name for peer in self.peers for name in (PEERS if peer == ALL else (peer,))):
             models = self.models if find_peer(name).needs_model else self.models[:1]

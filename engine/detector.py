@@ -18,7 +18,7 @@ from ..train.networks.model_names import DEFAULT_NAME, model_name
 from .cleanup.presets import Preset, default_preset, preset
 from .inputs.decoding import DecodedImage, DecodingConfig, to_rgb, whole_image
 from .inputs.given_images import ImageLike, as_pil, decoded, is_one
-from .methods.detection import DIVERGED, Detection, Failure, framed
+from .methods.detection import DIVERGED, Detection, Failure, within_frames
 from .methods.method_config import MethodConfig, MethodName, PromotionConfig
 from .methods.methods import open_method
 from .methods.models import method_for
@@ -142,8 +142,8 @@ class Detector:
     ) -> Saliency | FailedItemError | list[Saliency] | list[Saliency | FailedItemError]:
         """Return the saliency of one image, or a list for a batch.
 
-        An image is a path, a PIL image, an array [H,W] or [H,W,C] or a tensor [C,H,W], uint8 or float 0 to 1, grey, RGB or
-        RGBA; an array [B,H,W,C] or a tensor [B,C,H,W] is a batch. on_error: see `stream`.
+        An image is a path, the bytes of a file, a PIL image, an array [H,W] or [H,W,C] or a tensor [C,H,W], uint8 or float 0
+        to 1, grey, RGB or RGBA; an array [B,H,W,C] or a tensor [B,C,H,W] is a batch. on_error: see `stream`.
         """
         if is_one(images):
             return next(self._results([images], on_error))
@@ -215,13 +215,12 @@ class Detector:
         images = [item.image for item in items]
         pixels = np.stack([image.pixels for image in images])
         frames = [image.frame for image in images]
-        found = framed(self.method.detections(self.method.compute(pixels), pixels), frames)
+        found, shown = within_frames(self.method.detections(self.method.compute(pixels), pixels), pixels, frames)
         if self.promoter:
-            frames = [None] * len(frames)
             pixels = np.stack([image.promoter_pixels for image in images])  # pyright: ignore
-            found = self.promoter.promoted(found, pixels)
+            found, shown = self.promoter.promoted(found, pixels), pixels
         names = [Path(item.path or "").stem for item in items]
-        return framed(self.segmenter.segmented(judged(found, pixels), pixels, names), frames)
+        return self.segmenter.segmented(judged(found, shown), shown, names)
 
 
 @dataclass(frozen=True)
@@ -235,9 +234,10 @@ class Item:
 
     def photograph(self) -> Image.Image:
         """Read the image again at its full size, RGB and upright."""
-        if self.path is None:
+        if self.path is None and not isinstance(self.given, bytes):
             return to_rgb(as_pil(self.given))
-        with whole_image(Path(self.path).read_bytes(), DecodingConfig(1, max_pixels=MOST_PIXELS)) as photograph:
+        data = self.given if isinstance(self.given, bytes) else Path(self.path or "").read_bytes()
+        with whole_image(data, DecodingConfig(1, max_pixels=MOST_PIXELS)) as photograph:
             return photograph.copy()
 
 

@@ -84,6 +84,7 @@ class RunConfig(MethodConfig):
         if self.output_format == "npy" and self.pictures.output_kind != "map":
             raise UnseeError("npy holds the raw maps: leave --output-kind out, or choose another --output-format")
         check_rows_with(self.rows_with)
+        object.__setattr__(self, "rows_with", tuple(sorted(set(self.rows_with))))
         if self.metrics_file is not None:
             check_metrics_file(self.metrics_file)
         if self.prior and self.shards.output_names != "mirror":

@@ -30,8 +30,9 @@ class Saliency:
 
     map: uint8 [H,W] at the image's size. label: name of the class that was unseen, None where there is no classifier,
     or one that cannot name things (see `Metadata`). score: its probability in the original image. target: its index. raw:
-    float32 [S,S] in 0..1, the map on the last network's grid before any clean-up. mask: uint8 [H,W], 0 and 255, where the
-    detector segments. photograph: reads the image again, RGB and upright, at its full size.
+    float32 [S,S] in 0..1, the map on the last network's grid before any clean-up, without the borders of a letterbox. mask:
+    uint8 [H,W], 0 and 255, where the detector segments. photograph: reads the image again, RGB and upright, at its full
+    size.
     """
 
     map: np.ndarray

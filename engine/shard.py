@@ -16,7 +16,7 @@ from ..files import write_json
 from ..threads import usable_threads
 from .inputs.decoding import DecodedImage, DecodingConfig, decode
 from .inputs.input import ReadingError, read
-from .methods.detection import DIVERGED, Detection, Failure, framed
+from .methods.detection import DIVERGED, Detection, Failure, within_frames
 from .methods.method import Method
 from .methods.networks import Promoter
 from .outputs.done_marks import is_done, shard_stats
@@ -222,14 +222,13 @@ class ShardRunner:
         names = [work.planned.input.output for work in batch.works if work.image]
         images, frames = batch.pixels, [work.image.frame for work in batch.works if work.image]
         with self.clock.stage("post"):
-            found = framed(self.method.detections(computed, images), frames)
+            found, shown = within_frames(self.method.detections(computed, images), images, frames)
         if self.promoter and batch.promoter_pixels is not None:
             images = batch.promoter_pixels
             with self.clock.stage("promote"):
-                found = self.promoter.promoted(found, images)
-            frames = [None] * len(frames)
+                found, shown = self.promoter.promoted(found, images), images
         with self.clock.stage("post"):
-            found = framed(self.segmenter.segmented(judged(found, images), images, names), frames)
+            found = self.segmenter.segmented(judged(found, shown), shown, names)
         following = iter(found)
         return [self._found(work, next(following)) if work.image else work for work in batch.works]
 
@@ -248,8 +247,8 @@ class ShardRunner:
             label_name=detection.label,
             score=detection.score,
             raw_max=detection.magnitude,
-            map_mean=float(detection.inside(detection.saliency).mean() / 255),
-            mask_area=None if detection.mask is None else float(detection.inside(detection.mask).mean()),
+            map_mean=float(detection.saliency.mean() / 255),
+            mask_area=None if detection.mask is None else float(detection.mask.mean()),
             box=there.box,
             object_share=there.share,
             objectness=detection.objectness,

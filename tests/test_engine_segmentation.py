@@ -92,8 +92,8 @@ def test_proposals_from_images_and_from_mcg_files(tmp_path):
     (tmp_path / "one").mkdir()
     for number, mask in enumerate([DISK, ~DISK]):
         Image.fromarray(mask).convert("L").save(tmp_path / "one" / f"{number}.png")
-    np.testing.assert_array_equal(read_proposals(tmp_path, "one", 64, 50), [DISK, ~DISK])
-    assert read_proposals(tmp_path, "one", 32, 1).shape == (1, 32, 32)
+    np.testing.assert_array_equal(read_proposals(tmp_path, "one", (64, 64), 50), [DISK, ~DISK])
+    assert read_proposals(tmp_path, "one", (32, 32), 1).shape == (1, 32, 32)
     labels = np.empty((2, 1), object)
     labels[:, 0] = [np.array([1.0, 2.0]), np.array([3.0])]
     fields = {
@@ -102,12 +102,12 @@ def test_proposals_from_images_and_from_mcg_files(tmp_path):
         "scores": [0.2, 0.9],
     }
     io.savemat(tmp_path / "two.mat", {"proposals": fields})
-    np.testing.assert_array_equal(read_proposals(tmp_path, "two", 64, 50), [DISK, ~DISK])
+    np.testing.assert_array_equal(read_proposals(tmp_path, "two", (64, 64), 50), [DISK, ~DISK])
     with pytest.raises(UnseeError, match="no proposals of three"):
-        read_proposals(tmp_path, "three", 64, 50)
+        read_proposals(tmp_path, "three", (64, 64), 50)
     (tmp_path / "four.mat").write_bytes(b"nonsense")
     with pytest.raises(UnseeError, match="not MCG proposals"):
-        read_proposals(tmp_path, "four", 64, 50)
+        read_proposals(tmp_path, "four", (64, 64), 50)
 
 
 def test_saliency_cut_finds_the_disk_and_nothing_in_a_flat_map():

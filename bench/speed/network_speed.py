@@ -26,6 +26,8 @@ from ...engine.outputs.layout import Sharding
 from ...engine.plans.planning import make_plan
 from ...engine.run_config import RunConfig
 from ...engine.shard import ShardRunner
+from ...errors import UnseeError
+from ...export.wrapping.network_files import read_network
 from ...extras import require
 from ...terminal import stdout
 from ...train.networks.maps.network_input import NetworkChoice
@@ -52,10 +54,12 @@ def bench_network(bench: NetworkBench, console: Console | None = None) -> dict[s
     """Compare speeds, print a table and one JSON line, and return what the line says: medians over rounds."""
     console = console or stdout()
     paths = [Path(member.path).resolve() for member in islice(Sources((bench.images,)).stream(), bench.count)]
+    if not paths:
+        raise UnseeError(f"{bench.images}: no photographs")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write = SAMPLES.get(bench.network)
-        network = write(folder / f"{bench.network}.onnx") if write else Path(bench.network)
+        network = write(folder / f"{bench.network}.onnx") if write else _given(bench.network)
         loop = PlainLoop(network)
         ours = _Ours(network, paths, folder)
         measured = [(loop.run(paths, folder), ours.run()) for _ in range(bench.rounds + 1)][1:]  # the first warms up
@@ -63,6 +67,16 @@ def bench_network(bench: NetworkBench, console: Console | None = None) -> dict[s
     console.print(_table(report))
     console.print(json.dumps(report), soft_wrap=True, markup=False, highlight=False)
     return report
+
+
+def _given(name: str) -> Path:
+    """Return a file that the loop can run; `UnseeError` where it cannot."""
+    if not Path(name).is_file():
+        raise UnseeError(f"{name}: neither an ONNX file nor one of {', '.join(SAMPLES)}")
+    image = read_network(Path(name)).image
+    if image.size is None or image.channels_last or image.type != "float32":
+        raise UnseeError(f"{name}: the loop runs float32 [1,3,S,S] with S built in, as U-2-Net's files have it")
+    return Path(name)
 
 
 class PlainLoop:

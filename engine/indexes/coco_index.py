@@ -8,12 +8,16 @@ from typing import IO, Any
 
 from ...errors import UnseeError
 from ...files import atomic_path
+from ..inputs.input import is_url
 from ..outputs.done_marks import is_done
 from ..outputs.plan import Plan, read_plan
 from ..outputs.rows import SUCCESS, Row
 from ..outputs.sink import stored_rows
+from .own_files import refuse_strangers
 
 LABELS_FILE = "labels.json"
+MARK = "salient objects, found by unsee"
+"""What tells our file from one of somebody else's."""
 CATEGORY = {"id": 1, "name": "object", "supercategory": "object"}
 
 
@@ -24,14 +28,17 @@ def write_coco(folder: Path, images: Path | None = None) -> Path:
     one that failed is not listed. Raises `UnseeError` where the run has other rows, or is not done.
     """
     plan, path = read_plan(folder), folder / LABELS_FILE
+    refuse_strangers(path, MARK)
     wanted = {"rle", "box"} - set(plan.identity.get("rows_with", ()))
     if wanted:
         raise UnseeError(
             f"{folder}: its rows have no {' and no '.join(sorted(wanted))}: run it with --rows-with rle,box"
         )
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.write('{"info": {"description": "salient objects"}, "categories": ' + json.dumps([CATEGORY]))
-        _write_list(file, "images", (_image(place, row, images) for place, row in _successes(plan)))
+        file.write(f'{{"info": {{"description": "{MARK}"}}, "categories": {json.dumps([CATEGORY])}')
+        _write_list(
+            file, "images", (_image(place, row, _name_below(images, plan, row)) for place, row in _successes(plan))
+        )
         _write_list(file, "annotations", (_annotation(place, row) for place, row in _successes(plan) if row.area))
         file.write("}\n")
     return path
@@ -56,8 +63,14 @@ def _write_list(file: IO[str], name: str, values: Iterator[dict[str, Any]]) -> N
     file.write("]")
 
 
-def _image(place: int, row: Row, images: Path | None) -> dict[str, Any]:
-    name = row.path if images is None else os.path.relpath(row.path, images)
+def _name_below(images: Path | None, plan: Plan, row: Row) -> str:
+    """Return the path of an image relative to a folder; the row's are seen from where the run was started."""
+    if images is None or is_url(row.path):
+        return row.path
+    return os.path.relpath(Path(plan.started_in) / row.path, images.resolve())
+
+
+def _image(place: int, row: Row, name: str) -> dict[str, Any]:
     return {"id": place, "file_name": name, "width": row.width, "height": row.height}
 
 

@@ -12,8 +12,11 @@ from ..outputs.done_marks import is_done
 from ..outputs.layout import rows_path
 from ..outputs.plan import read_plan
 from ..outputs.rows import MAP_COLUMN, MASK_COLUMN
+from .own_files import refuse_strangers
 
 CARD_FILE = "README.md"
+MARK = "rows of a run of unsee"
+"""What tells our card from one of somebody else's."""
 ROWS = "[0-9][0-9][0-9][0-9][0-9].parquet"
 TYPES = {"bool": "bool", "double": "float64"}
 """Names of `datasets` for Arrow's types, where they differ."""
@@ -25,6 +28,7 @@ def write_card(folder: Path) -> Path:
     Raises `UnseeError` where no shard of the run is done.
     """
     plan, path = read_plan(folder), folder / CARD_FILE
+    refuse_strangers(path, MARK)
     done = next((shard for shard in range(plan.shards) if is_done(folder, shard)), None)
     if done is None:
         raise UnseeError(f"{folder}: no shard is done yet")
@@ -33,7 +37,7 @@ def write_card(folder: Path) -> Path:
     header = (
         f"configs:\n- config_name: default\n  data_files: {json.dumps(ROWS)}\ndataset_info:\n  features:\n{features}"
     )
-    text = f"---\n{header}\n---\nSaliency maps: a row for every image, failures included.\n"
+    text = f"---\n# {MARK}\n{header}\n---\nSaliency maps: a row for every image, failures included.\n"
     write_bytes(path, text.encode())
     return path
 

@@ -1,4 +1,4 @@
-"""Images as a caller hands them over: paths, PIL images, arrays and tensors, decoded onto a network's grid."""
+"""Images as a caller hands them over: paths, files' bytes, PIL images, arrays and tensors, decoded onto a network's grid."""
 
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeGuard
@@ -21,24 +21,24 @@ class TensorLike(Protocol):
     def detach(self) -> Any: ...
 
 
-ImageLike: TypeAlias = np.ndarray | Image.Image | str | Path | TensorLike
+ImageLike: TypeAlias = np.ndarray | Image.Image | str | Path | bytes | TensorLike
 
 
 def is_one(images: Any) -> bool:
     """Tell one image from a batch."""
     if isinstance(images, np.ndarray) or is_tensor(images):
         return images.ndim != 4
-    return isinstance(images, (str, Path, Image.Image))
+    return isinstance(images, (str, Path, bytes, Image.Image))
 
 
 def as_pil(image: ImageLike) -> Image.Image:
-    """Return an image that is no path as a PIL image; `UnseeError` on what is none."""
+    """Return an image that is neither a path nor bytes as a PIL image; `UnseeError` on what is none."""
     if is_tensor(image):
         image = as_array(image)
     if isinstance(image, np.ndarray):
         return as_picture(image)
     if not isinstance(image, Image.Image):
-        raise UnseeError(f"expected a path, a PIL image, an array or a tensor, got {type(image).__name__}")
+        raise UnseeError(f"expected a path, bytes, a PIL image, an array or a tensor, got {type(image).__name__}")
     return image
 
 
@@ -46,6 +46,8 @@ def decoded(image: ImageLike, config: DecodingConfig) -> DecodedImage:
     """Put an image on the grid; `UnseeError` where it cannot be read or decoded."""
     if isinstance(image, (str, Path)):
         return _decoded_file(Path(image), config)
+    if isinstance(image, bytes):
+        return _decoded_bytes(image, config)
     return _decoded_picture(as_pil(image), config)
 
 
@@ -53,11 +55,17 @@ def _decoded_file(path: Path, config: DecodingConfig) -> DecodedImage:
     if path.is_dir():
         raise UnseeError("is a folder, not an image: give its files, or use unsee run")
     try:
-        return decode(path.read_bytes(), config)
-    except DecodingError as error:
-        raise UnseeError(str(error)) from None
+        data = path.read_bytes()
     except (OSError, ValueError) as error:  # a NUL in a path is a ValueError
         raise UnseeError(f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    return _decoded_bytes(data, config)
+
+
+def _decoded_bytes(data: bytes, config: DecodingConfig) -> DecodedImage:
+    try:
+        return decode(data, config)
+    except DecodingError as error:
+        raise UnseeError(str(error)) from None
 
 
 def _decoded_picture(picture: Image.Image, config: DecodingConfig) -> DecodedImage:

@@ -1,8 +1,8 @@
 """What a descended batch says of each image: the finished map, the class and the figures that become its row."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar, cast
+from typing import TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -13,12 +13,13 @@ from ...resizing import FILTERS, Filter
 from ..cleanup.postprocess import Finished, finish
 from ..cleanup.presets import PostConfig
 
+Frame = tuple[int, int, int, int]
+"""Left, top, width and height of a part of a grid."""
+Images: TypeAlias = np.ndarray | Sequence[np.ndarray]
+"""Images uint8 [B,S,S,3], or [h,w,3] each where they are what letterboxes show."""
 OBJECT_FROM = 0.05
 """Objectness from which a map counts as that of an object: nine in ten photographs reach it (docs/log.md)."""
 DIVERGED = "the map left the range of floating point: of a descent, lower the step or gamma"
-
-
-Result = TypeVar("Result", bound="Detection | Failure | None")
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class Detection:
     saliency: uint8 [S,S], the finished map. raw: float32 [S,S] in 0..1, the map before any clean-up, None where it was not
     asked for. target: index of the class that was unseen, None for a method without a classifier. label, score: its name and
     original probability, None for a classifier that cannot name things, too. magnitude: largest mean change of a pixel, grey
-    levels. mask: bool [S,S], the object, where it was segmented. objectness: 0 to 1, see `objectness`. frame: left, top,
-    width and height of what of the grid shows the image, None where all of it does. resample: filter of resizing.
+    levels. mask: bool [S,S], the object, where it was segmented. objectness: 0 to 1, see `objectness`. resample:
+    filter of resizing. What was found in a letterbox is kept without its borders, [h,w].
     """
 
     saliency: np.ndarray
@@ -49,7 +50,6 @@ class Detection:
     magnitude: float | None = None
     mask: np.ndarray | None = None
     objectness: float = 0.0
-    frame: tuple[int, int, int, int] | None = None
     resample: Filter = "bilinear"
 
     @property
@@ -59,33 +59,21 @@ class Detection:
 
     def resized(self, width: int, height: int) -> np.ndarray:
         """Return the finished map, uint8 [height,width]."""
-        return np.asarray(Image.fromarray(self.inside(self.saliency)).resize((width, height), FILTERS[self.resample]))
+        return np.asarray(Image.fromarray(self.saliency).resize((width, height), FILTERS[self.resample]))
 
-    def inside(self, grid: np.ndarray) -> np.ndarray:
-        """Return what shows the image of an array on the network's grid, [S,S] or [S,S,3]."""
-        return cropped(grid, self.frame)
-
-    def framed(self, frame: tuple[int, int, int, int] | None) -> "Detection":
-        """Return the same with nothing outside a frame, which becomes its own."""
-        if frame is None:
-            return self
-        left, top, width, height = frame
-        outside = np.ones(self.saliency.shape, bool)
-        outside[top : top + height, left : left + width] = False
-        raw, mask = (
-            None if one is None else np.where(outside, one.dtype.type(0), one) for one in (self.raw, self.mask)
-        )
-        return replace(self, saliency=np.where(outside, np.uint8(0), self.saliency), raw=raw, mask=mask, frame=frame)
+    def cropped(self, frame: Frame | None) -> "Detection":
+        """Return what was found within a frame of the grid, see `cropped`."""
+        raw, mask = (None if one is None else cropped(one, frame) for one in (self.raw, self.mask))
+        return replace(self, saliency=cropped(self.saliency, frame), raw=raw, mask=mask)
 
     def resized_mask(self, width: int, height: int) -> np.ndarray | None:
         """Return the mask as uint8 [height,width], 0 and 255 (nearest); None where there is none."""
         if self.mask is None:
             return None
-        mask = Image.fromarray(self.inside(self.mask)).convert("L")
-        return np.asarray(mask.resize((width, height), Image.Resampling.NEAREST))
+        return np.asarray(Image.fromarray(self.mask).convert("L").resize((width, height), Image.Resampling.NEAREST))
 
 
-def cropped(grid: np.ndarray, frame: tuple[int, int, int, int] | None) -> np.ndarray:
+def cropped(grid: np.ndarray, frame: Frame | None) -> np.ndarray:
     """Return what of an array on a grid lies in a frame: left, top, width and height; all of it where None."""
     if frame is None:
         return grid
@@ -93,10 +81,17 @@ def cropped(grid: np.ndarray, frame: tuple[int, int, int, int] | None) -> np.nda
     return np.ascontiguousarray(grid[top : top + height, left : left + width])
 
 
-def framed(found: Sequence[Result], frames: Iterable[tuple[int, int, int, int] | None]) -> list[Result]:
-    """Return the detections of a batch with nothing outside the frames of their images."""
-    pairs = zip(found, frames, strict=True)
-    return [cast(Result, one.framed(frame)) if isinstance(one, Detection) else one for one, frame in pairs]
+def within_frames(
+    found: Sequence[Detection | None], images: np.ndarray, frames: Sequence[Frame | None]
+) -> tuple[list[Detection | None], Images]:
+    """Return detections and images, uint8 [B,S,S,3], without what of their grids shows no image.
+
+    The images are an array as before where all of every grid does.
+    """
+    if not any(frames):
+        return list(found), images
+    shown = [cropped(image, frame) for image, frame in zip(images, frames, strict=True)]
+    return [one and one.cropped(frame) for one, frame in zip(found, frames, strict=True)], shown
 
 
 def detections(descent: Descent, images: np.ndarray, config: PostConfig, model: ModelInfo) -> list[Detection | None]:

@@ -93,8 +93,15 @@ class MethodConfig:
             raise UnseeError(f"method {self.method} cleans up on the CPU: leave --cleanup out")
         if not self.input.is_empty and self.method not in (*CLASSIFIER_METHODS, "network"):
             raise UnseeError(f"input size, mean, std and labels are a classifier's, and method {self.method} has none")
-        if not self.network.is_empty and self.method != "network" and not is_network_file(self.model):
-            raise UnseeError(f"{self.network.first()} is for networks of other people: add --method network")
+        is_file = is_network_file(self.model)
+        if is_file and self.method not in ("b", "network", "given"):
+            raise UnseeError(
+                f"{self.model} is an ONNX file, which method {self.method} does not run: use --method network"
+            )
+        if not self.network.is_empty and self.method != "network" and not is_file:
+            raise UnseeError(
+                f"{self.network.first()} is for an ONNX file or a module of one's own, and {self.model} is neither"
+            )
         if (self.method == "given") != bool(self.prior):
             raise UnseeError("method given, and no other, promotes the maps of a folder: use unsee promote")
         chosen = self.device.startswith("cuda") or self.backend != "auto" or self.precision != "auto"

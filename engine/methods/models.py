@@ -52,6 +52,8 @@ def open_descender(
     model = model_name(model)
     check_device(device)
     check_backend(backend)
+    if model.lower().endswith(".onnx") and not Path(model).exists():
+        raise UnseeError(f"{model}: no such file")
     if is_network_file(model):
         raise UnseeError(f"{model}: an ONNX file holds no classifier that can be descended on: use --method network")
     if is_bundle(model) and weights is None:
@@ -163,6 +165,8 @@ def open_mapper(
             )
         return Mapper.of_bundle(bundle, device, backend, precision=precision)
     checkpoint = map_checkpoint(model)
+    if model.lower().endswith(".onnx") and not Path(model).exists():
+        raise UnseeError(f"{model}: no such file")
     if checkpoint is None:
         raise UnseeError(f"{model} is neither the checkpoint nor a bundle of a map network")
     if backend == "torch-compile":

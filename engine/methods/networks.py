@@ -68,7 +68,7 @@ def _of_promoter(config: MethodConfig) -> str:
 def _with_map(detection: Detection | None, promoted: np.ndarray) -> Detection | None:
     if detection is None or not np.isfinite(promoted).all():
         return None
-    return replace(detection, saliency=cut_to_levels(promoted), raw=promoted, frame=None, resample="bilinear")
+    return replace(detection, saliency=cut_to_levels(promoted), raw=promoted, resample="bilinear")
 
 
 class MapMethod(BatchedMethod[np.ndarray, MapBatcher]):

@@ -200,4 +200,7 @@ def finisher(config: PostConfig) -> Callable[[np.ndarray, np.ndarray], np.ndarra
 def probe_images(source: str, size: int, count: int = PROBES, resizing: Resizing = STRETCHED) -> np.ndarray:
     """Return the first photographs of a source on the network's grid, uint8 [B,S,S,3]."""
     members = islice(Sources((source,)).stream(), count)
-    return np.stack([decode(read(member), DecodingConfig(size, resizing=resizing)).pixels for member in members])
+    images = [decode(read(member), DecodingConfig(size, resizing=resizing)).pixels for member in members]
+    if not images:
+        raise UnseeError(f"{source}: no photographs to verify on")
+    return np.stack(images)

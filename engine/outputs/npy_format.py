@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from ...files import flush_and_rename, temporary_of
 from .layout import ARRAY_FILE, MASKS_FILE
@@ -27,11 +28,14 @@ class ArraySink(Sink):
         self._masks = ArrayFile(folder / MASKS_FILE.format(shard=shard), "|u1", size)
 
     def encode(self, picture: Storable) -> Stored:
-        """Return the bytes of the raw map and the mask, which keep the grid's size."""
+        """Return the bytes of the raw map and the mask, of the grid's size; what a letterbox shows is stretched to it."""
         detection = picture.detection
         mask = detection.resized_mask(self.size, self.size)
         assert detection.raw is not None  # see `RunConfig.keeps_raw`
-        return Stored(detection.raw.astype("<f4").tobytes(), None if mask is None else mask.tobytes())
+        raw = detection.raw.astype("<f4")
+        if raw.shape != (self.size, self.size):
+            raw = np.asarray(Image.fromarray(raw).resize((self.size, self.size), Image.Resampling.BILINEAR))
+        return Stored(raw.tobytes(), None if mask is None else mask.tobytes())
 
     def add(self, row: Row, stored: Stored | None) -> None:
         """Append one map and mask."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from ...kernels.color_sums import color_sums
-from ..methods.detection import Detection
+from ..methods.detection import Detection, Images
 
 BLACK_TO_WHITE = 255 * 3**0.5
 
@@ -24,10 +24,10 @@ def objectness(saliency: np.ndarray, image: np.ndarray) -> float:
     return float(np.sqrt(((ours - theirs) ** 2).sum()) / BLACK_TO_WHITE)
 
 
-def judged(found: Sequence[Detection | None], images: np.ndarray) -> list[Detection | None]:
-    """Return the detections of a batch, images uint8 [B,S,S,3], with their objectness; those of flat images are zero."""
+def judged(found: Sequence[Detection | None], images: Images) -> list[Detection | None]:
+    """Return the detections of a batch, images uint8 [S,S,3] each, with their objectness; those of flat images are zero."""
     return [
-        detection and (_nothing(detection) if _is_flat(detection.inside(image)) else _judged(detection, image))
+        detection and (_nothing(detection) if _is_flat(image) else _judged(detection, image))
         for detection, image in zip(found, images, strict=True)
     ]
 
@@ -38,7 +38,7 @@ def _is_flat(image: np.ndarray) -> bool:
 
 
 def _judged(detection: Detection, image: np.ndarray) -> Detection:
-    return replace(detection, objectness=objectness(detection.inside(detection.saliency), detection.inside(image)))
+    return replace(detection, objectness=objectness(detection.saliency, image))
 
 
 def _nothing(detection: Detection) -> Detection:

@@ -32,11 +32,10 @@ def level_of(saliency: np.ndarray, threshold: str = OTSU) -> float:
 
 
 def object_mask(detection: Detection, threshold: str = OTSU) -> np.ndarray:
-    """Return the object of a detection, bool [S,S] or what of it shows the image: as it was segmented, or by a threshold."""
+    """Return the object of a detection on the network's grid, bool [S,S]: as it was segmented, or by a threshold."""
     if detection.mask is not None:
-        return detection.inside(detection.mask)
-    saliency = detection.inside(detection.saliency)
-    return saliency > level_of(saliency, threshold)
+        return detection.mask
+    return detection.saliency > level_of(detection.saliency, threshold)
 
 
 def marked(mask: np.ndarray, width: int, height: int) -> Marked:

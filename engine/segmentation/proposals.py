@@ -53,8 +53,8 @@ def _masks(members: np.ndarray, labels: np.ndarray, most: int) -> np.ndarray:
     return chosen[:, labels]
 
 
-def read_proposals(folder: Path, name: str, size: int, most: int) -> np.ndarray:
-    """Read the first `most` proposals of an image, bool [k,size,size].
+def read_proposals(folder: Path, name: str, shape: tuple[int, int], most: int) -> np.ndarray:
+    """Read the first `most` proposals of an image, bool [k,H,W] of that shape.
 
     They are the images in `folder/name/`, sorted by name, or MCG's `folder/name.mat` with the fields superpixels,
     labels and scores. Raises `ProposalsError` with code `no_proposals` or `damaged_proposals`.
@@ -63,7 +63,7 @@ def read_proposals(folder: Path, name: str, size: int, most: int) -> np.ndarray:
     if not masks:
         message = f"no proposals of {name}: neither images in {folder / name} nor {folder / name}.mat"
         raise ProposalsError("no_proposals", message)
-    resized = [Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST) for mask in masks]
+    resized = [Image.fromarray(mask).resize((shape[1], shape[0]), Image.Resampling.NEAREST) for mask in masks]
     return np.stack([np.asarray(mask) for mask in resized]) > 127
 
 

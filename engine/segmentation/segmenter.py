@@ -15,7 +15,7 @@ from ...kernels.seeds import draw_seeds
 from ...kernels.slic import slic_lab
 from ...kernels.ultrametric import label_by_seeds, merge_trees
 from ..cleanup.edge_refinement import edge_refined
-from ..methods.detection import Detection, Failure
+from ..methods.detection import Detection, Failure, Images
 from .objectness import objectness
 from .proposals import ProposalsError, best_proposal, own_proposals, read_proposals
 from .saliency_cut import saliency_cut
@@ -72,9 +72,9 @@ class Segmenter:
         self.config = config
 
     def segmented(
-        self, found: Sequence[Detection | None], images: np.ndarray, names: Sequence[str]
+        self, found: Sequence[Detection | None], images: Images, names: Sequence[str]
     ) -> list[Detection | Failure | None]:
-        """Return the detections of a batch, images uint8 [B,S,S,3], refined and with masks as the configuration says.
+        """Return the detections of a batch, images uint8 [S,S,3] each, refined and with masks as the configuration says.
 
         names: of the images, by which their proposals are found. An image whose proposals are missing or damaged fails.
         """
@@ -83,6 +83,9 @@ class Segmenter:
         places = [place for place, detection in enumerate(found) if detection is not None]
         if not places or (config.segment, config.refine) == ("none", "none"):
             return result
+        if not isinstance(images, np.ndarray):  # of different sizes
+            triples = zip(found, images, names, strict=True)
+            return [self.segmented([one], image[None], [name])[0] for one, image, name in triples]
         kept = [detection for detection in found if detection is not None]
         maps = np.stack([detection.saliency for detection in kept]).astype(np.float32) / 255
         done = self._one_batch(kept, maps, images[places], [names[place] for place in places])
@@ -125,21 +128,21 @@ class Segmenter:
         config = self.config
         if config.proposals is None:
             return own_proposals(regions.labels, regions.statistics, config.most_proposals)
-        size = regions.labels.shape[1]
-        return [_given_proposals(Path(config.proposals), name, size, config.most_proposals) for name in names]
+        _, height, width = regions.labels.shape
+        shape, folder = (height, width), Path(config.proposals)
+        return [_given_proposals(folder, name, shape, config.most_proposals) for name in names]
 
 
-def _given_proposals(folder: Path, name: str, size: int, most: int) -> np.ndarray | Failure:
+def _given_proposals(folder: Path, name: str, shape: tuple[int, int], most: int) -> np.ndarray | Failure:
     try:
-        return read_proposals(folder, name, size, most)
+        return read_proposals(folder, name, shape, most)
     except ProposalsError as error:
         return Failure("failed_to_segment", error.code, str(error))
 
 
 def _with_map(detection: Detection, refined_map: np.ndarray, image: np.ndarray) -> Detection:
     levels = to_levels(refined_map)
-    inside = detection.inside
-    return replace(detection, saliency=levels, objectness=objectness(inside(levels), inside(image)))
+    return replace(detection, saliency=levels, objectness=objectness(levels, image))
 
 
 def _with_mask(detection: Detection, mask: np.ndarray | Failure) -> Detection | Failure:

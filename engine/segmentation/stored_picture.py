@@ -46,7 +46,7 @@ class Picture:
         mask = self.mask()
         if mask is not None:
             return mask
-        level = level_of(self.detection.inside(self.detection.saliency), self.config.threshold)
+        level = level_of(self.detection.saliency, self.config.threshold)
         return np.uint8(255) * (self.detection.resized(self.width, self.height) > level)
 
     def _cut_out(self, photograph: Image.Image) -> Image.Image:

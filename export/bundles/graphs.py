@@ -58,6 +58,11 @@ class Graph:
     counters: tuple[str, ...] = ()
 
     @property
+    def takes_batches(self) -> bool:
+        """Whether the size of a batch is free."""
+        return all(spec.shape[:1] == (BATCH,) for spec in self.per_image)
+
+    @property
     def per_image(self) -> tuple[TensorSpec, ...]:
         """The inputs that are no counters."""
         return tuple(spec for spec in self.inputs if spec.name not in self.counters)

@@ -46,9 +46,8 @@ def cached_bundle(
     cache is found without PyTorch. Several processes may ask at once: one of them exports. Raises as `export` does.
     """
     constants = {name: descent_to_json(config)[name] for name in GRAPH_CONSTANTS}
-    named = re.sub(r"[^\w.-]+", "_", found.name)[-LONGEST_NAME:]
     half = "" if layers == "fp32" else f"-{layers}"
-    name = f"{named}-{found.digest()[:12]}-{_identity(constants)}{half}"
+    name = f"{short_name(found.name)}-{found.digest()[:12]}-{_identity(constants)}{half}"
     return cached(name, DescentContents, lambda: step_to_run(found.load(), config, layers), cache)
 
 
@@ -68,6 +67,11 @@ def cached_loaded(loaded: "LoadedMapNetwork", cache: Path | None = None) -> Bund
     from ..graph.exportables import MapNetwork
 
     return cached(f"{fingerprint(loaded)}-{_identity({})}", MapContents, lambda: MapNetwork(loaded), cache)
+
+
+def short_name(name: str) -> str:
+    """Return what of a name goes into that of a bundle in the cache."""
+    return re.sub(r"[^\w.-]+", "_", name)[-LONGEST_NAME:]
 
 
 def _identity(constants: dict[str, Any]) -> str:

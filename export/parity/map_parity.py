@@ -15,6 +15,8 @@ LARGEST_DIFFERENCE = 2 / 255
 """How far a pixel of a map in 0..1 may be off where PyTorch's own rounding error is not more than half of it."""
 LARGEST_MEAN = 0.1 / 255
 """How far pixels may be off on average, whatever PyTorch's rounding error."""
+HALF_DIFFERENCE, HALF_MEAN = 8 / 255, 1 / 255
+"""The same of networks in half precision, whose rounding is stretched with the map."""
 LARGEST_QUANTIZED_MEAN = 4 / 255
 """How far pixels of a quantised network's maps may be off on average."""
 PLAIN = "a plain script"
@@ -72,12 +74,12 @@ def measure_maps(probe: MapProbe, mapper: Mapper) -> Parity:
     maps, seconds = _timed(mapper, probe.images, probe.priors)
     difference = np.abs(maps - probe.maps)
     largest = float(np.where(np.isfinite(difference), difference, np.inf).max())
-    quantized = mapper.info.precision == "int8"
-    checks = [
-        Check(MEAN, 255 * float(difference.mean()), 255 * (LARGEST_QUANTIZED_MEAN if quantized else LARGEST_MEAN))
-    ]
-    if not quantized:  # of 8 bits some pixel is always far off
-        limit = max(LARGEST_DIFFERENCE, LARGEST_EXCESS * probe.eager_difference)
+    precision = mapper.info.precision
+    means = {"int8": LARGEST_QUANTIZED_MEAN, "fp16": HALF_MEAN}
+    checks = [Check(MEAN, 255 * float(difference.mean()), 255 * means.get(precision, LARGEST_MEAN))]
+    if precision != "int8":  # of 8 bits some pixel is always far off
+        limit = HALF_DIFFERENCE if precision == "fp16" else LARGEST_DIFFERENCE
+        limit = max(limit, LARGEST_EXCESS * probe.eager_difference)
         checks.insert(0, Check(LARGEST, 255 * largest, 255 * limit))
     speed = Speed(len(maps) / seconds, probe.images_per_second, mapper.info.backend, mapper.info.device)
     reference = PLAIN if "file" in mapper.metadata.provenance else Parity.reference

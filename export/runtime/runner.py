@@ -27,8 +27,11 @@ class Runner(ABC):
         self.expected = 0
 
     def expect(self, batch: int) -> None:
-        """Say how many images the batches to come have: on a GPU smaller ones are padded to that from the first."""
-        self.expected = batch
+        """Say how many images the batches to come have: on a GPU smaller ones are padded to that from the first.
+
+        A graph whose batch of one is built in is never padded.
+        """
+        self.expected = batch if self.graph.takes_batches else 0
 
     @abstractmethod
     def run(self, inputs: Mapping[str, np.ndarray], turns: Sequence[Counters] = ONE_TURN) -> Arrays:

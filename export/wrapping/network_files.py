@@ -18,13 +18,12 @@ OLDEST_OPSET = 8
 
 @dataclass(frozen=True)
 class ImageForm:
-    """The input. type: one of `TYPES`. channels_last: [B,H,W,3], not [B,3,H,W]. size, batch: None where it is free."""
+    """The input. type: one of `TYPES`. channels_last: [B,H,W,3], not [B,3,H,W]. size: None where it is free."""
 
     name: str
     type: str
     channels_last: bool
     size: int | None
-    batch: int | None
 
 
 @dataclass(frozen=True)
@@ -50,13 +49,14 @@ class NetworkFile:
     external: tuple[str, ...]
 
     def output(self, name: str | None) -> Output:
-        """Return the output of a name, the first where None."""
+        """Return the output of a name, the first where None; `UnseeError` where there is none, or it is no tensor."""
         found = {output.name: output for output in self.outputs}
-        if name is None:
-            return self.outputs[0]
-        if name not in found:
+        chosen = self.outputs[0] if name is None else found.get(name)
+        if chosen is None:
             raise UnseeError(f"{self.path}: has no output {name!r}, but {', '.join(found)} (--output-name)")
-        return found[name]
+        if chosen.type not in TYPES:
+            raise UnseeError(f"{self.path}: its output {chosen} is no map of {', '.join(TYPES)} (--output-name)")
+        return chosen
 
     def digest(self) -> str:
         """Return a digest of every byte that the network is made of."""
@@ -118,11 +118,14 @@ def _image_form(path: Path, found: dict[str, Any]) -> ImageForm:
     sides = shape[1:3] if channels_last else shape[2:]
     if not channels_last and isinstance(shape[1], int) and shape[1] != 3:
         raise UnseeError(f"{described}: 3 channels are expected, second or last")
-    fixed = {side for side in sides if isinstance(side, int)}
+    fixed = {side for side in sides if isinstance(side, int) and side > 0}
     if len(fixed) > 1:
         raise UnseeError(f"{described}: a square is expected")
-    batch = shape[0] if isinstance(shape[0], int) and shape[0] > 0 else None
-    return ImageForm(name, found["type"], channels_last, next(iter(fixed), None), batch)
+    if isinstance(shape[0], int) and shape[0] > 1:
+        raise UnseeError(
+            f"{described}: a batch of {shape[0]} is built in, one or a free one is expected: export it anew"
+        )
+    return ImageForm(name, found["type"], channels_last, next(iter(fixed), None))
 
 
 def _external(path: Path) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UnseeError
+from ...fields import number, text
 from ...train.networks.input_choice import InputChoice
 from ...train.networks.maps.network_input import Activation, NetworkChoice, NetworkInput, NetworkOptions
 from ...train.networks.metadata import read_object, understood
@@ -15,7 +16,7 @@ from .network_files import NetworkFile
 
 LOG = logging.getLogger("unsee")
 LIKE, OUTPUT, ACTIVATION = "like", "output_name", "activation"
-PIXELS: dict[str, Any] = {"range": 255.0, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+PIXELS: dict[str, Any] = {"range": 255.0, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0), "scale": "fixed"}
 """The input of a network that takes bytes."""
 OPTIONS = {"size": "--input-size", "mean": "--mean", "std": "--std"}
 """What has to be known, and the option that says it."""
@@ -45,16 +46,22 @@ def specification(file: NetworkFile, choice: InputChoice, network: NetworkChoice
         raise UnseeError(f"{file.path}: its input is {fixed} x {fixed}, not {asked}: leave the size out")
     if LIKE not in said and (found := _recognized(file)):
         said[LIKE] = found
-    usual = PIXELS if file.image.type == "uint8" else {}
+    if file.image.type == "uint8":
+        if choice.mean or choice.std:
+            raise UnseeError(f"{file.path}: its input is bytes: leave --mean and --std out")
+        said = {**PIXELS, **said}
     layout = "[batch, height, width, 3]" if file.image.channels_last else "[batch, 3, height, width]"
     what = f"input {file.image.name} {file.image.type} {layout}; outputs {', '.join(map(str, file.outputs))}"
     beside = f"{sidecar_of(file.path).name} beside it"
-    return _specified(file.path, what, beside, {**usual, **said, **({"size": fixed} if fixed else {})}, choice)
+    source = sidecar_of(file.path) if sidecar_of(file.path).is_file() else file.path
+    with understood(source, "what a network takes and gives"):
+        return _specified(what, beside, {**said, **({"size": fixed} if fixed else {})}, choice)
 
 
 def module_specification(name: str, choice: InputChoice, network: NetworkChoice) -> Specification:
     """Put together what options say of a network that a function makes; raises as `specification` does."""
-    return _specified(name, "made by a function", "", network.values(), choice)
+    with understood(Path(name), "what a network takes and gives"):
+        return _specified("made by a function", "", network.values(), choice)
 
 
 def sidecar_of(path: Path) -> Path:
@@ -72,27 +79,25 @@ def nothing_more(what: str, low: float, high: float) -> Activation:
     )
 
 
-def _specified(
-    named: str | Path, what: str, beside: str, said: Mapping[str, Any], choice: InputChoice
-) -> Specification:
+def _specified(what: str, beside: str, said: Mapping[str, Any], choice: InputChoice) -> Specification:
+    """what, beside: of the network and its sidecar, for the error."""
     if choice.labels is not None:
         raise UnseeError("a map network has no classes: leave --labels out")
     like = said.get(LIKE)
-    if like is not None and like not in KNOWN:
+    if like is not None and text(like, LIKE) not in KNOWN:
         raise UnseeError(f"no network {like!r} is known, but {', '.join(KNOWN)} (--like)")
     values = {**(KNOWN[like] if like else {}), **{name: value for name, value in said.items() if name != LIKE}}
-    values |= _of_choice(choice, values.get("range", 1.0))
+    values |= _of_choice(choice, number(values.get("range", 1.0), "range"))
     missing = [name for name in OPTIONS if name not in values]
     if missing:
         ways = [" and ".join(OPTIONS[name] for name in missing), beside, f"--like one of {', '.join(KNOWN)}"]
         raise UnseeError(
-            f"{named}: not a network that is known ({what}), and nothing says its {' and '.join(missing)}: "
+            f"not a network that is known ({what}), and nothing says its {' and '.join(missing)}: "
             f"give {', or '.join(way for way in ways if way)}"
         )
     output, activation = values.pop(OUTPUT, None), values.pop(ACTIVATION, None)
-    with understood(Path(named), "what a network takes and gives"):
-        NetworkOptions(activation or "none", output or "")  # checks both
-        return Specification(NetworkInput.from_json({**vars(NetworkInput()), **values}), output, activation)
+    NetworkOptions(activation or "none", output or "")  # checks both
+    return Specification(NetworkInput.from_json({**vars(NetworkInput()), **values}), output, activation)
 
 
 def _of_choice(choice: InputChoice, scale: float) -> dict[str, Any]:

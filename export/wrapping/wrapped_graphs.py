@@ -113,6 +113,9 @@ def _before(onnx: Any, spec: NetworkInput, type: str, channels_last: bool, resul
         nodes.add("Sub", nodes.constant((np.array(spec.mean) / spec.std).reshape(1, 3, 1, 1)))
     if channels_last:
         nodes.add("Transpose", perm=[0, 2, 3, 1])
+    if type == "uint8":  # a cast would cut
+        nodes.add("Add", nodes.constant(0.5))
+        nodes.add("Floor")
     nodes.cast(type, result)
     return nodes
 

@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,13 @@ from ...train.networks.maps.network_input import NO_CHOICE, Activation, NetworkC
 from ..bundles.bundle import Bundle
 from ..bundles.map_contents import IMAGE, MapContents
 from ..graph.exporter import Exportable
-from ..library.cache import cached
+from ..library.cache import cached, short_name
 from ..parity.map_parity import MapProbe, plain_probe
 from ..parity.synthetic import synthetic_images
 from ..runtime.memory import is_out_of_memory
 from .network_files import NetworkFile, Output, read_network
 from .plain_networks import PlainNetwork, quiet_session
-from .specifications import Specification, nothing_more, sidecar_of, specification
+from .specifications import Specification, nothing_more, specification
 from .wrapped_graphs import wrapped, write_model
 
 LOG = logging.getLogger("unsee")
@@ -49,7 +50,7 @@ class WrappedNetwork(Exportable[MapContents]):
         metadata = MapMetadata("network", "default", file.path.stem, said.input, options, origin)
         self.contents = MapContents(metadata)
         self.precision = "fp16" if file.image.type == "float16" else "fp32"
-        self.model_id = f"{file.path.stem}-{digest_of([file.digest(), metadata.to_json()])[:12]}"
+        self.model_id = f"{short_name(file.path.stem)}-{digest_of([file.digest(), metadata.to_json()])[:12]}"
         self.opset, self.packages = file.opset, PACKAGES
 
     def write(self, directory: Path) -> None:
@@ -81,7 +82,12 @@ class WrappedNetwork(Exportable[MapContents]):
             together = np.asarray(session.run(None, {IMAGE: pixels})[0])
             singles = [np.asarray(session.run(None, {IMAGE: one[None]})[0]) for one in pixels]
         except Exception as error:  # the runtime's exceptions have no common class
-            if is_out_of_memory(error) or type(error).__module__.startswith("onnxruntime"):
+            if is_out_of_memory(error):
+                LOG.warning(
+                    "%s: a batch of two found no memory here, so images go through one at a time", self.file.path
+                )
+                return False
+            if type(error).__module__.startswith("onnxruntime"):
                 return False
             raise
         alone = np.concatenate(singles)
@@ -92,18 +98,22 @@ def looked_at(
     path: str | Path, choice: InputChoice = OWN_INPUT, network: NetworkChoice = NO_CHOICE
 ) -> Callable[[], WrappedNetwork]:
     """Look at a network file, and return what tries it; `UnseeError` where it is no map network or too little is known."""
-    require("onnx", "networks", "an ONNX file of another network")
-    file = read_network(Path(path))
-    said = specification(file, choice, network)
-    return lambda: WrappedNetwork(file, said)
+    return _looked_at(Path(path), choice, network)[2]
 
 
 def cached_network(
     path: str, choice: InputChoice = OWN_INPUT, network: NetworkChoice = NO_CHOICE
 ) -> Bundle[MapContents]:
     """Return the bundle of a network file from the cache, wrapped first where it is not there."""
-    file = read_network(Path(path))
-    beside = sidecar_of(file.path)
-    said = [network.values(), choice.digest(), beside.read_text(errors="replace") if beside.is_file() else ""]
-    name = f"{file.path.stem}-{digest_of([file.digest(), said])[:12]}"
-    return cached(name, MapContents, looked_at(path, choice, network))
+    file, said, opened = _looked_at(Path(path), choice, network)
+    identity = digest_of([file.digest(), asdict(said), version("unsee")])[:12]
+    return cached(f"{short_name(file.path.stem)}-{identity}", MapContents, opened)
+
+
+def _looked_at(
+    path: Path, choice: InputChoice, network: NetworkChoice
+) -> tuple[NetworkFile, Specification, Callable[[], WrappedNetwork]]:
+    require("onnx", "networks", "an ONNX file of another network")
+    file = read_network(path)
+    said = specification(file, choice, network)
+    return file, said, lambda: WrappedNetwork(file, said)

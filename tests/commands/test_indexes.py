@@ -113,6 +113,28 @@ def test_datasets_reads_the_rows(finished, monkeypatch, tmp_path):
             assert one["png"] is None
 
 
+def test_names_are_seen_from_where_the_run_was_started(finished, tmp_path):
+    unsee("index", finished / "rows", "--as", "coco", "--images", finished / "photos", cwd=tmp_path)
+    images = json.loads((finished / "rows/labels.json").read_text())["images"]
+    assert images[0]["file_name"] == "00.jpg"
+
+
+def test_files_of_somebody_else_are_left_alone(finished):
+    (finished / "rows/README.md").write_text("# my notes\n")
+    said = unsee("index", "rows", "--as", "huggingface", cwd=finished, expect=2).err
+    assert "README.md is there, and not of unsee: move it away" in said
+    assert (finished / "rows/README.md").read_text() == "# my notes\n"
+    (finished / "rows/README.md").unlink()
+    unsee("index", "rows", "--as", "huggingface", cwd=finished)
+    unsee("index", "rows", "--as", "huggingface", cwd=finished)  # over our own
+
+
+def test_the_order_of_words_decides_nothing(photographs, tmp_path):
+    words = ("run", photographs / "01.png", "-o", tmp_path / "out", *LIGHT)
+    unsee(*words, "--rows-with", "rle,box")
+    assert "nothing left to do" in unsee(*words, "--rows-with", "box,rle,box").err
+
+
 def test_what_has_no_index_says_so(photographs, tiny_bundle, tmp_path):
     unsee("run", photographs, "--model", tiny_bundle, "-o", tmp_path / "out", *FAST)
     said = unsee("index", tmp_path / "out", "--as", "coco", expect=2).err

@@ -17,6 +17,7 @@ from PIL import Image
 import unsee as package
 from unsee.tests.commands.running import bytes_below, command, rows_of, unsee
 from unsee.tests.commands.test_bare_box import on_the_box
+from unsee.tests.map_models import map_checkpoint
 from unsee.tests.network_files import Form, Script, write_network
 
 LANCZOS = Image.Resampling.LANCZOS
@@ -125,6 +126,7 @@ def test_a_file_beside_the_network_says_what_it_takes_and_options_go_first(photo
         (Form(None), IMAGENET, "nothing says its size: give --input-size, or mine.json"),
         (Form(64, logits=True), IMAGENET, "values from -.* to .*no map of 0 to 1: --activation says what it needs"),
         (Form(64), (*IMAGENET, "--input-size", 32), "its input is 64 x 64, not 32: leave the size out"),
+        (Form(64), ("--method", "rbd"), "is an ONNX file, which method rbd does not run: use --method network"),
         (Form(64), (*IMAGENET, "--output-name", "d9"), "has no output 'd9', but d0"),
         (Form(64), ("--like", "u3net"), "no network 'u3net' is known, but u2net, "),
         (Form(64, shrink=2, opset=9), IMAGENET, "its maps are 32 x 32 for images of 64 x 64"),
@@ -154,8 +156,15 @@ def test_files_that_are_no_map_network_are_refused(photographs, tmp_path):
     }.items():
         said = unsee("run", photographs, "--model", f"{name}.onnx", "-o", "maps", cwd=tmp_path, expect=2).err
         assert message in said.replace("\n", " "), said
-    said = unsee("run", photographs, "--model", "none.onnx", "-o", "maps", cwd=tmp_path, expect=2).err
-    assert "none.onnx" in said
+    for words in ((), ("--method", "network")):
+        said = unsee("run", photographs, "--model", "none.onnx", "-o", "maps", *words, cwd=tmp_path, expect=2).err
+        assert "none.onnx: no such file" in said
+    write_network(tmp_path / "u2net.onnx", Form(64))
+    (tmp_path / "nothing").mkdir()
+    said = unsee("wrap", "u2net.onnx", "box", "--probes", "nothing", cwd=tmp_path, expect=2).err
+    assert "nothing: no photographs to verify on" in said or "no image" in said
+    said = unsee("bench", "network", "--images", photographs, "--model", "none.onnx", cwd=tmp_path, expect=2).err
+    assert "neither an ONNX file nor one of light, small-u2net" in said
 
 
 def test_weights_beside_the_network_are_read_from_its_folder_only(photographs, tmp_path):
@@ -181,7 +190,7 @@ def test_a_wrapped_network_is_checked_and_run_without_the_file(photographs, tmp_
     unsee("run", photographs, "--model", "bundle", "-o", "by-bundle", cwd=tmp_path)
     assert bytes_below(tmp_path / "by-file")["01.png"] == bytes_below(tmp_path / "by-bundle")["01.png"]
     said = unsee("run", photographs, "--model", "bundle", "--like", "dis", "-o", "x", cwd=tmp_path, expect=2).err
-    assert "--like is for networks of other people" in said
+    assert "--like is for an ONNX file or a module of one's own, and bundle is neither" in said
     described = json.loads((tmp_path / "bundle/bundle.json").read_text())
     assert described["kind"] == "network" and described["parity"]["reference"] == "a plain script"
     graph = tmp_path / "bundle/map.onnx"
@@ -228,6 +237,63 @@ def test_masks_boxes_and_cutouts_of_a_letterbox_are_of_the_image_alone(photograp
         assert row["box"][0] + row["box"][2] <= row["width"] and row["box"][1] + row["box"][3] <= row["height"]
 
 
+BOXED = (*IMAGENET, "--resize-mode", "letterbox")
+
+
+def test_a_letterbox_follows_the_orientation_and_every_later_step_sees_the_image_alone(photographs, tmp_path):
+    network = write_network(tmp_path / "mine.onnx", Form(64, batch="b"), seed=3)
+    map_checkpoint(tmp_path / "promoter", "promoter")
+    (tmp_path / "in").mkdir()
+    upright = Image.open(photographs / "00.jpg").resize((120, 40))
+    upright.save(tmp_path / "in/plain.png")
+    turned = upright.transpose(Image.Transpose.ROTATE_90)  # which orientation 6 turns back
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned.save(tmp_path / "in/turned.png", exif=exif)
+    unsee("run", "in", "--model", network, "-o", "maps", *BOXED, cwd=tmp_path)
+    plain, other = (np.asarray(Image.open(tmp_path / f"maps/{name}.png")).astype(int) for name in ("plain", "turned"))
+    expected = Script(letterbox=True).map(network, tmp_path / "in/plain.png", Form(64), 64)
+    assert plain.shape == other.shape == (40, 120)
+    assert np.abs(plain - expected).max() <= 1 and np.abs(plain - other).max() <= 1
+    words = ("--output-format", "npy", "--segment", "jaccard", "--refine", "ultrametric")
+    unsee("run", "in", "--model", network, "-o", "arrays", *BOXED, *words, cwd=tmp_path)
+    raw, masks = (np.load(tmp_path / f"arrays/00000{name}.npy") for name in ("", "_masks"))
+    assert (
+        raw.shape == masks.shape == (2, 64, 64) and raw[:, :8].any() and raw[:, -8:].any()
+    )  # of the image, not of borders
+    unsee("run", "in", "--model", network, "-o", "promoted", *BOXED, "--promote", "promoter", cwd=tmp_path)
+    unsee("run", "in", "--model", network, "-o", "cut", *BOXED, "--segment", "saliencycut", cwd=tmp_path)
+    for folder in ("promoted", "cut"):
+        for row in rows_of(tmp_path / folder):
+            assert row["status"] == "success"
+            assert Image.open(tmp_path / folder / f"{row['output']}.png").size == (120, 40)
+
+
+def test_given_proposals_lie_where_the_image_does(tmp_path):
+    pixels = np.full((100, 400, 3), 60, np.uint8)
+    pixels[20:80, 40:120] = 220
+    (tmp_path / "in").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "in/one.png")
+    (tmp_path / "proposals/one").mkdir(parents=True)
+    for name, box in {"right": (20, 80, 40, 120), "wrong": (0, 100, 200, 400)}.items():
+        mask = np.zeros((100, 400), np.uint8)
+        mask[box[0] : box[1], box[2] : box[3]] = 255
+        Image.fromarray(mask).save(tmp_path / f"proposals/one/{name}.png")
+    spec = {"mean": [0, 0, 0], "std": [1, 1, 1], "activation": "minmax", "resize": "letterbox"}
+    inputs = [onnx.helper.make_tensor_value_info("x", 1, ["b", 3, 64, 64])]
+    outputs = [onnx.helper.make_tensor_value_info("y", 1, ["b", 1, 64, 64])]
+    node = onnx.helper.make_node("ReduceMean", ["x"], ["y"], axes=[1])
+    graph = onnx.helper.make_graph([node], "grey", inputs, outputs)
+    opset = onnx.helper.make_opsetid("", 11)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=6), tmp_path / "grey.onnx")
+    (tmp_path / "grey.json").write_text(json.dumps(spec))
+    words = ("--segment", "jaccard", "--proposals", "proposals", "--output-kind", "mask")
+    unsee("run", "in", "--model", "grey.onnx", "-o", "out", *words, cwd=tmp_path)
+    rows, columns = np.nonzero(np.asarray(Image.open(tmp_path / "out/one.png")))
+    assert abs(rows.min() - 20) <= 7 and abs(rows.max() - 79) <= 7
+    assert abs(columns.min() - 40) <= 7 and abs(columns.max() - 119) <= 7
+
+
 def test_detector_promoter_and_mirror_take_a_network(photographs, tmp_path):
     network = write_network(tmp_path / "u2net.onnx", Form(64, outputs=7))
     image = photographs / "01.png"
@@ -237,12 +303,25 @@ def test_detector_promoter_and_mirror_take_a_network(photographs, tmp_path):
     mine = write_network(tmp_path / "mine.onnx", Form(64, logits=True))
     spec = package.InputSpec(64, "BGR", 255.0, (127.5,) * 3, (127.5,) * 3)
     choice = package.NetworkChoice(activation="sigmoid")
-    detector = package.Detector(mine, input=spec, network=choice)
-    assert detector(image).map.shape == found.map.shape
+    (tmp_path / "mine.json").write_text(json.dumps({"padding": 0}))
+    flipped = np.asarray(Image.open(image).convert("RGB"))[..., ::-1]
+    script = Script((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), sigmoid=True)
+    Image.fromarray(flipped).save(tmp_path / "flipped.png")
+    expected = script.map(mine, tmp_path / "flipped.png", Form(64), 64).astype(int)
+    assert np.abs(package.Detector(mine, input=spec, network=choice)(image).map - expected).max() <= 1
     with pytest.raises(package.UnseeError, match="nothing says its mean and std"):
         package.Detector(mine)
-    unsee("run", photographs, "--model", network, "--mirror", "-o", "mirrored", cwd=tmp_path)
-    assert {row["status"] for row in rows_of(tmp_path / "mirrored")} == {"success"}
+    smooth = package.NetworkChoice(resample="bilinear")  # whose levels are nowhere cut
+    unsee("run", image, "--model", network, "--mirror", "-o", "mirrored", "--resample", "bilinear", cwd=tmp_path)
+    mirrored = tmp_path / "mirror.png"
+    Image.open(image).convert("RGB").transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(mirrored)
+    detector = package.Detector(network, network=smooth)
+    one, other = (np.asarray(detector(path).map).astype(int) for path in (image, mirrored))
+    mean = (one + other[:, ::-1]) / 2
+    assert np.abs(np.asarray(Image.open(tmp_path / "mirrored/01.png")) - mean).max() <= 2
+    map_checkpoint(tmp_path / "promoter", "promoter")
+    promoted = package.Detector(network, promote=tmp_path / "promoter")(image)
+    assert promoted.map.shape == found.map.shape and not np.array_equal(promoted.map, found.map)
 
 
 CODE = """
@@ -293,6 +372,11 @@ def test_networks_are_scored_beside_ours(photographs, tmp_path):
     size = (tmp_path / "u2net.onnx").stat().st_size / 1e6
     assert rows["u2net.onnx", "network"]["megabytes"] == size
     assert all(0 < row[name] < 1 for row in rows.values() for name in ("s_measure", "e_measure", "weighted_f", "mae"))
+    (tmp_path / "other").mkdir()
+    write_network(tmp_path / "other/u2net.onnx", Form(64, outputs=7), seed=1)
+    words = ("--models", "unsee-small", "--methods", "rbd", "--network", "u2net.onnx", "--network", "other/u2net.onnx")
+    out = unsee("bench", "quality", *words, "--limit", 1, *data, cwd=tmp_path).out
+    assert {"u2net.onnx", "other/u2net.onnx"} <= {row["model"] for row in json.loads(out.splitlines()[-1])["rows"]}
 
 
 @pytest.mark.ray

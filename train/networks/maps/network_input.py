@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
 from ....errors import UnseeError
-from ....fields import check_fields
+from ....fields import check_fields, number, whole
 from ....resizing import Filter, Mode, Resizing
 from ..metadata import LARGEST_INPUT, InputSpec
 
@@ -73,10 +73,10 @@ class NetworkChoice:
     padding: Annotated[int | None, "method network: grey level of the borders of letterbox, 0 to 255"] = None
 
     def __post_init__(self) -> None:
-        if self.input_range is not None and not 0 < self.input_range <= 65535:
-            raise UnseeError(f"input range must be above 0 and at most 65535, got {self.input_range}")
-        if self.padding is not None and not 0 <= self.padding <= 255:
-            raise UnseeError(f"padding must be 0 to 255, got {self.padding}")
+        if self.input_range is not None and number(self.input_range, "input range", 0, 65535) == 0:
+            raise UnseeError("input range must be above 0")
+        if self.padding is not None:
+            whole(self.padding, "padding", 0, 255)
 
     @property
     def is_empty(self) -> bool:
