@@ -18,6 +18,8 @@ from unsee.tests.network_files import Form, write_network
 
 PAGES = ("README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+ELSEWHERE = ("sh", "yaml")
+"""Languages of blocks for container runtimes and schedulers, which are not here."""
 PHOTOGRAPHS = ("chelsea.png", "coffee.png", "rocket.png")
 """Those that the pages name."""
 SIZE = (90, 70)
@@ -48,12 +50,21 @@ def prose_of(page: str) -> str:
 
 
 def steps(page: str) -> Iterator[Step]:
-    """Yield the steps of a page's code blocks, in its order."""
+    """Yield the steps of a page's code blocks, in its order, but those that are for other machines."""
     for language, block in BLOCK.findall(text_of(page)):
+        if language in ELSEWHERE:
+            continue
         if language == "python":
             yield Step(page, language, block)
         else:
             yield from (_line(page, language, line) for line in block.replace("\\\n", " ").splitlines() if line.strip())
+
+
+def blocks_for_elsewhere() -> list[tuple[str, str]]:
+    """Return the blocks for container runtimes and schedulers, each with its page."""
+    return [
+        (page, block) for page in PAGES for language, block in BLOCK.findall(text_of(page)) if language in ELSEWHERE
+    ]
 
 
 def table_after(page: str, text: str) -> list[list[str]]:

@@ -19,6 +19,7 @@ from .archives import parquet_inputs, problem_output, tar_inputs
 from .braces import expanded, has_braces
 from .input import BAD_LIST_ENTRY, UNREADABLE_FOLDER, Input, UnreadableSourceError, located
 from .listings import LIST_KINDS, LIST_SUFFIXES, Entry, listed_entries, suffix_of
+from .parts import Part, PartChoice
 from .pipes import Spool, is_handed_over, is_pipe, pipe_name
 from .trees import EVERYTHING, LocalTree, RemoteTree, Search, Tree, leave_out, split_pattern, suffix_reason
 
@@ -43,16 +44,21 @@ class Sources:
     """What a run reads.
 
     inputs: files, folders, patterns, lists, archives, local or as fsspec URLs. format: what they are, `auto` going by
-    name. path_column: column of a list that holds the path, None for the usual names. image_column, allow_hosts: see
-    `ReadingConfig`.
+    name. path_column: column of a list that holds the path, None for the usual names. part: which of several parts of all
+    this, as 3/16, see `Part`. image_column, allow_hosts: see `ReadingConfig`.
     """
 
     inputs: tuple[str, ...]
     format: Annotated[InputFormat, "what the inputs are; auto goes by name"] = "auto"
     path_column: Annotated[str | None, "column of a list that holds paths or URLs"] = None
+    part: Annotated[str | None, "one part of the inputs, as 3/16: for machines that share nothing"] = None
     image_column: Annotated[str | None, "column of a parquet file that holds images (default: by type and name)"] = None
     allow_hosts: Annotated[tuple[str, ...], "hosts with private addresses that may be read, with commas, or all"] = ()
     _spool: Spool = field(default_factory=Spool, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.part is not None:
+            Part.parsed(self.part)
 
     @property
     def reading(self) -> ReadingConfig:
@@ -66,13 +72,13 @@ class Sources:
         does not exist or holds no image, `MissingExtraError` on a URL that needs a package which is not installed.
         """
         counts: Counter[str] = Counter() if left_out is None else left_out
+        choice = PartChoice(None if self.part is None else Part.parsed(self.part))
         for place, source in enumerate(self.inputs, 1):
             if is_handed_over(source) or (self.format in LIST_KINDS and is_pipe(source)):
-                members = self._piped(source, pipe_name(source, place))
+                members = (one for one in self._piped(source, pipe_name(source, place)) if choice.next_image())
             else:
-                members = (
-                    member for file in self._files(source, None, counts) for member in self._members(file, counts)
-                )
+                files = self._files(source, None, counts)
+                members = (member for file in files for member in self._chosen_members(file, counts, choice))
             yield from (_with_protocol(member) for member in members)
 
     def _files(self, source: str, base: str | None, counts: Counter[str]) -> Iterator[_File]:
@@ -176,6 +182,18 @@ class Sources:
         if self.format == "auto":
             return image or suffix == ".tar" or suffix in lists
         return suffix == ".tar" if self.format == "webdataset" else LIST_SUFFIXES.get(suffix) == self.format
+
+    def _chosen_members(self, file: _File, counts: Counter[str], choice: PartChoice) -> Iterator[Input]:
+        """Yield the images of one file that are in the part; an archive of another one is not even opened."""
+        if file.problem or not self._is_archive(file):
+            yield from (member for member in self._members(file, counts) if choice.next_image())
+        elif choice.next_archive():
+            yield from self._members(file, counts)
+
+    def _is_archive(self, file: _File) -> bool:
+        """Say whether a file holds images, or may: a parquet file of paths counts as one, too."""
+        kind = self._kind(file)
+        return kind == "webdataset" or (kind == "parquet" and not self.path_column)
 
     def _members(self, file: _File, counts: Counter[str]) -> Iterator[Input]:
         """Yield the images of one file: its own, those of an archive, or those that a list names."""

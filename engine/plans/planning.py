@@ -233,7 +233,9 @@ def _written(request: PlanRequest, shards: Iterable[list[PlannedInput]], first_n
                 fingerprint.add(member.input, size)
                 outputs.append(_output_hash(member.input))
     if not outputs:
-        raise UnseeError("no images among the inputs")
+        part = request.sources.part
+        told = f": part {part} is empty, there are fewer archives, or thousands of images, than parts" if part else ""
+        raise UnseeError(f"no images among the inputs{told}")
     values, counts = np.unique(np.frombuffer(outputs, np.uint64), return_counts=True)
     if (counts > 1).any():
         _tell_apart(request.rows, values[counts > 1], first_new)

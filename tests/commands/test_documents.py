@@ -21,7 +21,7 @@ from unsee.engine.outputs.layout import journal_path
 from unsee.errors import ExitCode
 from unsee.tests.commands.running import UNSEE, unsee
 from unsee.tests.conftest import ROOT
-from unsee.tests.documents import PAGES, Step, column, equip, prose_of, steps, table_after
+from unsee.tests.documents import PAGES, Step, blocks_for_elsewhere, column, equip, prose_of, steps, table_after
 
 NOT_RUN = (
     ("README.md", "make ", "sets up an environment of its own; that the targets exist is tested beside"),
@@ -32,6 +32,7 @@ NOT_RUN = (
     ("docs/training.md", "unsee bench scenes", "trains five classifiers: a quarter of an hour"),
     ("docs/maps.md", "unsee train promoter --training folder:data/DUTS-TR", "trains for hours, on 10,553 photographs"),
     ("docs/maps.md", "unsee train attentional --training folder:data/", "trains for hours, on 9,500 photographs"),
+    ("docs/deploying.md", "import ray", "starts a cluster: tests/test_ray_data.py does the same"),
     ("docs/maps.md", "OMP_NUM_THREADS=1 unsee bench maps", "trains two networks, on photographs beside the project"),
 )
 """Steps that no test runs: the page, how they begin, and why. Of `unsee` the options are read all the same, by `--help`."""
@@ -130,6 +131,18 @@ COMMANDS = {
 OPTIONS = {words: options_of(command) for words, command in COMMANDS.items()}
 FOREIGN = {"--no-deps": "pip", "--no-index": "pip", "--no-build-isolation": "pip", "--nproc-per-node": "torchrun"}
 """Options of other programs that the pages name."""
+
+
+FOR_ELSEWHERE = {"--rm", "--user", "--gpus", "--array", "--gres", "--cpus-per-task", "-v", "-o", "-t"}
+"""Options of docker and SLURM in the blocks for them."""
+
+
+def test_blocks_for_other_machines_name_options_that_exist() -> None:
+    blocks = blocks_for_elsewhere()
+    assert len(blocks) == 3
+    for page, block in blocks:
+        named = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", block)) - FOR_ELSEWHERE
+        assert named <= OPTIONS["run"], page
 
 
 @pytest.mark.parametrize("page", PAGES)
