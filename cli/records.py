@@ -7,11 +7,13 @@ import inspect
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
 from functools import wraps
-from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
 
 Command = Callable[..., None]
+MOST_CHOICES = 60
+"""Characters of an option's words beside its name in the help; where there are more, they stand in its text."""
 Record = TypeVar("Record")
 
 
@@ -113,7 +115,11 @@ def _option(
     if shown is not None:
         name, values = shown
         text = f"{text}  [{name}: {getattr(values, item.name)}]"
-    setting = typer.Option(*names, help=text, show_default=not optional)
+    choices = [str(choice) for choice in get_args(kind)] if get_origin(kind) is Literal else []
+    short = "<name>" if len("|".join(choices)) > MOST_CHOICES else None
+    if short:
+        text = f"{text}: {', '.join(choices)}"
+    setting = typer.Option(*names, help=text, show_default=not optional, metavar=short)
     return inspect.Parameter(
         item.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, setting]
     )

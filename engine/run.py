@@ -18,7 +18,6 @@ from ..terminal import counted, stderr
 from .inputs.sources import Sources
 from .methods.method_config import CLASSIFIER_METHODS
 from .methods.models import method_for
-from .metrics_file import kept_metrics
 from .outputs.done_marks import done_shards, is_done, read_stats
 from .outputs.journal import drop_journal
 from .outputs.layout import PLAN_ROWS_FILE, rows_path
@@ -32,6 +31,7 @@ from .run_config import Resumption, RunConfig
 from .status import Summary, summarize
 from .verify import shard_faults
 from .workers.interruption import interruptible, locked, wait_for_workers
+from .workers.metrics_file import kept_metrics
 
 if TYPE_CHECKING:
     from .slots import Slot

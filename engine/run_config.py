@@ -8,7 +8,6 @@ from ..export.runtime.model_info import ModelInfo
 from ..threads import cores
 from .inputs.sources import Sources
 from .methods.method_config import MethodConfig
-from .metrics_file import check_metrics_file
 from .outputs.layout import Sharding
 from .outputs.output_formats import OutputFormat
 from .outputs.rows import Retry
@@ -16,6 +15,7 @@ from .remote.opening import ReadingConfig, is_url
 from .segmentation.object_columns import check_rows_with
 from .segmentation.picture_config import PictureConfig
 from .segmentation.segment_config import SegmentConfig
+from .workers.metrics_file import check_metrics_file
 
 OnError = Literal["record", "raise"]
 Distributor = Literal["local", "ray"]

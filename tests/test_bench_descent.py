@@ -90,6 +90,7 @@ def test_operators_beyond_the_first_are_summed() -> None:
     assert found["floor_milliseconds"] == 55_000
 
 
+@pytest.mark.proof
 def test_all_sessions_agree_and_the_last_line_is_json(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
     model = checkpoint(tmp_path / "model", "unsee_small", size=64)
     bench = DescentBench(str(model), 2, iterations=2, rounds=2, threads=1, compiled=False)

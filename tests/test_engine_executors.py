@@ -310,6 +310,7 @@ def test_batches_shrink_when_memory_runs_out_and_results_stay(error):
 
 
 @pytest.mark.slow
+@pytest.mark.proof
 def test_dry_run_extend_retry_status_and_verify_from_the_command_line(photographs, tiny_model, tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()

@@ -162,6 +162,7 @@ def test_method_a_refuses_networks_that_do_not_fit():
         config_of("b", cnn2="x")
 
 
+@pytest.mark.proof
 def test_method_a_by_given_checkpoints_and_diverged_images(tiny_model):
     preset = PRESETS["a-paper"]
     config = config_of("a", preset=preset, model=str(tiny_model), cnn2=str(tiny_model), device="cpu")
@@ -272,6 +273,7 @@ def networks(tmp_path_factory):
     return {name: checkpoint(folder / name, "squeezenet1_1", classes, 48) for name, classes in sizes.items()}
 
 
+@pytest.mark.proof
 def test_method_a_and_segmentation_on_the_command_line(networks, photographs, tmp_path):
     options = [f"--{name}={folder}" for name, folder in networks.items()]
     for name, segment in (("one", "jaccard"), ("two", "jaccard")):
@@ -295,6 +297,7 @@ def test_method_a_and_segmentation_on_the_command_line(networks, photographs, tm
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.proof
 def test_method_a_through_a_bundle_gives_the_maps_of_the_checkpoint(networks, tmp_path):
     pytest.importorskip("onnxruntime")
     preset = replace(PRESETS["a-reference"], descent=replace(PRESETS["a-reference"].descent, iterations=3))

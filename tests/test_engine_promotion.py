@@ -308,6 +308,7 @@ def levels_apart(first, second):
     return max(abs(one - other).max() for one, other in pairs)
 
 
+@pytest.mark.proof
 def test_command_line_from_checkpoint_to_promoted_maps(models, photographs, priors, tmp_path):
     for kind, model in models.items():
         output = invoke("export", model, tmp_path / kind, "--probes", photographs)

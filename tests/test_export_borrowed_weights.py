@@ -88,6 +88,7 @@ def test_another_file_in_the_package_is_refused(trained, package, tmp_path):
         shipped_bundle(tmp_path / "shipped", tmp_path / "cache")
 
 
+@pytest.mark.proof
 def test_a_copy_that_was_cut_short_is_made_again(trained, package, tmp_path):
     embed(trained, tmp_path / "shipped", "efficientnet-lite0")
     bundle = shipped_bundle(tmp_path / "shipped", tmp_path / "cache")

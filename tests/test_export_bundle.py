@@ -64,6 +64,7 @@ def test_description_holds_what_a_box_needs(exported: Path) -> None:
     assert bundle.graph.to_json()["inputs"][0] == {"name": "image", "type": "float32", "shape": ["batch", 3, 67, 67]}
 
 
+@pytest.mark.proof
 def test_weights_too_large_for_one_file_lie_beside_the_graph(model: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("unsee.export.graph.onnx_writer.LARGEST_FILE", 1 << 12)
     directory = tmp_path / "bundle"

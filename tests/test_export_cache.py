@@ -43,6 +43,7 @@ def test_a_checkpoint_on_onnx_runtime_is_exported_once(tiny_model, cache):
     assert np.linalg.norm(found.delta - expected.delta) < 1e-3 * np.linalg.norm(expected.delta)
 
 
+@pytest.mark.proof
 def test_constants_of_the_graph_make_another_bundle_and_iterations_do_not(tiny_model, cache):
     first = cached_bundle(find_classifier(tiny_model), CONFIG)
     written = (first.directory / "bundle.json").stat().st_mtime_ns

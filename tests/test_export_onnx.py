@@ -75,7 +75,14 @@ def assert_same_step(path: Path, step: torch.nn.Module, size: int) -> None:
         np.testing.assert_allclose(actual[3], expected[3], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize(("name", "size"), NETWORKS.items())
+QUICK = ("squeezenet1_1", "unsee_small")
+"""Those of every test run; `make slow` takes the others, too."""
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [pytest.param(*one, marks=() if one[0] in QUICK else pytest.mark.proof) for one in NETWORKS.items()],
+)
 def test_exported_network_equals_eager(name: str, size: int, tmp_path: Path) -> None:
     made = classifier(name, size=size)
     eager = build_step(PixelClassifier(made.module, made.metadata.input), RAW)

@@ -173,6 +173,7 @@ def test_errors_are_counted_as_defined(config):
     assert examine(Oracle(3), reader, config, device) == {"top-1": 1, "top-5": 1}
 
 
+@pytest.mark.proof
 def test_command_leaves_checkpoint_figures_and_curves(config, tiny_model, tmp_path):
     options = ["--training", "scenes:16:1", "--validation", "scenes:8:2", "--start", str(tiny_model), "--epochs", "2"]
     for variant in ("cnn1", "cnn2", "cnn3"):
@@ -233,6 +234,7 @@ classifiers.train_classifier(config)
 """
 
 
+@pytest.mark.proof
 def test_two_processes_train_as_one_does(tiny_model, tmp_path):
     script = tmp_path / "together.py"
     script.write_text(TOGETHER)

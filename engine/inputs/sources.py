@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from ...errors import UnseeError
 from ...formats import EXTENSIONS
+from ...input_parts import Part, PartChoice
 from ..remote.filesystems import UNKNOWN_PROTOCOL, file_system, is_http, require_protocols
 from ..remote.hosts import ForbiddenHostError
 from ..remote.opening import ReadingConfig, is_url
@@ -19,7 +20,6 @@ from .archives import parquet_inputs, problem_output, tar_inputs
 from .braces import expanded, has_braces
 from .input import BAD_LIST_ENTRY, UNREADABLE_FOLDER, Input, UnreadableSourceError, located
 from .listings import LIST_KINDS, LIST_SUFFIXES, Entry, listed_entries, suffix_of
-from .parts import Part, PartChoice
 from .pipes import Spool, is_handed_over, is_pipe, pipe_name
 from .trees import EVERYTHING, LocalTree, RemoteTree, Search, Tree, leave_out, split_pattern, suffix_reason
 

@@ -75,14 +75,12 @@ def is_network_file(model: str | Path) -> bool:
 def load_model(path: Path) -> Any:
     """Read an ONNX file as a message of protobuf, weights that lie beside it left where they are."""
     onnx: Any = require("onnx", "networks", "an ONNX file of another network")
-    from google.protobuf.message import DecodeError
-
     try:
         return onnx.load(path, load_external_data=False)
     except OSError as error:
         raise UnseeError(f"{path}: cannot be read ({error.strerror})") from None
-    except (DecodeError, ValueError):
-        raise UnseeError(f"{path}: damaged, or no ONNX file") from None
+    except Exception as error:  # protobuf's, which is of no class that onnx names
+        raise UnseeError(f"{path}: damaged, or no ONNX file ({type(error).__name__})") from None
 
 
 def read_network(path: Path) -> NetworkFile:

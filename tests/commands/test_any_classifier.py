@@ -69,6 +69,7 @@ def test_a_factory_runs_in_bulk_with_its_own_names_and_goes_on(place, own_cache)
     assert "nothing left to do" in again.err and "exporting" not in again.err
 
 
+@pytest.mark.proof
 def test_changed_code_is_exported_anew(place, own_cache):
     command = ("run", "photos", "-o", "maps", "--model", "nets:make", *INPUT, *FAST)
     unsee(*command, cwd=place, env=own_cache)
@@ -122,6 +123,7 @@ def test_a_bundle_of_a_factory_needs_the_factory_no_more(place):
     assert "in its graph" in unsee("run", "photos", "-o", "m", "--model", "bundle", *INPUT, cwd=place, expect=2).err
 
 
+@pytest.mark.proof
 def test_gradients_and_activation_maps_are_bundles(place):
     unsee("export", "nets:make", "gradient", "--what", "gradient", *INPUT, cwd=place)
     unsee("export", "nets:make", "cam", "--what", "cam", "--layer", "block", *INPUT, cwd=place)

@@ -19,7 +19,7 @@ FILES = ("Dockerfile", "Dockerfile.gpu")
 def instructions(name: str) -> list[tuple[str, str]]:
     """Return the instructions of a file as (word, rest), continued lines joined."""
     lines = (line for line in (ROOT / name).read_text().splitlines() if not line.startswith("#"))
-    joined = re.sub(r"\\\\\n\s*", "", "\n".join(lines))
+    joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
     return [tuple(line.split(" ", 1)) for line in joined.splitlines() if line.strip()]  # pyright: ignore
 
 

@@ -29,7 +29,7 @@ def test_a_missing_file_among_good_ones(photographs, tiny_bundle):
     assert done.returncode == 0, done.stderr
     shape, missing = "(58, 47)", "cannot be read (No such file or directory)"
     assert done.stdout.splitlines() == [
-        *(shape, missing, shape, "expected a path, a PIL image, an array or a tensor, got NoneType", shape),
+        *(shape, missing, shape, "expected a path, bytes, a PIL image, an array or a tensor, got NoneType", shape),
         f"then {shape}",
         f"1 missing.jpg image 1: missing.jpg: {missing}",
         "expected a path, a PIL image, an array, or several of them, got NoneType",

@@ -20,6 +20,7 @@ def run(tiny_model, photographs, tmp_path):
     return ran
 
 
+@pytest.mark.proof
 def test_half_precision_is_said_and_is_part_of_the_run(run, tmp_path):
     said = run("--precision", "fp16", "--backend", "torch", "--device", "cpu")
     assert "on cpu (torch, fp16), preset best" in said

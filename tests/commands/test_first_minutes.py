@@ -78,6 +78,7 @@ def test_methods_without_constants_name_no_preset(photographs, tmp_path):
     assert "model rbd on cpu (numba)\n" in said
 
 
+@pytest.mark.proof
 def test_a_checkpoint_is_exported_once_and_the_second_run_needs_no_torch(tiny_model, photographs, tmp_path):
     cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
     run = ("run", photographs, "-m", tiny_model, *FAST)

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from unsee.engine.metrics_file import kept_metrics
 from unsee.engine.progress import RunProgress
+from unsee.engine.workers.metrics_file import kept_metrics
 from unsee.terminal import stderr
 from unsee.tests.commands.running import command, unsee
 

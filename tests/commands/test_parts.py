@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unsee.engine.inputs import parts
 from unsee.engine.inputs.sources import Sources
+from unsee.input_parts import BLOCK
 from unsee.tests.commands.running import rows_of, unsee
 
 FAST = ("--method", "rbd", "--number-sample-per-shard", 3)
@@ -48,7 +48,7 @@ def test_parts_are_disjoint_and_make_up_the_whole(corpus, source, of):
     assert all(part == places(corpus / source, f"{number}/{of}") for number, part in enumerate(found, 1))
     together = list(chain(*found))
     assert len(together) == len(set(together)) and sorted(together) == sorted(whole)
-    assert max(map(len, found)) - min(map(len, found)) <= parts.BLOCK
+    assert max(map(len, found)) - min(map(len, found)) <= BLOCK
 
 
 def test_a_list_falls_to_the_parts_in_blocks(tmp_path):

@@ -133,6 +133,7 @@ def run_of_list(folder, bundle):
     return ("run", folder / "list.txt", "--output-folder", folder / "out", "--model", bundle, "--iterations", 1)
 
 
+@pytest.mark.proof
 def test_an_error_does_not_wait_for_a_read_that_hangs(photographs, tiny_bundle, tmp_path, hanging):
     env, opened = hanging
     (tmp_path / "bad.jpg").touch()

@@ -2,19 +2,33 @@
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
+from typing import Protocol
 
-from ..errors import UnseeError
-from ..files import write_bytes
-from .progress import RunProgress
+from ...errors import UnseeError
+from ...files import write_bytes
 
 LOG = logging.getLogger("unsee")
 SUFFIX = ".prom"
 """Of the files that the collector reads; no other is written over."""
 SECONDS_BETWEEN = 10.0
+
+
+class Figures(Protocol):
+    """What is told of a run, see `RunProgress`."""
+
+    total: int | None
+    done: int
+    shards: int
+    codes: Counter[str]
+    stage_seconds: Counter[str]
+
+    @property
+    def rate(self) -> float: ...
 
 
 def check_metrics_file(path: str) -> None:
@@ -26,9 +40,7 @@ def check_metrics_file(path: str) -> None:
 
 
 @contextmanager
-def kept_metrics(
-    path: str | None, folder: str, progress: RunProgress, every: float = SECONDS_BETWEEN
-) -> Iterator[None]:
+def kept_metrics(path: str | None, folder: str, progress: Figures, every: float = SECONDS_BETWEEN) -> Iterator[None]:
     """Renew the file during the block, and once more when it ends; does nothing where path is None.
 
     A file that cannot be written is said once and ends no run.
@@ -55,7 +67,7 @@ def kept_metrics(
 
 
 class _Writer:
-    def __init__(self, path: Path, folder: str, progress: RunProgress) -> None:
+    def __init__(self, path: Path, folder: str, progress: Figures) -> None:
         self.path, self.folder, self.progress = path, folder, progress
         self.started, self.has_failed = time.time(), False
 

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from ...errors import UnseeError
+from .errors import UnseeError
 
 BLOCK = 1000
 """Images that follow one another and fall to one part, where they lie in no archive."""
