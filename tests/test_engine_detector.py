@@ -133,6 +133,7 @@ def test_constant_image_gives_a_finite_map(detector):
     assert detector(np.full((9, 5, 3), 80, np.uint8)).map.shape == (9, 5)
 
 
+@pytest.mark.proof
 def test_saliency_is_a_short_cut(tiny_model, photographs):
     result = unsee.saliency(photographs / "03.png", str(tiny_model), device="cpu")
     assert result.map.any()

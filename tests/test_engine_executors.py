@@ -62,6 +62,7 @@ def test_two_processes_give_the_same_bytes(local, photographs, tiny_model, tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.proof
 def test_ray_gives_the_same_bytes(local, photographs, tiny_model, tmp_path):
     ray = pytest.importorskip("ray", reason="ray is not installed (the ray extra)")
     try:

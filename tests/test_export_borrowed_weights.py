@@ -79,6 +79,7 @@ def test_a_graph_without_weights_makes_the_networks_maps(trained, package, froze
     assert shipped_bundle(shipped, tmp_path / "cache").model_id == bundle.model_id
 
 
+@pytest.mark.proof
 def test_another_file_in_the_package_is_refused(trained, package, tmp_path):
     embed(trained, tmp_path / "shipped", "efficientnet-lite0")
     damaged = bytearray(package.read_bytes())

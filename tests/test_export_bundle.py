@@ -318,6 +318,7 @@ def test_loop_of_the_manual_gives_the_sessions_result(
     np.testing.assert_allclose(names["difference"], expected, atol=1e-3)
 
 
+@pytest.mark.proof
 def test_a_network_without_gradient_is_not_verified(tmp_path: Path) -> None:
     closed = classifier("unsee_small", size=64)
     closed.module.get_submodule("attention").bias.fill_(-1)  # pyright: ignore[reportCallIssue]

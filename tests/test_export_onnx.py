@@ -75,7 +75,7 @@ def assert_same_step(path: Path, step: torch.nn.Module, size: int) -> None:
         np.testing.assert_allclose(actual[3], expected[3], rtol=1e-4, atol=1e-4)
 
 
-QUICK = ("squeezenet1_1", "unsee_small")
+QUICK = ("unsee_small",)
 """Those of every test run; `make slow` takes the others, too."""
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from unsee.tests.library_shim import import_timm, import_torchvision
 
 CLASSES = 10
-QUICK = ("convnext", "efficientnet_v2")
+QUICK = ("efficientnet_v2",)
 """Families that every run of the tests takes; the others are proofs."""
 
 

@@ -107,22 +107,20 @@ def _opset(path: Path, model: Any) -> int:
 
 def _image_form(path: Path, found: dict[str, Any]) -> ImageForm:
     name, shape = found["name"], found["shape"]
-    described = f"{path}: its input {name} is {found['type']} {_shown(shape)}"
+    told = f"{path}: its input {name} is {found['type']} {_shown(shape)}"
     if found["type"] not in TYPES:
-        raise UnseeError(f"{described}: one of {', '.join(TYPES)} is expected")
+        raise UnseeError(f"{told}: one of {', '.join(TYPES)} is expected")
     if len(shape) != 4:
-        raise UnseeError(f"{described}: an image [batch, 3, height, width] or [batch, height, width, 3] is expected")
+        raise UnseeError(f"{told}: an image [batch, 3, height, width] or [batch, height, width, 3] is expected")
     channels_last = shape[1] != 3 and shape[3] == 3
     sides = shape[1:3] if channels_last else shape[2:]
     if not channels_last and isinstance(shape[1], int) and shape[1] != 3:
-        raise UnseeError(f"{described}: 3 channels are expected, second or last")
+        raise UnseeError(f"{told}: 3 channels are expected, second or last")
     fixed = {side for side in sides if isinstance(side, int) and side > 0}
     if len(fixed) > 1:
-        raise UnseeError(f"{described}: a square is expected")
+        raise UnseeError(f"{told}: a square is expected")
     if isinstance(shape[0], int) and shape[0] > 1:
-        raise UnseeError(
-            f"{described}: a batch of {shape[0]} is built in, one or a free one is expected: export it anew"
-        )
+        raise UnseeError(f"{told}: a batch of {shape[0]} is built in, one or a free one is expected: export it anew")
     return ImageForm(name, found["type"], channels_last, next(iter(fixed), None))
 
 

@@ -59,6 +59,7 @@ def own_cache(tmp_path) -> dict[str, str]:
     return {"XDG_CACHE_HOME": str(tmp_path / "cache")}
 
 
+@pytest.mark.proof
 def test_a_factory_runs_in_bulk_with_its_own_names_and_goes_on(place, own_cache):
     command = ("run", "photos", "-o", "maps", "--model", "nets:make", *INPUT, "--labels", "names.txt", *FAST)
     first = unsee(*command, cwd=place, env=own_cache)
@@ -105,6 +106,7 @@ def test_what_is_no_classifier_is_one_line_and_leaves_nothing(place, options, wo
     assert not (place / "maps").exists()
 
 
+@pytest.mark.proof
 def test_what_cannot_be_exported_is_named_and_runs_in_pytorch(place, own_cache):
     message = unsee("export", "nets:Ranks", "bundle", *INPUT, cwd=place, expect=2).err
     assert "cummax" in message and "nets.py" in message and not (place / "bundle").exists()
@@ -113,6 +115,7 @@ def test_what_cannot_be_exported_is_named_and_runs_in_pytorch(place, own_cache):
     assert "one graph" in unsee("export", "nets:Depends", "bundle", *INPUT, cwd=place, expect=2).err
 
 
+@pytest.mark.proof
 def test_a_bundle_of_a_factory_needs_the_factory_no_more(place):
     unsee("export", "nets:make", "bundle", *INPUT, "--labels", "names.txt", *FAST[:2], cwd=place)
     assert json.loads((place / "bundle/bundle.json").read_text())["network"] == "nets:make"

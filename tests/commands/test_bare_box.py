@@ -53,7 +53,7 @@ def test_help_and_doctor(bare_venv, tmp_path):
     assert "onnxruntime on cpu" in found
 
 
-@pytest.mark.parametrize("name", [pytest.param("tiny_bundle", marks=pytest.mark.proof), "best_bundle"])
+@pytest.mark.parametrize("name", ["tiny_bundle", pytest.param("best_bundle", marks=pytest.mark.proof)])
 def test_bundles_are_checked_and_run(name, bare_venv, photographs, tmp_path, request):
     bundle = request.getfixturevalue(name)
     assert "images with another top-1 class: 0, at most 0" in on_the_box(bare_venv, "check", bundle, cwd=tmp_path).out

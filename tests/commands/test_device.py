@@ -59,6 +59,7 @@ def test_doctor_names_the_gpus_that_can_be_used(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.proof
 def test_the_benchmark_of_gpus_runs_to_its_end_where_there_is_none(tmp_path):
     said = unsee("bench", "gpu", "--device", "cpu", "--output", "gpu.json", cwd=tmp_path, timeout=800).out
     report = json.loads(said.strip().splitlines()[-1])

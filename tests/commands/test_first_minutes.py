@@ -104,6 +104,7 @@ def test_what_cannot_be_exported_runs_in_pytorch_and_says_why(tiny_model, photog
     assert "cache cannot be written" in unsee(*refused, cwd=tmp_path, env=cache, expect=1).err
 
 
+@pytest.mark.proof
 def test_the_papers_presets_are_a_flag_away(photographs, tmp_path):
     for preset in ("reference", "paper"):
         options = ("--preset", preset, "--iterations", "2", "--backend", "torch")

@@ -380,6 +380,7 @@ def test_networks_are_scored_beside_ours(photographs, tmp_path):
 
 
 @pytest.mark.ray
+@pytest.mark.proof
 def test_ray_runs_a_network(photographs, tmp_path):
     write_network(tmp_path / "u2net.onnx", Form(64, outputs=7))
     unsee("run", photographs, "--model", "u2net.onnx", "-o", "local", cwd=tmp_path)

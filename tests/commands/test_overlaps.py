@@ -64,6 +64,7 @@ def test_overlap_is_refused_and_nothing_is_touched(corpus, tiny_bundle, case):
     assert bytes_below(corpus) == before
 
 
+@pytest.mark.proof
 def test_maps_of_an_earlier_run_are_no_inputs_of_the_next(corpus, tiny_bundle):
     options = ["--model", tiny_bundle, *FAST]
     unsee("run", "a/cup.png", "--output-folder", "maps", *options, cwd=corpus)

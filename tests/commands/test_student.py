@@ -89,6 +89,7 @@ def test_the_bundle_makes_the_same_maps_without_the_checkpoint(student, scenes, 
     assert np.abs(a - b).max() <= 2
 
 
+@pytest.mark.proof
 def test_a_student_in_eight_bits_runs_and_says_what_it_is(student, scenes, tiny_model, tmp_path):
     folder, _, _ = student
     photographs = scenes / "labelled/images"
