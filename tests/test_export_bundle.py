@@ -97,6 +97,7 @@ def test_check_fails_where_results_differ(bundle: Path) -> None:
         check_bundle(bundle)
 
 
+@pytest.mark.proof
 def test_session_equals_eager(model: Path, exported: Path) -> None:
     eager = open_descender(str(model), CONFIG)
     session = open_descender(str(exported), CONFIG)

@@ -78,6 +78,7 @@ def test_changed_code_is_exported_anew(place, own_cache):
     assert "exporting" in unsee(*command, "--overwrite", cwd=place, env=own_cache).err
 
 
+@pytest.mark.proof
 def test_another_run_of_other_labels_is_not_gone_on_with(place):
     command = ("run", "photos", "-o", "maps", "--model", "nets:make", *INPUT, *FAST, "--backend", "torch")
     unsee(*command, "--labels", "names.txt", cwd=place)
@@ -177,6 +178,7 @@ print("done", made.contents.title)
 """
 
 
+@pytest.mark.proof
 def test_a_module_in_python(place):
     photo = next((place / "photos").iterdir()).name
     result = subprocess.run(

@@ -105,6 +105,7 @@ def test_two_results_under_one_name_are_refused(photographs, tiny_bundle, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.proof
 def test_one_rule_names_maps_of_folders_lists_patterns_and_arguments(photographs, tiny_bundle, tmp_path):
     (tmp_path / "in").mkdir()
     for name in ("a.jpg", "a.png", "b.png"):

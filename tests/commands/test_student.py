@@ -77,6 +77,7 @@ def test_the_same_command_again_has_nothing_left_to_do(student, scenes):
     assert before["model.json"] == after["model.json"]
 
 
+@pytest.mark.proof
 def test_the_bundle_makes_the_same_maps_without_the_checkpoint(student, scenes, tmp_path):
     folder, _, _ = student
     unsee("export", folder, "bundle", cwd=tmp_path)
