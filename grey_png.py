@@ -9,7 +9,8 @@ import zlib
 
 import numpy as np
 
-MAGIC = b"\x89PNG\r\n\x1a\n"
+from .png import MAGIC
+
 UP = 2
 """The filter of rows that are differences from the row above."""
 LEVEL, WINDOW, MEMORY = 1, 15, 8

@@ -5,6 +5,8 @@ from typing import Literal
 
 from PIL import Image
 
+Frame = tuple[int, int, int, int]
+"""Left, top, width and height of a part of a grid."""
 Mode = Literal["stretch", "letterbox"]
 Filter = Literal["bilinear", "bicubic", "lanczos"]
 FILTERS = {

@@ -125,9 +125,9 @@ class QualityRow:
     mae: float
     images: int
     images_per_second: float | None
-    s_measure: float = float("nan")
-    e_measure: float = float("nan")
-    weighted_f: float = float("nan")
+    s_measure: float
+    e_measure: float
+    weighted_f: float
     megabytes: float | None = None
 
 

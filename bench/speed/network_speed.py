@@ -160,8 +160,11 @@ def _report(
 
 def _table(report: dict[str, Any]) -> Table:
     table = Table("figure", "unsee", "plain loop", "ratio", "goal")
-    for what, ratio, goal in (("images_per_second", "over_plain", f"{GOAL:g}"), ("network_alone", "", "")):
+    for what, ratio, goal in (
+        ("images_per_second", "over_plain", f"{GOAL:g}"),
+        ("network_alone", "over_plain_in_the_network", ""),
+    ):
         speeds = report[what]
-        chosen = report[ratio or "over_plain_in_the_network"]
-        table.add_row(what.replace("_", " "), f"{speeds['unsee']:.2f}", f"{speeds['plain']:.2f}", f"{chosen:.2f}", goal)
+        figures = (speeds["unsee"], speeds["plain"], report[ratio])
+        table.add_row(what.replace("_", " "), *(f"{figure:.2f}" for figure in figures), goal)
     return table

@@ -16,10 +16,9 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from ...errors import UnseeError
 from ...images import MOST_PIXELS, damaged, open_image
-from ...resizing import FILTERS, STRETCHED, Filter, Resizing
+from ...resizing import FILTERS, STRETCHED, Filter, Frame, Resizing
 from .pixel_budget import PixelBudget
 
-Frame = tuple[int, int, int, int]
 ORIENTATION_TAG = 0x0112
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

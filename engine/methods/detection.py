@@ -9,12 +9,10 @@ from PIL import Image
 
 from ...export.runtime.descender import Descent
 from ...export.runtime.model_info import ModelInfo
-from ...resizing import FILTERS, Filter
+from ...resizing import FILTERS, Filter, Frame
 from ..cleanup.postprocess import Finished, finish
 from ..cleanup.presets import PostConfig
 
-Frame = tuple[int, int, int, int]
-"""Left, top, width and height of a part of a grid."""
 Images: TypeAlias = np.ndarray | Sequence[np.ndarray]
 """Images uint8 [B,S,S,3], or [h,w,3] each where they are what letterboxes show."""
 OBJECT_FROM = 0.05

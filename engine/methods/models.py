@@ -52,8 +52,7 @@ def open_descender(
     model = model_name(model)
     check_device(device)
     check_backend(backend)
-    if model.lower().endswith(".onnx") and not Path(model).exists():
-        raise UnseeError(f"{model}: no such file")
+    _refuse_missing_file(model)
     if is_network_file(model):
         raise UnseeError(f"{model}: an ONNX file holds no classifier that can be descended on: use --method network")
     if is_bundle(model) and weights is None:
@@ -165,8 +164,7 @@ def open_mapper(
             )
         return Mapper.of_bundle(bundle, device, backend, precision=precision)
     checkpoint = map_checkpoint(model)
-    if model.lower().endswith(".onnx") and not Path(model).exists():
-        raise UnseeError(f"{model}: no such file")
+    _refuse_missing_file(model)
     if checkpoint is None:
         raise UnseeError(f"{model} is neither the checkpoint nor a bundle of a map network")
     if backend == "torch-compile":
@@ -180,6 +178,12 @@ def open_mapper(
     from ...export.graph.eager import eager_mapper, load_with_iterations
 
     return eager_mapper(load_with_iterations(checkpoint, iterations), device, precision=precision)
+
+
+def _refuse_missing_file(model: str) -> None:
+    """Raise `UnseeError` where an ONNX file is named that is not there."""
+    if model.lower().endswith(".onnx") and not Path(model).exists():
+        raise UnseeError(f"{model}: no such file")
 
 
 def is_network(model: str) -> bool:

@@ -125,8 +125,8 @@ class Lanes:
         options = self.runtime.SessionOptions()
         options.intra_op_num_threads = self.lane_threads
         options.graph_optimization_level = self.runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
-        options.add_free_dimension_override_by_name(BATCH, batch if self.device.is_cuda else self.pieces(1))
         if self.device.is_cuda:
+            options.add_free_dimension_override_by_name(BATCH, batch)
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         wanted = self._providers(batch)
         try:

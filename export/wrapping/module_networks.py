@@ -2,7 +2,6 @@
 
 from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +14,7 @@ from ...train.networks.maps.mapper_metadata import MapMetadata
 from ...train.networks.maps.mappers import LoadedMapNetwork, PixelMapper
 from ...train.networks.maps.network_input import Activation, NetworkChoice, NetworkInput, NetworkOptions
 from ..parity.synthetic import synthetic_images
+from ..runtime.model_info import channels_first
 from .specifications import Specification, module_specification, nothing_more
 
 
@@ -81,7 +81,7 @@ def load_module(name: str, choice: InputChoice, network: NetworkChoice) -> Loade
     module = made(name).float().eval().requires_grad_(False)
     size = said.input.size
     with torch.no_grad():
-        pixels = torch.from_numpy(synthetic_images(size, 2).transpose(0, 3, 1, 2).astype(np.float32))
+        pixels = torch.from_numpy(channels_first(synthetic_images(size, 2)))
         values = _mapper(module, name, said, "none").raw(pixels)
     activation = said.activation or nothing_more(f"{name}: its output", float(values.min()), float(values.max()))
     mapper = _mapper(module, name, said, activation)

@@ -20,6 +20,7 @@ from ..library.cache import cached, short_name
 from ..parity.map_parity import MapProbe, plain_probe
 from ..parity.synthetic import synthetic_images
 from ..runtime.memory import is_out_of_memory
+from ..runtime.model_info import channels_first
 from .network_files import NetworkFile, Output, read_network
 from .plain_networks import PlainNetwork, quiet_session
 from .specifications import Specification, nothing_more, specification
@@ -76,7 +77,7 @@ class WrappedNetwork(Exportable[MapContents]):
         """Say whether a batch of two gives what each of its images gives alone."""
         import onnxruntime
 
-        pixels = np.ascontiguousarray(self.tried.transpose(0, 3, 1, 2), np.float32)
+        pixels = channels_first(self.tried)
         try:
             session = quiet_session(onnxruntime, path)
             together = np.asarray(session.run(None, {IMAGE: pixels})[0])
