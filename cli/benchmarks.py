@@ -1,5 +1,6 @@
 """`unsee bench ...`: each benchmark runs its peers in the same process and prints one JSON line last."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -68,7 +69,7 @@ def network(
 
 
 def evaluate(
-    pred: Annotated[Path | None, typer.Option(help="folder of maps")] = None,
+    pred: Annotated[str | None, typer.Option(help="folder of maps, or the URL of a run")] = None,
     gt: Annotated[Path | None, typer.Option(help="folder of masks")] = None,
     dataset_json: Annotated[Path | None, typer.Option(help="data sets, as PySODEvalToolkit lists them")] = None,
     method_json: Annotated[Path | None, typer.Option(help="methods, as PySODEvalToolkit lists them")] = None,
@@ -94,11 +95,14 @@ def evaluate(
     from ..bench.scoring.evaluate import evaluate_toolkit
     from ..bench.scoring.score_tables import results_table
     from ..bench.scoring.scored_files import EvaluationConfig
+    from ..engine.stores.stores import store_of
 
     config = EvaluationConfig(protocol, tuple(metrics.replace(",", " ").split()), resize, workers, device)
     files, messages = ResultFiles(per_image, curves, json), stderr()
     if pred and gt and not (dataset_json or method_json):
-        results = [score(pred, gt, config, files=files, console=messages)]
+        maps = store_of(pred)
+        with maps.opened("everything"):
+            results = [score(maps.folder, gt, config, files=files, console=messages)]
     elif dataset_json and method_json and not (pred or gt):
         chosen = {"datasets": include_datasets or (), "methods": include_methods or ()}
         results = evaluate_toolkit(dataset_json, method_json, config, **chosen, files=files, console=messages)
@@ -112,23 +116,28 @@ def evaluate(
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="run directory")],
+    folder: Annotated[str, typer.Argument(help="run directory, a path or a URL")],
     output: Annotated[Path | None, typer.Option(help="HTML file (default: report.html in the folder)")] = None,
     gt: Annotated[Path | None, typer.Option(help="folder of masks to score the maps against")] = None,
-    compare: Annotated[Path | None, typer.Option(help="another run: show where the two differ most")] = None,
+    compare: Annotated[str | None, typer.Option(help="another run: show where the two differ most")] = None,
     most: Annotated[int, typer.Option(min=1, help="images that a comparison shows")] = 200,
     portable: Annotated[bool, typer.Option("--portable", help="put the pictures, made smaller, into the page")] = False,
 ) -> None:
     """Write a page of a run to look through, or of the images on which two runs differ most."""
     from ..bench.pages import comparison
     from ..bench.pages import run_page as pages
+    from ..engine.stores.stores import store_of
 
-    messages = stderr()
-    if compare:
-        path = comparison.compare(folder, compare, output, gt, most, messages, portable)
-    else:
-        path = pages.report(folder, output, gt, messages, portable)
-    stdout().print(str(path))
+    messages, runs = stderr(), [store_of(place) for place in filter(None, (folder, compare))]
+    portable = portable or any(run.is_remote for run in runs)
+    with ExitStack() as opened:
+        for run in runs:
+            opened.enter_context(run.opened("everything"))
+        if compare:
+            path = comparison.compare(runs[0].folder, runs[1].folder, output, gt, most, messages, portable)
+        else:
+            path = pages.report(runs[0].folder, output, gt, messages, portable)
+        stdout().print(runs[0].publish_file(path) if output is None else str(path))
 
 
 @app.command()

@@ -77,14 +77,18 @@ def execute(config: RunConfig, given: RunRecords) -> None:
         raise typer.Exit(ExitCode.FAILED_ROWS)
 
 
+RunFolder = Annotated[str, typer.Argument(help="run directory, a path or a URL")]
 AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 
 
-def status(folder: Annotated[Path, typer.Argument(help="run directory")], json: AsJson = False) -> None:
+def status(folder: RunFolder, json: AsJson = False) -> None:
     """Show how far a run has come: shards and images done, rate, failures, time left."""
     from ..engine.status import summarize
+    from ..engine.stores.stores import store_of
 
-    summary = summarize(folder)
+    store = store_of(folder)
+    with store.opened():
+        summary = summarize(store.folder)
     if json:
         figures = {name: getattr(summary, name) for name in ("error_rate", "rate", "seconds_left")}
         _print_json({**vars(summary), **figures})
@@ -102,17 +106,20 @@ def status(folder: Annotated[Path, typer.Argument(help="run directory")], json: 
     stdout().print(table)
 
 
-def verify(folder: Annotated[Path, typer.Argument(help="run directory")], json: AsJson = False) -> None:
+def verify(folder: RunFolder, json: AsJson = False) -> None:
     """Check that rows in = rows out and that every map is there and whole; exit code 4 where not."""
-    from ..engine.verify import faults
+    from ..engine.stores.stores import store_of
+    from ..engine.verify import faults_of
 
-    if json:
-        found = list(faults(folder))
-        _print_json({"whole": not found, "faults": found})
-        raise typer.Exit(ExitCode.MISMATCH if found else 0)
-    count = 0
-    for count, fault in enumerate(faults(folder), 1):
-        stderr().print(fault)
+    store = store_of(folder)
+    with store.opened():
+        if json:
+            found = list(faults_of(store))
+            _print_json({"whole": not found, "faults": found})
+            raise typer.Exit(ExitCode.MISMATCH if found else 0)
+        count = 0
+        for count, fault in enumerate(faults_of(store), 1):
+            stderr().print(fault)
     if count:
         raise VerificationError(
             f"{folder}: {counted(count, 'fault')}; the command of the run with --repair makes good what it can"
@@ -121,7 +128,7 @@ def verify(folder: Annotated[Path, typer.Argument(help="run directory")], json: 
 
 
 def index(
-    folder: Annotated[Path, typer.Argument(help="run directory")],
+    folder: RunFolder,
     kind: Annotated[
         Literal["coco", "huggingface"],
         typer.Option(
@@ -135,10 +142,14 @@ def index(
     """Write an index of a finished run beside its results, in a form that other tools read."""
     from ..engine.indexes.coco_index import write_coco
     from ..engine.indexes.dataset_card import write_card
+    from ..engine.stores.stores import store_of
 
     if images is not None and kind != "coco":
         raise UnseeError("--images belongs to --as coco")
-    stdout().print(str(write_coco(folder, images) if kind == "coco" else write_card(folder)))
+    store = store_of(folder)
+    with store.opened("rows"):
+        written = write_coco(store.folder, images) if kind == "coco" else write_card(store.folder)
+        stdout().print(store.publish_file(written))
 
 
 def _print_json(value: dict[str, Any]) -> None:

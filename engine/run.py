@@ -20,17 +20,20 @@ from .methods.method_config import CLASSIFIER_METHODS
 from .methods.models import method_for
 from .outputs.done_marks import done_shards, is_done, read_stats
 from .outputs.journal import drop_journal
-from .outputs.layout import PLAN_ROWS_FILE, rows_path
+from .outputs.layout import PLAN_ROWS_FILE
 from .outputs.output_formats import RunFiles
 from .outputs.plan import Plan, ShardJob
 from .outputs.rows import SUCCESS, Retry, Row, read_rows
+from .plans.earlier_run import made_files
 from .plans.planning import Draft, PlanRequest, drafted, preview, refuse_nesting
 from .plans.priors import prior_fingerprint
 from .progress import RunProgress, Watch
 from .run_config import Resumption, RunConfig
 from .status import Summary, summarize
+from .stores.store import OutdatedPlanError, Store
+from .stores.stores import store_of
 from .verify import shard_faults
-from .workers.interruption import interruptible, locked, wait_for_workers
+from .workers.interruption import interruptible, wait_for_workers
 from .workers.metrics_file import kept_metrics
 
 if TYPE_CHECKING:
@@ -53,13 +56,13 @@ def run(
     images become rows.
     """
     console, config = console or stderr(), with_method_of_model(config)
-    folder = _output_folder(config)
+    store = _store(config)
     in_main_thread = threading.current_thread() is threading.main_thread()
     try:
-        with interruptible() if in_main_thread else nullcontext(), locked(folder):
-            return _run(config, folder, RunProgress(console, watch=watch), resumption or Resumption())
+        with interruptible() if in_main_thread else nullcontext(), store.held():
+            return _run(config, store, RunProgress(console, watch=watch), resumption or Resumption())
     except OSError as error:
-        raise OutputError(f"{error.filename or folder}: {error.strerror or error}") from error
+        raise OutputError(f"{error.filename or store.name}: {error.strerror or error}") from error
 
 
 def with_method_of_model(config: RunConfig) -> RunConfig:
@@ -68,22 +71,29 @@ def with_method_of_model(config: RunConfig) -> RunConfig:
     return config if method == config.method else replace(config, method=method)
 
 
-def _output_folder(config: RunConfig) -> Path:
+def _store(config: RunConfig) -> Store:
     """Return where results go; raises `UnseeError` without a name, or where a file or a link to nothing stands there."""
     if not config.output_folder:
         raise UnseeError("the output folder has no name: name one, . for this folder")
-    folder = Path(config.output_folder)
+    store = store_of(config.output_folder)
+    if not store.is_remote:
+        _refuse_file(store.folder)
+    store.refuse_inputs(config.sources.inputs)
+    return store
+
+
+def _refuse_file(folder: Path) -> None:
     there = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), folder)
     if os.path.lexists(there) and not there.is_dir():
         raise UnseeError(f"{there} is there and is no folder: choose another output folder")
-    return folder
 
 
 def dry_run(config: RunConfig, console: Console, resumption: Resumption | None = None) -> None:
     """Print what a run would do, after all its checks but that of the model, without writing anything."""
     config = with_method_of_model(config)
-    folder = _output_folder(config)
-    plan, first = preview(_request(config, folder, resumption or Resumption()))
+    store = _store(config)
+    with store.opened():
+        plan, first = preview(_request(config, store.folder, resumption or Resumption()))
     console.print(
         f"{counted(plan.count, 'input')} in {counted(plan.shards, 'shard')} of up to {config.shards.samples}, "
         f"preset {config.preset.name}"
@@ -95,10 +105,16 @@ def dry_run(config: RunConfig, console: Console, resumption: Resumption | None =
     _tell_left_out(console, plan.left_out)
 
 
-def _run(config: RunConfig, folder: Path, progress: RunProgress, resumption: Resumption) -> Summary:
-    wait_for_workers(folder)
-    with drafted(_request(config, folder, resumption)) as draft:
-        return _run_draft(config, progress, resumption, draft)
+def _run(config: RunConfig, store: Store, progress: RunProgress, resumption: Resumption) -> Summary:
+    wait_for_workers(store.folder)
+    while True:
+        store.bring_plan(with_rows=resumption.retry is not None)
+        try:
+            with drafted(_request(config, store.folder, resumption)) as draft:
+                store.refuse_inputs(draft.paths())
+                return _run_draft(config, store, progress, resumption, draft)
+        except OutdatedPlanError:
+            progress.console.print(f"another run has planned {store.name} meanwhile: taking up its plan")
 
 
 def _request(config: RunConfig, folder: Path, resumption: Resumption) -> PlanRequest:
@@ -115,30 +131,41 @@ def _request(config: RunConfig, folder: Path, resumption: Resumption) -> PlanReq
     )
 
 
-def _run_draft(config: RunConfig, progress: RunProgress, resumption: Resumption, draft: Draft) -> Summary:
+def _run_draft(config: RunConfig, store: Store, progress: RunProgress, resumption: Resumption, draft: Draft) -> Summary:
     """Open the model, put the plan in force, and finish it."""
     from .slots import open_slots  # it loads what computes, which no refusal has to wait for
 
     console = progress.console
-    slots = open_slots(config, progress.count_row)
+    slots = open_slots(config, store, progress.count_row)
     try:
         info = slots[0].info()
         console.print(f"model {info.model_id} on {info.device} ({_runtime_of(info)}){_preset_of(config)}")
-        plan = draft.freeze(_identity(config, info))
-        failed = _finish(plan, slots, config, progress, resumption)
+        plan = _frozen(draft, store, _identity(config, info))
+        failed = _finish(plan, store, slots, config, progress, resumption)
     finally:
         for slot in slots:
             slot.stop()
+    store.bring_marks()
     summary = summarize(plan.folder)
     if summary.shards:
         _report(console, summary, progress)
     if summary.failed:
-        _name_failures(console, plan)
+        _name_failures(console, plan, store)
     if summary.shards:
         _tell_left_out(console, summary.left_out)
     if failed:
         raise _shards_error(failed)
+    store.close()
     return summary
+
+
+def _frozen(draft: Draft, store: Store, identity: dict[str, Any]) -> Plan:
+    """Put a draft in force, here and where the results belong."""
+    if draft.overwrite:
+        store.forget(lambda: made_files(draft.plan.folder))
+    plan = draft.freeze(identity)
+    store.publish_plan()
+    return plan
 
 
 def _runtime_of(info: ModelInfo) -> str:
@@ -151,21 +178,26 @@ def _preset_of(config: RunConfig) -> str:
 
 
 def _finish(
-    plan: Plan, slots: "list[Slot]", config: RunConfig, progress: RunProgress, resumption: Resumption
+    plan: Plan,
+    store: Store,
+    slots: "list[Slot]",
+    config: RunConfig,
+    progress: RunProgress,
+    resumption: Resumption,
 ) -> dict[int, Exception]:
     """Run what is not done; return the shards that failed for good."""
     from .slots import schedule
 
-    jobs = list(_jobs(plan, resumption))
+    jobs = list(_jobs(plan, store, resumption))
     if not resumption.repair:  # which done-marks may be in need of
         _tell_other_codes(plan, resumption.retry, progress.console)
     if len(jobs) < plan.shards:
         progress.console.print(f"resuming: {plan.shards - len(jobs)} of {plan.shards} shards are done")
-    with kept_metrics(config.metrics_file, str(plan.folder), progress):
+    with kept_metrics(config.metrics_file, store.name, progress):
         if not jobs:
             return {}
         with progress.shown(_size(plan, jobs)):
-            return schedule(slots, jobs, config.max_shard_retry, progress.count_shard)
+            return schedule(slots, store.claimed(jobs), config.max_shard_retry, progress.count_shard)
 
 
 def _identity(config: RunConfig, info: ModelInfo) -> dict[str, Any]:
@@ -174,7 +206,7 @@ def _identity(config: RunConfig, info: ModelInfo) -> dict[str, Any]:
     return identity if config.prior is None else {**identity, "prior": prior_fingerprint(config.prior)}
 
 
-def _jobs(plan: Plan, resumption: Resumption) -> Iterator[ShardJob]:
+def _jobs(plan: Plan, store: Store, resumption: Resumption) -> Iterator[ShardJob]:
     """Yield the shards that are not done, and those to be tried again or repaired."""
     for shard in range(plan.shards):
         if not is_done(plan.folder, shard):
@@ -182,10 +214,17 @@ def _jobs(plan: Plan, resumption: Resumption) -> Iterator[ShardJob]:
             continue
         drop_journal(plan.folder, shard)  # of a run that was killed after its done-mark
         retry = resumption.retry
-        if resumption.repair and any(shard_faults(plan, shard)):
+        if resumption.repair and _is_faulty(plan, store, shard):
             yield ShardJob(shard, retry or frozenset())
-        elif retry is not None and any(_is_retried(row, retry) for row in _failures(plan.folder, shard)):
+        elif retry is not None and any(_is_retried(row, retry) for row in _failures(store, shard)):
             yield ShardJob(shard, retry)
+
+
+def _is_faulty(plan: Plan, store: Store, shard: int) -> bool:
+    store.bring_shard(plan, shard)
+    faulty = any(shard_faults(plan, shard))
+    store.drop_shard(plan, shard)
+    return faulty
 
 
 def _tell_other_codes(plan: Plan, retry: Retry | None, console: Console) -> None:
@@ -198,8 +237,8 @@ def _tell_other_codes(plan: Plan, retry: Retry | None, console: Console) -> None
         console.print(f"no image failed with {', '.join(sorted(retry))}; there are {', '.join(sorted(codes))}")
 
 
-def _failures(folder: Path, shard: int) -> list[Row]:
-    return read_rows(rows_path(folder, shard), failures_only=True)
+def _failures(store: Store, shard: int) -> list[Row]:
+    return read_rows(store.rows(shard), failures_only=True)
 
 
 def _is_retried(row: Row, retry: Retry) -> bool:
@@ -237,12 +276,12 @@ def _tell_left_out(console: Console, left_out: dict[str, int]) -> None:
         console.print(f"left out of the inputs: {told}")
 
 
-def _name_failures(console: Console, plan: Plan) -> None:
+def _name_failures(console: Console, plan: Plan, store: Store) -> None:
     """Name the first images that failed and where the rows of all of them are."""
     done = done_shards(plan.folder, plan.shards)
     failed = (shard for shard in done if read_stats(plan.folder, shard)["failed"])
-    rows = list(islice((row for shard in failed for row in _failures(plan.folder, shard)), SHOWN_FAILURES + 1))
+    rows = list(islice((row for shard in failed for row in _failures(store, shard)), SHOWN_FAILURES + 1))
     for row in rows[:SHOWN_FAILURES]:
         console.print(f"  {row.path}: {row.error_code or row.status}: {row.error_message}")
     more = "; there are more" if len(rows) > SHOWN_FAILURES else ""
-    console.print(f"failed images have rows with status and error_code in {plan.folder}/[0-9]*.parquet{more}")
+    console.print(f"failed images have rows with status and error_code in {store.name}/[0-9]*.parquet{more}")

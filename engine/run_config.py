@@ -11,7 +11,7 @@ from .methods.method_config import MethodConfig
 from .outputs.layout import Sharding
 from .outputs.output_formats import OutputFormat
 from .outputs.rows import Retry
-from .remote.opening import ReadingConfig, is_url
+from .remote.opening import ReadingConfig
 from .segmentation.object_columns import check_rows_with
 from .segmentation.picture_config import PictureConfig
 from .segmentation.segment_config import SegmentConfig
@@ -43,7 +43,7 @@ class RunConfig(MethodConfig):
     """
 
     sources: Sources
-    output_folder: Annotated[str, "run directory: maps, rows and stats"]
+    output_folder: Annotated[str, "run directory: maps, rows and stats; a path or a URL"]
     _: KW_ONLY
     segmentation: SegmentConfig = field(default_factory=SegmentConfig)
     pictures: PictureConfig = field(default_factory=PictureConfig)
@@ -69,10 +69,6 @@ class RunConfig(MethodConfig):
             raise UnseeError("no inputs: name files, folders, patterns, lists or archives")
         if not 1 <= self.shards.samples <= LARGEST_SHARD:
             raise UnseeError(f"samples per shard must be 1 to {LARGEST_SHARD}, got {self.shards.samples}")
-        if is_url(self.output_folder):
-            raise UnseeError(
-                f"{self.output_folder}: results are written to local folders only; copy them there after the run"
-            )
         if self.worker_count < 1 or self.processes < 1 or self.timeout <= 0 or self.max_shard_retry < 0:
             raise UnseeError("workers, processes and timeout must be above 0, max shard retry at least 0")
         if self.max_bytes < 1:

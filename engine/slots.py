@@ -3,13 +3,13 @@
 Only descriptions of shards travel; every slot reads its own pixels and writes its own results.
 """
 
+import time
 from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..errors import ExitCode, UnseeError
@@ -21,11 +21,12 @@ from .methods.methods import open_method
 from .methods.models import open_descender
 from .methods.networks import Promoter
 from .outputs.done_marks import is_done
-from .outputs.plan import ShardJob, read_plan
+from .outputs.plan import ShardJob
 from .outputs.rows import Row
 from .plans.earlier_shard import done_shard
 from .run_config import RunConfig
 from .shard import ShardRunner
+from .stores.store import Store
 from .workers.daemon_threads import Workers
 from .workers.interruption import working
 from .workers.processes import CrashedProcessError, HeldProcess
@@ -34,6 +35,8 @@ from .workers.visible_gpus import VARIABLE as GPU_VARIABLE
 from .workers.visible_gpus import gpu_of_each
 
 OnRow: TypeAlias = Callable[[Row], None]
+SECONDS_BETWEEN_LOOKS = 0.5
+"""How long nothing is done where all that is left is others' work."""
 
 
 class StartError(UnseeError):
@@ -45,8 +48,9 @@ class StartError(UnseeError):
 class ShardWorker:
     """Opens the model once, on first use, in whichever process it lives, and runs shards."""
 
-    def __init__(self, config: RunConfig, on_row: OnRow | None = None) -> None:
+    def __init__(self, config: RunConfig, store: Store, on_row: OnRow | None = None) -> None:
         self.config = config
+        self.store = store
         self.on_row = on_row
         quiet_decoders()
 
@@ -74,11 +78,15 @@ class ShardWorker:
 
     def run(self, job: ShardJob) -> dict[str, Any]:
         """Run one shard and return its stats."""
-        plan = read_plan(Path(self.config.output_folder))
+        plan = self.store.plan()
         with working(plan.folder):
+            if job.retry is not None:
+                self.store.bring_shard(plan, job.shard)
             done = is_done(plan.folder, job.shard)
             earlier = done_shard(plan, job.shard, job.retry) if done and job.retry is not None else None
-            return self.warm_runner.run(plan, job.shard, earlier, self.on_row)
+            stats = self.warm_runner.run(plan, job.shard, earlier, self.on_row)
+            self.store.publish(plan, job.shard)
+            return stats
 
 
 class Slot(ABC):
@@ -104,8 +112,8 @@ class Slot(ABC):
 class LocalSlot(Slot):
     """This process: `submit` returns when the shard is done."""
 
-    def __init__(self, config: RunConfig, on_row: OnRow) -> None:
-        self.worker = ShardWorker(config, on_row)
+    def __init__(self, config: RunConfig, store: Store, on_row: OnRow) -> None:
+        self.worker = ShardWorker(config, store, on_row)
 
     def info(self) -> ModelInfo:
         """Open the model here."""
@@ -134,8 +142,8 @@ class ProcessSlot(Slot):
     gpu: the one that it sees, None for what this process sees. threads: of its kernels and its network.
     """
 
-    def __init__(self, config: RunConfig, on_row: OnRow, gpu: str | None, threads: int) -> None:
-        self.config, self.on_row = config, on_row
+    def __init__(self, config: RunConfig, store: Store, on_row: OnRow, gpu: str | None, threads: int) -> None:
+        self.config, self.store, self.on_row = config, store, on_row
         self.environment = {"OMP_NUM_THREADS": str(threads)}
         if gpu is not None:
             self.environment[GPU_VARIABLE] = gpu
@@ -184,17 +192,18 @@ class ProcessSlot(Slot):
         return result
 
     def _new_process(self) -> HeldProcess:
-        return HeldProcess(partial(ShardWorker, self.config), self.on_row, self.environment)
+        return HeldProcess(partial(ShardWorker, self.config, self.store), self.on_row, self.environment)
 
 
 class RaySlot(Slot):
     """A Ray actor: one GPU, or one CPU core, of the cluster."""
 
-    def __init__(self, config: RunConfig, on_gpu: bool) -> None:
+    def __init__(self, config: RunConfig, store: Store, on_gpu: bool) -> None:
+        self.store = store.elsewhere()
         # Ray shows an actor its own GPU only, as the first.
         self.config = replace(config, device="cuda" if on_gpu else "cpu")
         self.actor_class = joined_ray().remote(**needs_of_actor(on_gpu))(ShardWorker)
-        self.actor = self.actor_class.remote(self.config)
+        self.actor = self.actor_class.remote(self.config, self.store)
 
     def info(self) -> ModelInfo:
         """Ask the actor."""
@@ -207,26 +216,26 @@ class RaySlot(Slot):
     def restart(self) -> None:
         """Start a new actor."""
         self.stop()
-        self.actor = self.actor_class.remote(self.config)
+        self.actor = self.actor_class.remote(self.config, self.store)
 
     def stop(self) -> None:
         """Kill the actor."""
         joined_ray().kill(self.actor)
 
 
-def open_slots(config: RunConfig, on_row: OnRow) -> list[Slot]:
+def open_slots(config: RunConfig, store: Store, on_row: OnRow) -> list[Slot]:
     """Return the slots of a configuration; on_row is called for each image that a process of this machine finishes."""
     if config.distributor == "ray":
         on_gpu = takes_gpus(config.device, config.runs_model)
         check_room(config.processes, on_gpu)
-        slots = [RaySlot(config, on_gpu) for _ in range(config.processes)]
+        slots = [RaySlot(config, store, on_gpu) for _ in range(config.processes)]
         wait_for_places([slot.actor for slot in slots])
         return [*slots]
     if config.processes == 1:
-        return [LocalSlot(config, on_row)]
+        return [LocalSlot(config, store, on_row)]
     gpus = gpu_of_each(config.device if config.runs_model else "cpu", config.processes)
     return [
-        ProcessSlot(config, on_row, gpu, threads)
+        ProcessSlot(config, store, on_row, gpu, threads)
         for gpu, threads in zip(gpus, shared_out(usable_threads(), config.processes), strict=True)
     ]
 
@@ -237,21 +246,24 @@ def shared_out(threads: int, processes: int) -> list[int]:
 
 
 def schedule(
-    slots: list[Slot], jobs: Iterable[ShardJob], max_retry: int, on_done: Callable[[dict[str, Any]], None]
+    slots: list[Slot], jobs: Iterable[ShardJob | None], max_retry: int, on_done: Callable[[dict[str, Any]], None]
 ) -> dict[int, Exception]:
     """Keep every slot busy until all shards are done; return the shards that failed for good, with their errors.
 
-    A shard whose slot crashed or raised is tried again up to max_retry times. Results that cannot be written, and a
-    user's mistakes, end everything at once.
+    None among the jobs says that the next ones may be had later. A shard whose slot crashed or raised is tried again up
+    to max_retry times. Results that cannot be written, and a user's mistakes, end everything at once.
     """
-    waiting, idle = deque(jobs), list(slots)
+    waiting, idle = _Waiting(jobs), list(slots)
     running: dict[Future[dict[str, Any]], tuple[Slot, ShardJob]] = {}
     attempts: Counter[int] = Counter()
     failed: dict[int, Exception] = {}
     while waiting or running:
-        while waiting and idle:
-            slot, job = idle.pop(), waiting.popleft()
+        while idle and (job := waiting.next()):
+            slot = idle.pop()
             running[slot.submit(job)] = slot, job
+        if not running and waiting:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+            continue
         for future in wait(running, return_when=FIRST_COMPLETED).done:
             slot, job = running.pop(future)
             idle.append(slot)
@@ -262,10 +274,34 @@ def schedule(
             slot.restart()
             attempts[job.shard] += 1
             if attempts[job.shard] <= max_retry:
-                waiting.append(job)
+                waiting.again.append(job)
             else:
                 failed[job.shard] = error
     return failed
+
+
+class _Waiting:
+    """Jobs that wait for a slot: those that are tried again come last."""
+
+    def __init__(self, jobs: Iterable[ShardJob | None]) -> None:
+        self._jobs = iter(jobs)
+        self._ended = False
+        self.again: deque[ShardJob] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self.again) or not self._ended
+
+    def next(self) -> ShardJob | None:
+        """Return the next job, None where there is none now."""
+        if not self._ended:
+            try:
+                job = next(self._jobs)
+            except StopIteration:
+                self._ended = True
+            else:
+                if job is not None:
+                    return job
+        return self.again.popleft() if self.again else None
 
 
 def _failure(future: "Future[dict[str, Any]]") -> Exception | None:

@@ -16,16 +16,24 @@ from .outputs.plan import Plan, PlannedInput, read_plan
 from .outputs.rows import SUCCESS, Row, Stored
 from .outputs.sink import stored_rows
 from .segmentation.picture_config import stored_kind
+from .stores.store import Store
 
 
 def faults(folder: Path) -> Iterator[str]:
     """Yield what is wrong with a run directory, a line each; nothing where all is well."""
-    plan = read_plan(folder)
+    yield from faults_of(Store(folder))
+
+
+def faults_of(store: Store) -> Iterator[str]:
+    """Yield what is wrong with a run whose store is opened."""
+    plan = read_plan(store.folder)
     for shard in range(plan.shards):
-        if not is_done(folder, shard):
+        if not is_done(plan.folder, shard):
             yield f"shard {shard:05d}: not done"
             continue
+        store.bring_shard(plan, shard)
         yield from (f"shard {shard:05d}: {fault}" for fault in shard_faults(plan, shard))
+        store.drop_shard(plan, shard)
 
 
 def shard_faults(plan: Plan, shard: int) -> Iterator[str]:

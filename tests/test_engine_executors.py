@@ -8,6 +8,7 @@ import threading
 import time
 from concurrent.futures import Future
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,6 +23,7 @@ from unsee.engine.run import run
 from unsee.engine.run_config import RunConfig
 from unsee.engine.slots import ShardJob, Slot, open_slots, schedule, shared_out
 from unsee.engine.status import summarize
+from unsee.engine.stores.store import Store
 from unsee.engine.verify import faults
 from unsee.engine.workers import ray_cluster, visible_gpus
 from unsee.engine.workers.interruption import locked, working
@@ -110,7 +112,7 @@ def test_processes_get_their_gpu_and_their_share_of_the_cores(two_gpus, photogra
     monkeypatch.setattr(executors, "HeldProcess", lambda make, on_row, environment: given.append(environment))
     monkeypatch.setattr(executors, "usable_threads", lambda: 5)
     config = replace(configured(photographs, "out", tiny_model), processes=3, device="auto")
-    open_slots(config, lambda row: None)
+    open_slots(config, Store(Path("out")), lambda row: None)
     assert given == [
         {"OMP_NUM_THREADS": "2", "CUDA_VISIBLE_DEVICES": "0"},
         {"OMP_NUM_THREADS": "2", "CUDA_VISIBLE_DEVICES": "1"},

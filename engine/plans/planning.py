@@ -25,7 +25,7 @@ from ..inputs.sources import Sources
 from ..outputs.layout import PLAN_ROWS_FILE, Sharding, journal_path, rows_path
 from ..outputs.output_formats import RunFiles
 from ..outputs.output_names import fitted
-from ..outputs.plan import SCHEMA, Plan, PlannedInput, plan_table, planned_input, planned_rows, read_plan
+from ..outputs.plan import SCHEMA, Plan, PlannedInput, plan_table, planned_input, planned_rows, read_plan, row_columns
 from ..outputs.rows import SUCCESS, read_rows
 from ..workers.pipeline import batched
 from .earlier_run import forget, has_plan, made_files
@@ -71,6 +71,12 @@ class Draft:
     rows_changed: bool = True
     summary_changed: bool = False
     renewed: frozenset[int] = frozenset()
+
+    def paths(self) -> Iterator[str]:
+        """Yield what its inputs lie in, a file or an archive each."""
+        rows = self.plan.folder / PLAN_ROWS_FILE
+        planned = row_columns(temporary_of(rows) if self.rows_changed else rows, "path")
+        return (os.fsdecode(path) for (paths,) in planned for path in paths)
 
     def freeze(self, identity: dict[str, Any]) -> Plan:
         """Put the plan in force and return it; raise `UnseeError` naming what differs from an earlier run's identity."""

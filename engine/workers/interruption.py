@@ -20,6 +20,10 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.E
 MOST_TRIES = 100
 
 
+class BusyFolderError(UnseeError):
+    """Another run holds the lock of a folder."""
+
+
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Within the block, the first interruption raises KeyboardInterrupt and the second ends the process at once.
@@ -58,7 +62,7 @@ def locked(folder: Path) -> Iterator[None]:
         with _held(folder / LOCK_FILE, fcntl.LOCK_EX | fcntl.LOCK_NB) as mine:
             if not mine:
                 message = f"another run is writing {folder}: wait for it, or use another output folder"
-                raise UnseeError(message)
+                raise BusyFolderError(message)
             try:
                 yield
             finally:
