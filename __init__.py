@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .engine.segmentation.picture_config import PictureConfig
     from .engine.segmentation.segment_config import SegmentConfig
     from .errors import UnseeError
+    from .train.networks.input_choice import InputChoice
     from .train.networks.maps.network_input import NetworkChoice
     from .train.networks.metadata import InputSpec
     from .train.networks.model_names import load_classifier
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Detector",
     "FailedItemError",
+    "InputChoice",
     "InputSpec",
     "NetworkChoice",
     "PictureConfig",
@@ -45,6 +47,7 @@ __all__ = [
 _HOMES = {
     "Detector": ".engine.detector",
     "FailedItemError": ".engine.detector",
+    "InputChoice": ".train.networks.input_choice",
     "InputSpec": ".train.networks.metadata",
     "NetworkChoice": ".train.networks.maps.network_input",
     "PictureConfig": ".engine.segmentation.picture_config",

@@ -7,6 +7,8 @@ from PIL import Image
 
 Frame = tuple[int, int, int, int]
 """Left, top, width and height of a part of a grid."""
+Sides = tuple[int, int]
+"""Height and width."""
 Mode = Literal["stretch", "letterbox"]
 Filter = Literal["bilinear", "bicubic", "lanczos"]
 FILTERS = {
@@ -20,12 +22,18 @@ FILTERS = {
 class Resizing:
     """mode: stretched over the grid, or with its proportions kept in the middle of borders of the grey level `padding`.
 
-    resample: the filter, in both directions.
+    resample: the filter, in both directions. sides: of what of the grid the network sees, at its top left, None where that
+    is all; the image is brought onto it as onto a grid of its own.
     """
 
     mode: Mode = "stretch"
     resample: Filter = "bilinear"
     padding: int = 0
+    sides: Sides | None = None
+
+    def sides_on(self, size: int) -> Sides:
+        """Return the sides of what the network sees of a grid of that size."""
+        return self.sides or (size, size)
 
 
 STRETCHED = Resizing()

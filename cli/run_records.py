@@ -15,8 +15,10 @@ from ..engine.run_config import Resumption, RunConfig
 from ..engine.segmentation.picture_config import PictureConfig
 from ..engine.segmentation.segment_config import SegmentConfig
 from ..errors import UnseeError
+from ..resizing import Sides
 from ..train.networks.input_choice import InputChoice
 from ..train.networks.maps.network_input import NetworkChoice
+from ..train.networks.metadata import sides_of
 from .records import Command, Flag, Maker, parameters_but, set_signature, with_record
 
 
@@ -34,6 +36,11 @@ def three_numbers(given: str | None) -> tuple[float, float, float] | None:
     except ValueError:
         raise UnseeError(f"three numbers with commas belong where {given!r} stands, as in 0.485,0.456,0.406") from None
     return first, second, third
+
+
+def input_sides(given: str | None) -> Sides | None:
+    """Return height and width of an input, written as a side or as 288x384."""
+    return None if given is None else sides_of(given, "input size")
 
 
 def error_codes(given: str | None) -> Retry | None:
@@ -62,6 +69,7 @@ FLAGS = {
     "allow_hosts": Flag(("--allow-hosts",), words),
     "samples": Flag(("--number-sample-per-shard",)),
     "processes": Flag(("--processes", "--processes-count")),
+    "input_size": Flag(("--input-size",), input_sides),
     "mean": Flag(("--mean",), three_numbers),
     "std": Flag(("--std",), three_numbers),
     "overwrite": Flag(("--overwrite",)),

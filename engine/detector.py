@@ -12,6 +12,7 @@ from PIL import Image
 from ..errors import UnseeError
 from ..export.runtime.precision import RunPrecision
 from ..images import MOST_PIXELS
+from ..train.networks.input_choice import InputChoice
 from ..train.networks.maps.network_input import NO_CHOICE, NetworkChoice
 from ..train.networks.metadata import InputSpec
 from ..train.networks.model_names import DEFAULT_NAME, model_name
@@ -56,7 +57,8 @@ class Detector:
 
     model: see `load_classifier`, or a `torch.nn.Module` that makes logits; an attentional network, a student or an ONNX
     file is used by its method without being asked. input, labels: of a module, torchvision's usual input and numbers where
-    None; PyTorch runs it unless `backend` names another, for which it is exported first. preset: a name or a `Preset`; None
+    None; PyTorch runs it unless `backend` names another, for which it is exported first; an `InputChoice` replaces parts of
+    the input. preset: a name or a `Preset`; None
     is a bundle's own, or the method's. device: auto, cpu, cuda or cuda:N. promote: checkpoint or bundle of a promoter,
     which lifts the maps. method, weights, cnn2, cnn3: see `MethodConfig`. segment: how masks are made, and maps refined;
     None for neither. precision, mirror: see `MethodConfig`. network: of an ONNX file, what it gives. Also a context
@@ -77,7 +79,7 @@ class Detector:
         cnn2: str | Path | None = None,
         cnn3: str | Path | None = None,
         segment: SegmentConfig | None = None,
-        input: InputSpec | None = None,
+        input: InputSpec | InputChoice | None = None,
         labels: Labels | None = None,
         precision: RunPrecision = "auto",
         mirror: bool = False,

@@ -11,19 +11,23 @@ import onnxruntime
 from onnx import helper, numpy_helper
 from PIL import Image
 
+from unsee.resizing import Sides
+
 CHANNELS = 8
+ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True)
 class Form:
     """What a file looks like.
 
-    size: of the input, None where it is free. batch: built in, or the name of a free one. type: of the input; layers of a
-    network of bytes are float32. outputs: how many. logits: whether the first lacks its sigmoid. reshape: whether the batch
-    of one stands in a shape within the graph. shrink: how much smaller the maps are. flat: without the channel of the map.
+    size: of the input, or its height and width, None where it is free. batch: built in, or the name of a free one. type: of
+    the input; layers of a network of bytes are float32. outputs: how many. logits: whether the first lacks its sigmoid.
+    reshape: whether the batch of one stands in a shape within the graph. shrink: how much smaller the maps are. flat:
+    without the channel of the map.
     """
 
-    size: int | None = 32
+    size: int | Sides | None = 32
     batch: int | str = 1
     type: str = "float32"
     channels_last: bool = False
@@ -35,6 +39,11 @@ class Form:
     input: str = "input.1"
     output: str = "d0"
     opset: int = 11
+
+    @property
+    def sides(self) -> tuple[int | None, int | None]:
+        """Height and width of the input."""
+        return self.size if isinstance(self.size, tuple) else (self.size, self.size)
 
 
 def write_network(path: Path, form: Form = Form(), seed: int = 0) -> Path:
@@ -54,7 +63,7 @@ def write_network(path: Path, form: Form = Form(), seed: int = 0) -> Path:
     if form.channels_last:
         last = add("Transpose", [last], "channels_first", perm=[0, 3, 1, 2])
     if form.reshape:
-        weights["shape"] = np.array([1, 3, form.size, form.size])
+        weights["shape"] = np.array([1, 3, *form.sides])
         last = add("Reshape", [last, "shape"], "shaped")
     weights["first"] = (random.normal(size=(CHANNELS, 3, 3, 3)) * 0.4).astype(layers)
     stride = [form.shrink, form.shrink]
@@ -80,9 +89,10 @@ def write_network(path: Path, form: Form = Form(), seed: int = 0) -> Path:
 def _model(
     form: Form, nodes: list[Any], weights: dict[str, np.ndarray], outputs: list[str], layers: np.dtype
 ) -> onnx.ModelProto:
-    side, small = (form.size, form.size // form.shrink) if form.size else ("side", "small")
-    shape = [form.batch, side, side, 3] if form.channels_last else [form.batch, 3, side, side]
-    made = [form.batch, small, small] if form.flat else [form.batch, 1, small, small]
+    sides = [side or name for side, name in zip(form.sides, ("height", "width"), strict=True)]
+    small = [-(-side // form.shrink) if side else f"small{place}" for place, side in enumerate(form.sides)]
+    shape = [form.batch, *sides, 3] if form.channels_last else [form.batch, 3, *sides]
+    made = [form.batch, *small] if form.flat else [form.batch, 1, *small]
     kinds = [helper.np_dtype_to_tensor_dtype(np.dtype(name)) for name in (form.type, layers)]
     graph = helper.make_graph(
         nodes,
@@ -108,10 +118,20 @@ class Script:
     padding: int = 0
     output: str | None = None
 
-    def map(self, network: Path, photograph: Path, form: Form, size: int) -> np.ndarray:
-        """Return the map of a photograph at its own size, uint8 [H,W]."""
-        image = Image.open(photograph).convert("RGB")
-        grid, box = self._grid(image, size)
+    def map(self, network: Path, photograph: Path, form: Form, size: int | Sides) -> np.ndarray:
+        """Return the map of a photograph, of EXIF's orientation 1 or 6, at its own size, uint8 [H,W].
+
+        size: of the input, or its height and width.
+        """
+        stored = Image.open(photograph)
+        image, turned = stored.convert("RGB"), stored.getexif().get(ORIENTATION) == 6
+        width, height = image.size[::-1] if turned else image.size
+        rows, columns = size if isinstance(size, tuple) else (size, size)
+        box = self._box(width, height, rows, columns)
+        sides = box[2] - box[0], box[3] - box[1]
+        small = image.resize(sides[::-1] if turned else sides, self.filter)
+        grid = Image.new("RGB", (columns, rows), (self.padding,) * 3)
+        grid.paste(small.transpose(Image.Transpose.ROTATE_270) if turned else small, box[:2])
         pixels = np.array(grid)
         if form.type == "uint8":
             values = pixels.astype(np.float64)
@@ -127,14 +147,16 @@ class Script:
             made = 1 / (1 + np.exp(-made))
         if self.stretch:
             made = (made - made.min()) / (made.max() - made.min())
-        return np.asarray(Image.fromarray((made * 255).astype(np.uint8)).crop(box).resize(image.size, self.filter))
+        if made.shape != (grid.height, grid.width):
+            made = np.asarray(Image.fromarray(made, "F").resize(grid.size, Image.Resampling.BILINEAR))
+        levels = Image.fromarray((made * 255).astype(np.uint8))
+        return np.asarray(levels.crop(box).resize((width, height), self.filter))
 
-    def _grid(self, image: Image.Image, size: int) -> tuple[Image.Image, tuple[int, int, int, int]]:
+    def _box(self, width: int, height: int, rows: int, columns: int) -> tuple[int, int, int, int]:
+        """Return where an image lies: left, top, right and bottom."""
         if not self.letterbox:
-            return image.resize((size, size), self.filter), (0, 0, size, size)
-        scale = size / max(image.size)
-        width, height = (max(1, round(side * scale)) for side in image.size)
-        left, top = (size - width) // 2, (size - height) // 2
-        grid = Image.new("RGB", (size, size), (self.padding,) * 3)
-        grid.paste(image.resize((width, height), self.filter), (left, top))
-        return grid, (left, top, left + width, top + height)
+            return 0, 0, columns, rows
+        scale = min(columns / width, rows / height)
+        inner_width, inner_height = (max(1, round(side * scale)) for side in (width, height))
+        left, top = (columns - inner_width) // 2, (rows - inner_height) // 2
+        return left, top, left + inner_width, top + inner_height

@@ -1,23 +1,51 @@
 """What is known of people's networks, what is said of one, and how files are looked at."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
+from torch import nn
 
 from unsee.errors import UnseeError
 from unsee.export.bundles.map_contents import MapContents
+from unsee.export.graph.eager import eager_mapper
 from unsee.export.runtime.mapper import Mapper
 from unsee.export.wrapping.known_networks import KNOWN, known_by_graph, known_by_name
-from unsee.export.wrapping.network_files import is_network_file, read_network
+from unsee.export.wrapping.module_networks import load_module
+from unsee.export.wrapping.network_files import ImageForm, is_network_file, read_network
 from unsee.export.wrapping.plain_networks import PlainNetwork
-from unsee.export.wrapping.specifications import nothing_more, specification
+from unsee.export.wrapping.specifications import are_of_a_map, nothing_more, specification
 from unsee.export.wrapping.wrapped_networks import cached_network, looked_at
 from unsee.tests.network_files import Form, write_network
 from unsee.tests.runners import FunctionRunner
 from unsee.train.networks.input_choice import OWN_INPUT, InputChoice
 from unsee.train.networks.maps.mapper_metadata import MapMetadata
 from unsee.train.networks.maps.network_input import NO_CHOICE, NetworkChoice, NetworkInput, NetworkOptions
+from unsee.train.networks.metadata import InputSpec
+
+UNSCALED = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+KNOWN_U2NET = {name: value for name, value in KNOWN["u2net"].items() if name != "activation"}
+MODULE = """
+from torch import nn
+
+class Grey(nn.Module):
+    def forward(self, image):
+        return self.pooled(image.mean(1, keepdim=True))
+
+def make():
+    network = Grey()
+    network.pooled = nn.AvgPool2d(2, ceil_mode=True)
+    return network
+
+def square():
+    network = Grey()
+    network.pooled = nn.AdaptiveAvgPool2d(24)
+    return network
+"""
+"""Networks that need no weights: the brightness of an image at half its size."""
 
 NAMES = {
     "u2net": "u2net",
@@ -55,12 +83,13 @@ def test_networks_are_known_by_the_names_of_their_files(name):
 
 def test_networks_are_known_by_their_graphs():
     seven, twelve = [str(number) for number in range(7)], [str(number) for number in range(12)]
-    assert known_by_graph(["x"], seven, 320) == known_by_graph(["x"], seven, None) == "u2net"
-    assert known_by_graph(["x"], seven, 1024) is None
-    assert known_by_graph(["x"], twelve, 1024) == "dis"
-    assert known_by_graph(["input_image"], ["output_image"], 1024) == "birefnet"
-    assert known_by_graph(["pixel_values"], ["alphas"], None) == "rmbg"
-    assert known_by_graph(["pixel_values"], ["logits"], None) is None
+    free, large = (None, None), (1024, 1024)
+    assert known_by_graph(["x"], seven, (320, 320)) == known_by_graph(["x"], seven, free) == "u2net"
+    assert known_by_graph(["x"], seven, large) is known_by_graph(["x"], seven, (240, 320)) is None
+    assert known_by_graph(["x"], twelve, large) == "dis"
+    assert known_by_graph(["input_image"], ["output_image"], large) == "birefnet"
+    assert known_by_graph(["pixel_values"], ["alphas"], free) == "rmbg"
+    assert known_by_graph(["pixel_values"], ["logits"], free) is None
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -92,6 +121,9 @@ def test_options_go_before_the_sidecar_and_it_before_the_table(tmp_path):
         ('{"sise": 3}', "'sise' is none of what is said of a network"),
         ('{"size": 0}', "size must be at least 1"),
         ('{"size": "big"}', "size must be a whole number"),
+        ('{"size": [96, 0]}', "size must be at least 1"),
+        ('{"size": [96, 128, 3]}', "size must be a whole number, got \\[96, 128, 3\\]"),
+        ('{"size": "96x"}', "size must be a whole number, or height and width as in 288x384, got '96x'"),
         ('{"mean": 3}', "mean must be three numbers"),
         ('{"std": [1, 1, 0]}', "std and range must be above zero"),
         ('{"activation": "softmax"}', "activation must be one of none, sigmoid"),
@@ -134,12 +166,96 @@ def test_a_smaller_map_is_enlarged_as_pillow_enlarges(tmp_path):
     network = looked_at(
         write_network(tmp_path / "u2net.onnx", Form(64, shrink=4)), OWN_INPUT, NetworkChoice(activation="none")
     )()
-    assert network.side == 16
+    assert network.sides == (16, 16)
     network.write(tmp_path)
     probe = network.probe(np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8))
     session = onnxruntime.InferenceSession(str(tmp_path / "map.onnx"))
     pixels = probe.images.transpose(0, 3, 1, 2).astype(np.float32)
     assert np.abs(np.asarray(session.run(None, {"image": pixels})[0])[:, 0] - probe.maps).max() < 1e-5
+
+
+OBLONG = [
+    (Form((48, 64)), NO_CHOICE),
+    (Form((64, 37), channels_last=True, type="uint8"), NO_CHOICE),
+    (Form((37, 64), type="float16"), NetworkChoice(scale="largest")),
+    (Form((64, 37), shrink=2, logits=True), NetworkChoice(activation="sigmoid-minmax")),
+    (Form((26, 53), shrink=2, reshape=True, flat=True), NO_CHOICE),
+    (Form((48, 31), opset=8), NO_CHOICE),
+    (Form((48, 31), opset=10), NO_CHOICE),
+    (Form((31, 48), opset=13), NO_CHOICE),
+]
+
+
+@pytest.mark.parametrize(("form", "choice"), OBLONG)
+def test_images_of_unequal_sides_lie_at_the_top_left_of_the_grid(form, choice, tmp_path):
+    path = write_network(tmp_path / "u2net.onnx", form)
+    network = looked_at(path, OWN_INPUT, choice)()
+    network.write(tmp_path)
+    (height, width), size = form.size, max(form.size)
+    spec = network.said.input
+    assert (spec.sides, spec.size, spec.resizing.sides) == ((height, width), size, (height, width))
+    images = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), np.uint8)
+    seen = images.copy()
+    seen[:, height:], seen[:, :, width:] = 0, 0
+    expected = network.probe(images).maps
+    assert (
+        not expected[:, height:].any()
+        and not expected[:, :, width:].any()
+        and expected[:, :height, :width].std() > 0.01
+    )
+    metadata = MapMetadata.from_json(network.contents.metadata.to_json())
+    assert metadata.input == spec
+    session = onnxruntime.InferenceSession(str(tmp_path / "map.onnx"))
+    for batch in (images, seen):
+        pixels = batch.transpose(0, 3, 1, 2).astype(np.float32)
+        made = np.concatenate([np.asarray(session.run(None, {"image": one[None]})[0])[:, 0] for one in pixels])
+        assert np.abs(made - expected).max() < (2e-3 if form.type == "float16" else 1e-5)
+
+
+def test_what_is_said_of_unequal_sides_must_fit_the_graph(tmp_path):
+    fixed, free = (read_network(write_network(tmp_path / f"u2net{size}.onnx", Form(size))) for size in ((48, 64), None))
+    for given in ((48, 64), [48, 64], "48x64"):
+        choice = InputChoice(given)  # pyright: ignore[reportArgumentType]
+        assert specification(fixed, choice, NO_CHOICE).input == specification(fixed, OWN_INPUT, NO_CHOICE).input
+        assert specification(free, choice, NO_CHOICE).input.sides == (48, 64)
+    for given, written in {64: "64 x 64", (64, 48): "64 x 48"}.items():
+        with pytest.raises(UnseeError, match=f"its input is 48 x 64, not {written}: leave the size out"):
+            specification(fixed, InputChoice(given), NO_CHOICE)
+    half = ImageForm("x", "float32", False, (48, None))
+    assert specification(replace(free, image=half), OWN_INPUT, NO_CHOICE).input.sides == (48, 48)
+    assert specification(replace(free, image=half), InputChoice((48, 64)), NO_CHOICE).input.sides == (48, 64)
+    with pytest.raises(UnseeError, match="its input is 48 x \\?, not 64 x 64: give another --input-size"):
+        specification(replace(free, image=half), InputChoice(64), NO_CHOICE)
+    (tmp_path / "u2netNone.json").write_text('{"size": [48, 64]}')
+    assert specification(free, OWN_INPUT, NO_CHOICE).input.sides == (48, 64)
+    assert specification(free, InputChoice((64, 64)), NO_CHOICE).input == NetworkInput(**{**KNOWN_U2NET, "size": 64})
+    with pytest.raises(
+        UnseeError, match="a classifier's input is square, got 48 x 64: give one side with --input-size"
+    ):
+        InputChoice((48, 64)).input_of(InputSpec())
+
+
+def test_maps_have_the_form_of_their_images():
+    assert are_of_a_map((48, 64), (48, 64)) and are_of_a_map((3, 4), (65, 128)) and are_of_a_map((2, 2), (128, 65))
+    assert not are_of_a_map((64, 48), (48, 64)) and not are_of_a_map((64, 64), (96, 128))
+    assert (
+        are_of_a_map((16, 16), (64, 64)) and not are_of_a_map((16, 17), (64, 64)) and not are_of_a_map((8,), (64, 64))
+    )
+
+
+def test_a_module_sees_unequal_sides_as_a_file_does(tmp_path, monkeypatch):
+    (tmp_path / "oblongnets.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    loaded = load_module("oblongnets:make", InputChoice((48, 37), *UNSCALED), NO_CHOICE)
+    images = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 3), np.uint8)
+    made = eager_mapper(loaded).maps(images)
+    grey = torch.from_numpy(images[:, :, :37].astype(np.float32)).mean(3)[:, None] / 255
+    expected = nn.functional.interpolate(nn.functional.avg_pool2d(grey, 2, ceil_mode=True), (48, 37), mode="bilinear")
+    assert np.abs(made[:, :, :37] - expected[:, 0].numpy()).max() < 1e-5 and not made[:, :, 37:].any()
+    with pytest.raises(
+        UnseeError, match="its output is \\[2, 1, 24, 24\\] for images of 48 x 37 .*not one map an image"
+    ):
+        load_module("oblongnets:square", InputChoice((48, 37), *UNSCALED), NO_CHOICE)
 
 
 def test_constant_images_and_equal_values_give_no_nan(tmp_path):
@@ -210,7 +326,7 @@ def test_sides_below_one_are_free(tmp_path):
     for dimension in model.graph.input[0].type.tensor_type.shape.dim[2:]:
         dimension.dim_value = -1
     onnx.save(model, path)
-    assert read_network(path).image.size is None
+    assert read_network(path).image.sides == (None, None)
 
 
 def test_bytes_are_rounded_and_have_no_mean(tmp_path):

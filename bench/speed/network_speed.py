@@ -74,8 +74,8 @@ def _given(name: str) -> Path:
     if not Path(name).is_file():
         raise UnseeError(f"{name}: neither an ONNX file nor one of {', '.join(SAMPLES)}")
     image = read_network(Path(name)).image
-    if image.size is None or image.channels_last or image.type != "float32":
-        raise UnseeError(f"{name}: the loop runs float32 [1,3,S,S] with S built in, as U-2-Net's files have it")
+    if None in image.sides or image.channels_last or image.type != "float32":
+        raise UnseeError(f"{name}: the loop runs float32 [1,3,H,W] with H and W built in, as U-2-Net's files have them")
     return Path(name)
 
 
@@ -101,8 +101,8 @@ class PlainLoop:
         return {"all": time.perf_counter() - started, "network": within}
 
     def _batch(self, image: Image.Image) -> np.ndarray:
-        side = self.input.shape[2]
-        pixels = np.array(image.resize((side, side), Image.Resampling.LANCZOS))
+        height, width = self.input.shape[2:]
+        pixels = np.array(image.resize((width, height), Image.Resampling.LANCZOS))
         scaled = (pixels / max(np.max(pixels), 1e-6) - MEAN) / STD
         return scaled.transpose(2, 0, 1)[None].astype(np.float32)
 
@@ -146,7 +146,7 @@ def _report(
         "benchmark": "network",
         "network": Path(bench.network).name,
         "megabytes": round(network.stat().st_size / 1e6, 2),
-        "size": ours.method.info.input_size,
+        "size": ours.method.info.resizing.sides or ours.method.info.input_size,
         "images": len(paths),
         "rounds": len(measured),
         "images_per_second": {"unsee": speed(1, "all"), "plain": speed(0, "all")},

@@ -16,7 +16,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from ...errors import UnseeError
 from ...images import MOST_PIXELS, damaged, open_image
-from ...resizing import FILTERS, STRETCHED, Filter, Frame, Resizing
+from ...resizing import FILTERS, STRETCHED, Filter, Frame, Mode, Resizing
 from .pixel_budget import PixelBudget
 
 ORIENTATION_TAG = 0x0112
@@ -32,6 +32,8 @@ TURNS = {
 """What undoes each EXIF orientation (EXIF 2.3, tag 0x0112)."""
 UNTURNS = {**TURNS, 6: TURNS[8], 8: TURNS[6]}
 """What turns an upright image into the stored one."""
+SIDEWAYS = {TURNS[orientation] for orientation in (5, 6, 7, 8)}
+"""The turns that make columns of rows."""
 
 GREY_16_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
 STRIP = 2**20
@@ -171,15 +173,24 @@ def _placed(
 ) -> tuple[np.ndarray, Frame | None]:
     """Return the network's grid, and what of it shows the image where that is not all."""
     size, resizing = config.size, config.resizing
-    if resizing.mode == "stretch":
-        return _resized(image, (size, size), turn, resizing.resample), None
-    scale = size / max(image.size)
-    inner = _resized(image, tuple(max(1, round(side * scale)) for side in image.size), turn, resizing.resample)
+    rows, columns = resizing.sides_on(size)
+    inner_size = _inner_size(image.size, (rows, columns) if turn in SIDEWAYS else (columns, rows), resizing.mode)
+    inner = _resized(image, inner_size, turn, resizing.resample)
+    if inner.shape[:2] == (size, size) and resizing.mode == "stretch":
+        return inner, None
     height, width = inner.shape[:2]
-    left, top = (size - width) // 2, (size - height) // 2
+    left, top = (columns - width) // 2, (rows - height) // 2
     grid = np.full((size, size, 3), resizing.padding, np.uint8)
     grid[top : top + height, left : left + width] = inner
     return grid, (left, top, width, height)
+
+
+def _inner_size(image: tuple[int, int], room: tuple[int, int], mode: Mode) -> tuple[int, int]:
+    """Return width and height of an image that fills a room, or that has its proportions in it."""
+    if mode == "stretch":
+        return room
+    scale = min(room[0] / image[0], room[1] / image[1])
+    return max(1, round(image[0] * scale)), max(1, round(image[1] * scale))
 
 
 def _resized(

@@ -14,7 +14,7 @@ from ..cleanup.postprocess import Finished, finish
 from ..cleanup.presets import PostConfig
 
 Images: TypeAlias = np.ndarray | Sequence[np.ndarray]
-"""Images uint8 [B,S,S,3], or [h,w,3] each where they are what letterboxes show."""
+"""Images uint8 [B,S,S,3], or [h,w,3] each where they are what frames show."""
 OBJECT_FROM = 0.05
 """Objectness from which a map counts as that of an object: nine in ten photographs reach it (docs/log.md)."""
 DIVERGED = "the map left the range of floating point: of a descent, lower the step or gamma"
@@ -37,7 +37,8 @@ class Detection:
     asked for. target: index of the class that was unseen, None for a method without a classifier. label, score: its name and
     original probability, None for a classifier that cannot name things, too. magnitude: largest mean change of a pixel, grey
     levels. mask: bool [S,S], the object, where it was segmented. objectness: 0 to 1, see `objectness`. resample:
-    filter of resizing. What was found in a letterbox is kept without its borders, [h,w].
+    filter of resizing. What was found in a letterbox, or by a network of unequal sides, is kept without what of the grid
+    does not show the image, [h,w].
     """
 
     saliency: np.ndarray

@@ -24,15 +24,15 @@ class MirroredMethod(Method[MirroredPair]):
 
     def compute(self, images: np.ndarray) -> MirroredPair:
         """Run the models on images, uint8 [B,S,S,3], and on their mirror images."""
-        return self.method.compute(images), self.method.compute(_turned(images))
+        return self.method.compute(images), self.method.compute(self._mirrored(images))
 
     def detections(self, computed: MirroredPair, images: np.ndarray) -> list[Detection | None]:
         """See `Method.detections`; an image of which either map is missing has none."""
         plain, mirrored = computed
         pairs = zip(
-            self.method.detections(plain, images), self.method.detections(mirrored, _turned(images)), strict=True
+            self.method.detections(plain, images), self.method.detections(mirrored, self._mirrored(images)), strict=True
         )
-        return [None if one is None or other is None else _mean(one, other) for one, other in pairs]
+        return [None if one is None or other is None else self._mean(one, other) for one, other in pairs]
 
     def warm_up(self) -> None:
         """See `Method.warm_up`."""
@@ -46,13 +46,14 @@ class MirroredMethod(Method[MirroredPair]):
         """See `Method.close`."""
         self.method.close()
 
+    def _mirrored(self, grids: np.ndarray) -> np.ndarray:
+        """Return arrays [B,S,S,...] with what the network sees of them turned around."""
+        width = self.info.resizing.sides_on(self.info.input_size)[1]
+        return np.concatenate([grids[:, :, :width][:, :, ::-1], grids[:, :, width:]], 2)
 
-def _turned(images: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(images[:, :, ::-1])
-
-
-def _mean(one: Detection, other: Detection) -> Detection:
-    """Return the first with the mean of both maps; half a level is rounded to an even one."""
-    saliency = np.rint((one.saliency.astype(np.float32) + other.saliency[:, ::-1]) / 2).astype(np.uint8)
-    raw = None if one.raw is None or other.raw is None else (one.raw + other.raw[:, ::-1]) / 2
-    return replace(one, saliency=saliency, raw=raw)
+    def _mean(self, one: Detection, other: Detection) -> Detection:
+        """Return the first with the mean of both maps; half a level is rounded to an even one."""
+        back = self._mirrored(other.saliency[None])[0]
+        saliency = np.rint((one.saliency.astype(np.float32) + back) / 2).astype(np.uint8)
+        raw = None if one.raw is None or other.raw is None else (one.raw + self._mirrored(other.raw[None])[0]) / 2
+        return replace(one, saliency=saliency, raw=raw)

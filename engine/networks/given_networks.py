@@ -74,7 +74,7 @@ def _labelled(classifier: "Classifier", labels: Labels) -> "Classifier":
 class GivenModel:
     """What a detector was given: the name of its model, what opens it and models that are named beside it, and its input.
 
-    choice, network: of a map network of other people's; a classifier's are in its opener.
+    choice, network: of what the opener finds by name; what else was said of a classifier is in its opener.
     """
 
     name: str
@@ -87,11 +87,19 @@ class GivenModel:
         cls,
         model: "str | Path | nn.Module",
         method: str,
-        input: InputSpec | None,
+        input: InputSpec | InputChoice | None,
         labels: Labels | None,
         network: NetworkChoice,
     ) -> "GivenModel":
         """Sort out what was given; see `opener_of`."""
+        if isinstance(input, InputChoice):
+            if is_module(model):
+                return cls.of(
+                    model, method, input.input_of(InputSpec()), input.labels if labels is None else labels, network
+                )
+            if labels is not None:
+                raise UnseeError("an InputChoice has the labels in it: leave the others out")
+            return cls(model_name(model), open_descender, input, network)
         if is_module(model) or not (method == "network" or is_network_file(model_name(model))):
             return cls(*opener_of(model, input, labels), network=network)
         if labels is not None:

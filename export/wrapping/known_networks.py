@@ -4,7 +4,7 @@ Each row is a sidecar without a file: what it says is what FILE.json may say.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
@@ -49,14 +49,14 @@ def known_by_name(stem: str) -> str | None:
     return next((known for pattern, known in _NAMES if re.match(pattern, name)), None)
 
 
-def known_by_graph(inputs: Sequence[str], outputs: Sequence[str], size: int | None) -> str | None:
-    """Return the known network that has a graph of such inputs and outputs; size: side of the input, None where it is free.
+def known_by_graph(inputs: Sequence[str], outputs: Sequence[str], sides: Collection[int | None]) -> str | None:
+    """Return the known network that has a graph of such inputs and outputs; sides: of the input, None where one is free.
 
     U-2-Net has a map for each of its six scales and one of them all, IS-Net six maps and six feature maps.
     """
-    if len(outputs) == 7 and size in (None, 320):
+    if len(outputs) == 7 and {*sides} <= {None, 320}:
         return "u2net"
-    if len(outputs) == 12 and size in (None, 1024):
+    if len(outputs) == 12 and {*sides} <= {None, 1024}:
         return "dis"
     return {
         ("input_image", "output_image"): "birefnet",

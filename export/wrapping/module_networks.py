@@ -13,9 +13,10 @@ from ...train.networks.libraries.factories import made
 from ...train.networks.maps.mapper_metadata import MapMetadata
 from ...train.networks.maps.mappers import LoadedMapNetwork, PixelMapper
 from ...train.networks.maps.network_input import Activation, NetworkChoice, NetworkInput, NetworkOptions
+from ...train.networks.metadata import written_sides
 from ..parity.synthetic import synthetic_images
 from ..runtime.model_info import channels_first
-from .specifications import Specification, module_specification, nothing_more
+from .specifications import Specification, are_of_a_map, module_specification, nothing_more
 
 
 class ModuleMapper(PixelMapper):
@@ -30,13 +31,18 @@ class ModuleMapper(PixelMapper):
         """Return a map [B,1,S,S] in 0..1 of pixels [B,3,S,S]; there are no priors."""
         assert prior is None
         value = activated(self.raw(image), self.options.activation)
-        size = self.spec.size
-        if value.shape[-1] != size:
-            value = nn.functional.interpolate(value, (size, size), mode="bilinear", align_corners=False)
+        height, width = self.spec.sides
+        if value.shape[-2:] != (height, width):
+            value = nn.functional.interpolate(value, (height, width), mode="bilinear", align_corners=False)
+        if height != width:
+            value = nn.functional.pad(value, (0, self.spec.size - width, 0, self.spec.size - height))
         return value.clamp(0, 1)
 
     def raw(self, image: Tensor) -> Tensor:
-        """Return the values of the network's output, [B,1,h,w], of pixels [B,3,S,S]."""
+        """Return the values of the network's output, [B,1,h,w], of pixels [B,3,S,S], of which it sees the top left."""
+        height, width = self.spec.sides
+        if height != width:
+            image = image[:, :, :height, :width]
         if self.spec.scale == "largest":
             image = image * (255 / image.amax((1, 2, 3), keepdim=True).clamp(min=1e-6))
         return self._map_of(self.network(self.preprocess(image)))
@@ -54,9 +60,10 @@ class ModuleMapper(PixelMapper):
             raise UnseeError(f"{self.metadata.backbone}: returns a {type(found).__name__}, not a map [B,1,H,W]")
         if found.ndim == 3:
             found = found[:, None]
-        if found.ndim != 4 or found.shape[1] != 1 or found.shape[2] != found.shape[3]:
+        if found.ndim != 4 or found.shape[1] != 1 or not are_of_a_map(found.shape[2:], self.spec.sides):
             raise UnseeError(
-                f"{self.metadata.backbone}: its output is {list(found.shape)}, not one square map an image"
+                f"{self.metadata.backbone}: its output is {list(found.shape)} for images of "
+                f"{written_sides(self.spec.sides)} (--input-size), not one map an image"
             )
         return found
 

@@ -7,6 +7,7 @@ from typing import Any
 from ...errors import UnseeError
 from ...extras import require
 from ...files import digest_of, sha256_of
+from ...resizing import Sides
 from ..bundles.onnx_files import external_files
 from ..bundles.onnx_tensors import described
 
@@ -18,12 +19,16 @@ OLDEST_OPSET = 8
 
 @dataclass(frozen=True)
 class ImageForm:
-    """The input. type: one of `TYPES`. channels_last: [B,H,W,3], not [B,3,H,W]. size: None where it is free."""
+    """The input. type: one of `TYPES`. channels_last: [B,H,W,3], not [B,3,H,W]. sides: H and W, None where one is free."""
 
     name: str
     type: str
     channels_last: bool
-    size: int | None
+    sides: tuple[int | None, int | None]
+
+    def takes(self, sides: Sides) -> bool:
+        """Say whether images of that height and width fit."""
+        return all(own in (None, side) for own, side in zip(self.sides, sides, strict=True))
 
 
 @dataclass(frozen=True)
@@ -113,15 +118,14 @@ def _image_form(path: Path, found: dict[str, Any]) -> ImageForm:
     if len(shape) != 4:
         raise UnseeError(f"{told}: an image [batch, 3, height, width] or [batch, height, width, 3] is expected")
     channels_last = shape[1] != 3 and shape[3] == 3
-    sides = shape[1:3] if channels_last else shape[2:]
+    height, width = (
+        side if isinstance(side, int) and side > 0 else None for side in (shape[1:3] if channels_last else shape[2:])
+    )
     if not channels_last and isinstance(shape[1], int) and shape[1] != 3:
         raise UnseeError(f"{told}: 3 channels are expected, second or last")
-    fixed = {side for side in sides if isinstance(side, int) and side > 0}
-    if len(fixed) > 1:
-        raise UnseeError(f"{told}: a square is expected")
     if isinstance(shape[0], int) and shape[0] > 1:
         raise UnseeError(f"{told}: a batch of {shape[0]} is built in, one or a free one is expected: export it anew")
-    return ImageForm(name, found["type"], channels_last, next(iter(fixed), None))
+    return ImageForm(name, found["type"], channels_last, (height, width))
 
 
 def _external(path: Path) -> tuple[str, ...]:

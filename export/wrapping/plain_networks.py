@@ -9,7 +9,9 @@ from PIL import Image
 from ...errors import UnseeError
 from ...extras import require
 from ...train.networks.maps.network_input import Activation, NetworkInput
+from ...train.networks.metadata import written_sides
 from .network_files import NetworkFile, Output
+from .specifications import are_of_a_map
 
 
 def quiet_session(runtime: Any, path: Path) -> Any:
@@ -31,7 +33,10 @@ class PlainNetwork:
             raise self._refused(error) from None
 
     def raw(self, images: np.ndarray) -> np.ndarray:
-        """Return the values of the output, float32 [B,h,w], of images uint8 [B,S,S,3]; `UnseeError` where it is no map."""
+        """Return the values of the output, float32 [B,h,w], of images uint8 [B,S,S,3]; `UnseeError` where it is no map.
+
+        Of sides that are not equal the network sees the top left of the images.
+        """
         return np.stack([self._raw(image) for image in images])
 
     def maps(self, images: np.ndarray, activation: Activation) -> np.ndarray:
@@ -44,16 +49,18 @@ class PlainNetwork:
         except Exception as error:  # as above
             raise self._refused(error) from None
         sides = [side for side in value.shape if side != 1] or [1]
-        if len(sides) != 2 or sides[0] != sides[1] or sides[0] > self.spec.size:
-            others = ", ".join(map(str, self.file.outputs))
+        if not are_of_a_map(sides, self.spec.sides):
+            others, shape = ", ".join(map(str, self.file.outputs)), written_sides(self.spec.sides)
             raise UnseeError(
-                f"{self.file.path}: its output {self.output.name} is {list(value.shape)} for one image, not one square map: "
-                f"name another with --output-name ({others})"
+                f"{self.file.path}: its output {self.output.name} is {list(value.shape)} for one image of {shape}, not one "
+                f"map: name another with --output-name ({others})"
             )
         return value.reshape(sides).astype(np.float32) / (255 if value.dtype == np.uint8 else 1)
 
     def _input(self, image: np.ndarray) -> np.ndarray:
         spec = self.spec
+        height, width = spec.sides
+        image = image[:height, :width]
         pixels = image[..., ::-1] if spec.channel_order == "BGR" else image
         largest = max(int(pixels.max()), 1e-6) if spec.scale == "largest" else 255
         scaled = (pixels / largest * spec.range - np.array(spec.mean)) / np.array(spec.std)
@@ -69,14 +76,15 @@ class PlainNetwork:
         if activation in ("minmax", "sigmoid-minmax"):
             low, high = value.min(), value.max()
             value = (value - low) / (high - low) if high > low else np.zeros_like(value)
-        if len(value) != self.spec.size:
-            sides = (self.spec.size, self.spec.size)
-            value = np.asarray(Image.fromarray(value, "F").resize(sides, Image.Resampling.BILINEAR))
-        return np.clip(value, 0, 1)
+        height, width = self.spec.sides
+        if value.shape != (height, width):
+            value = np.asarray(Image.fromarray(value, "F").resize((width, height), Image.Resampling.BILINEAR))
+        size = self.spec.size
+        return np.pad(np.clip(value, 0, 1), ((0, size - height), (0, size - width)))
 
     def _refused(self, error: Exception) -> UnseeError:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
-        size = self.spec.size
+        sides = written_sides(self.spec.sides)
         return UnseeError(
-            f"{self.file.path}: ONNX Runtime cannot run it on an image of {size} x {size} (--input-size): {reason}"
+            f"{self.file.path}: ONNX Runtime cannot run it on an image of {sides} (--input-size): {reason}"
         )

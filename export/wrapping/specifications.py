@@ -1,16 +1,17 @@
 """What is said of a network's input and output: by options, by the file beside it, or as one that is known."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from ...errors import UnseeError
 from ...fields import number, text
+from ...resizing import Sides
 from ...train.networks.input_choice import InputChoice
 from ...train.networks.maps.network_input import Activation, NetworkChoice, NetworkInput, NetworkOptions
-from ...train.networks.metadata import read_object, understood
+from ...train.networks.metadata import read_object, sides_of, understood, written_sides
 from .known_networks import KNOWN, known_by_graph, known_by_name
 from .network_files import NetworkFile
 
@@ -41,9 +42,6 @@ def specification(file: NetworkFile, choice: InputChoice, network: NetworkChoice
     Raises `UnseeError` naming the options that decide where something is missing, or contradicts the graph.
     """
     said = {**_sidecar(file.path), **network.values()}
-    fixed, asked = file.image.size, choice.input_size or said.get("size")
-    if fixed and asked not in (None, fixed):
-        raise UnseeError(f"{file.path}: its input is {fixed} x {fixed}, not {asked}: leave the size out")
     if LIKE not in said and (found := _recognized(file)):
         said[LIKE] = found
     if file.image.type == "uint8":
@@ -55,7 +53,23 @@ def specification(file: NetworkFile, choice: InputChoice, network: NetworkChoice
     beside = f"{sidecar_of(file.path).name} beside it"
     source = sidecar_of(file.path) if sidecar_of(file.path).is_file() else file.path
     with understood(source, "what a network takes and gives"):
-        return _specified(what, beside, {**said, **({"size": fixed} if fixed else {})}, choice)
+        return _specified(what, beside, {**said, **_built_in(file, choice.input_size or said.get("size"))}, choice)
+
+
+def _built_in(file: NetworkFile, asked: Any) -> dict[str, Any]:
+    """Return the size that a graph has built in, if any; `UnseeError` where another was asked for.
+
+    Of a graph with one free side, a square is taken where nothing else was asked for.
+    """
+    own = file.image.sides
+    fixed = [side for side in own if side]
+    if asked is None:
+        return {"size": (own[0] or fixed[0], own[1] or fixed[0])} if fixed else {}
+    sides = sides_of(asked, "size")
+    if not file.image.takes(sides):
+        hint = "leave the size out" if len(fixed) == 2 else "give another --input-size"
+        raise UnseeError(f"its input is {written_sides(own)}, not {written_sides(sides)}: {hint}")
+    return {"size": sides}
 
 
 def module_specification(name: str, choice: InputChoice, network: NetworkChoice) -> Specification:
@@ -77,6 +91,16 @@ def nothing_more(what: str, low: float, high: float) -> Activation:
         f"{what} has values from {low:.3g} to {high:.3g}, which are no map of 0 to 1: --activation says what it needs "
         "(sigmoid where they are logits, minmax, sigmoid-minmax)"
     )
+
+
+def are_of_a_map(sides: Sequence[int], image: Sides) -> bool:
+    """Say whether an output of such sides is a map of images of height and width: at most as large, and of their form.
+
+    Sides of smaller maps may be rounded, each in its own way.
+    """
+    if len(sides) != 2 or sides[0] > image[0] or sides[1] > image[1]:
+        return False
+    return abs(sides[0] * image[1] - sides[1] * image[0]) < max(image)
 
 
 def _specified(what: str, beside: str, said: Mapping[str, Any], choice: InputChoice) -> Specification:
@@ -122,7 +146,7 @@ def _sidecar(path: Path) -> dict[str, Any]:
 def _recognized(file: NetworkFile) -> str | None:
     """Return the known network that a file's name or its graph speaks of."""
     outputs = [output.name for output in file.outputs]
-    found = known_by_name(file.path.stem) or known_by_graph([file.image.name], outputs, file.image.size)
+    found = known_by_name(file.path.stem) or known_by_graph([file.image.name], outputs, file.image.sides)
     if found:
         LOG.info("%s: taken for %s (--like names another)", file.path, found)
     return found

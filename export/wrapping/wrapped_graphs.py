@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from ...errors import UnseeError
+from ...resizing import Sides
 from ...train.networks.maps.network_input import Activation, NetworkInput
+from ...train.networks.metadata import written_sides
 from ..bundles.graphs import BATCH
 from ..bundles.map_contents import IMAGE, MAP
 from .network_files import NetworkFile, Output, load_model
@@ -22,13 +24,15 @@ WEIGHTS = "{place}.weights"
 SMALLEST_SPAN = 1e-12
 """Of values that are stretched to 0..1; where there is less, the map is zero."""
 OLDEST_RESIZE = 11
+SLICE_TAKES_INPUTS, PAD_TAKES_INPUTS = 10, 11
+"""Versions from which on these operators have as inputs what were attributes."""
 
 
 class _Nodes:
-    """Operators one after the other, each reading what the last one made."""
+    """Operators of a version one after the other, each reading what the last one made."""
 
-    def __init__(self, onnx: Any, name: str, last: str) -> None:
-        self.onnx, self.name, self.last = onnx, name, last
+    def __init__(self, onnx: Any, opset: int, name: str, last: str) -> None:
+        self.onnx, self.opset, self.name, self.last = onnx, opset, name, last
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
 
@@ -52,14 +56,30 @@ class _Nodes:
         """Change the type of the last result."""
         self.add("Cast", result=result, to=self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(type)))
 
+    def cut(self, height: int, width: int) -> None:
+        """Keep the top left of the last result, [B,C,H,W]."""
+        starts, ends, axes = [0, 0], [height, width], [2, 3]
+        if self.opset < SLICE_TAKES_INPUTS:
+            self.add("Slice", starts=starts, ends=ends, axes=axes)
+        else:
+            self.add("Slice", *(self.constant(values, "int64") for values in (starts, ends, axes)))
+
+    def pad(self, rows: int, columns: int) -> None:
+        """Put zeros below and to the right of the last result, [B,C,H,W]."""
+        pads = [0, 0, 0, 0, 0, 0, rows, columns]
+        if self.opset < PAD_TAKES_INPUTS:
+            self.add("Pad", pads=pads)
+        else:
+            self.add("Pad", self.constant(pads, "int64"))
+
 
 def wrapped(
-    file: NetworkFile, spec: NetworkInput, output: Output, side: int, activation: Activation, alone: bool
+    file: NetworkFile, spec: NetworkInput, output: Output, sides: Sides, activation: Activation, alone: bool
 ) -> Any:
     """Return the model of a bundle.
 
-    side: of the square that the output is. alone: keep a batch of one image, which the graph has built in. Raises
-    `UnseeError` where the output has to be enlarged and the graph is of operators too old for it.
+    sides: of the output. alone: keep a batch of one image, which the graph has built in. Raises `UnseeError` where the
+    output has to be enlarged and the graph is of operators too old for it.
     """
     import onnx
     from onnx import compose, helper
@@ -67,8 +87,7 @@ def wrapped(
     model = load_model(file.path)
     _forget_weights_as_inputs(model)
     compose.add_prefix(model, PREFIX, inplace=True)
-    before = _before(onnx, spec, file.image.type, file.image.channels_last, PREFIX + file.image.name)
-    after = _after(onnx, file, spec.size, PREFIX + output.name, output.type, side, activation)
+    before, after = _before(onnx, file, spec), _after(onnx, file, spec, output, sides, activation)
     batch = 1 if alone else BATCH
     graph = model.graph
     nodes = [*before.nodes, *graph.node, *after.nodes]
@@ -93,15 +112,17 @@ def _forget_weights_as_inputs(model: Any) -> None:
     model.graph.input.extend(inputs)
 
 
-def _before(onnx: Any, spec: NetworkInput, type: str, channels_last: bool, result: str) -> _Nodes:
+def _before(onnx: Any, file: NetworkFile, spec: NetworkInput) -> _Nodes:
     """Return what makes the network's input of pixels, float32 [B,3,S,S] in RGB."""
-    nodes, size = _Nodes(onnx, "before", IMAGE), spec.size
+    nodes, (height, width) = _Nodes(onnx, file.opset, "before", IMAGE), spec.sides
+    if height != width:
+        nodes.cut(height, width)
     if spec.channel_order == "BGR":
         nodes.add("Gather", nodes.constant([2, 1, 0], "int64"), axis=1)
     factor = spec.range / np.array(spec.std)
     if spec.scale == "largest":
         pixels = nodes.last
-        nodes.add("Reshape", nodes.constant([0, 1, 3 * size, size], "int64"))
+        nodes.add("Reshape", nodes.constant([0, 1, 3 * height, width], "int64"))
         nodes.add("GlobalMaxPool")
         largest = nodes.add("Max", nodes.constant(1e-6))
         nodes.apply("Div", [pixels, largest])
@@ -111,28 +132,32 @@ def _before(onnx: Any, spec: NetworkInput, type: str, channels_last: bool, resul
         nodes.add("Mul", nodes.constant(factor.reshape(1, 3, 1, 1)))
     if any(spec.mean):
         nodes.add("Sub", nodes.constant((np.array(spec.mean) / spec.std).reshape(1, 3, 1, 1)))
-    if channels_last:
+    if file.image.channels_last:
         nodes.add("Transpose", perm=[0, 2, 3, 1])
-    if type == "uint8":  # a cast would cut
+    if file.image.type == "uint8":  # a cast would cut
         nodes.add("Add", nodes.constant(0.5))
         nodes.add("Floor")
-    nodes.cast(type, result)
+    nodes.cast(file.image.type, PREFIX + file.image.name)
     return nodes
 
 
-def _after(onnx: Any, file: NetworkFile, size: int, value: str, type: str, side: int, activation: Activation) -> _Nodes:
+def _after(
+    onnx: Any, file: NetworkFile, spec: NetworkInput, output: Output, sides: Sides, activation: Activation
+) -> _Nodes:
     """Return what makes a map, float32 [B,1,S,S], of the network's output."""
-    nodes = _Nodes(onnx, "after", value)
+    nodes, (height, width) = _Nodes(onnx, file.opset, "after", PREFIX + output.name), spec.sides
     nodes.cast("float32")
-    if type == "uint8":
+    if output.type == "uint8":
         nodes.add("Mul", nodes.constant(1 / 255))
-    nodes.add("Reshape", nodes.constant([-1, 1, side, side], "int64"))
+    nodes.add("Reshape", nodes.constant([-1, 1, *sides], "int64"))
     if activation in ("sigmoid", "sigmoid-minmax"):
         nodes.add("Sigmoid")
     if activation in ("minmax", "sigmoid-minmax"):
         _stretch(nodes)
-    if side != size:
-        _enlarge(nodes, file, side, size)
+    if sides != spec.sides:
+        _enlarge(nodes, file, sides, spec.sides)
+    if height != width:
+        nodes.pad(spec.size - height, spec.size - width)
     nodes.add("Max", nodes.constant(0.0))
     nodes.add("Min", nodes.constant(1.0), result=MAP)
     return nodes
@@ -151,14 +176,17 @@ def _stretch(nodes: _Nodes) -> None:
     nodes.add("Div", span)
 
 
-def _enlarge(nodes: _Nodes, file: NetworkFile, side: int, size: int) -> None:
-    scale = np.float32(size / side)
-    if file.opset < OLDEST_RESIZE or int(np.floor(side * scale)) != size:
+def _enlarge(nodes: _Nodes, file: NetworkFile, sides: Sides, image: Sides) -> None:
+    if file.opset < OLDEST_RESIZE:
         raise UnseeError(
-            f"{file.path}: its maps are {side} x {side} for images of {size} x {size}, which cannot be enlarged with "
-            f"operators of version {file.opset}: export it with maps of the image's size, or with version 11 or later"
+            f"{file.path}: its maps are {written_sides(sides)} for images of {written_sides(image)}, which cannot be "
+            f"enlarged with operators of version {file.opset}: export it with maps of the image's size, or with version 11 "
+            "or later"
         )
-    values, scales = nodes.last, nodes.constant([1, 1, scale, scale])
+    factors = np.divide(image, sides).astype(np.float32)
+    too_small = np.floor(np.array(sides, np.float32) * factors) < image  # by rounding
+    factors = np.where(too_small, np.nextafter(factors, np.float32(np.inf)), factors)
+    values, scales = nodes.last, nodes.constant([1, 1, *factors])
     nodes.apply("Resize", [values, nodes.constant([]), scales], mode="linear")
 
 

@@ -43,7 +43,7 @@ class WrappedNetwork(Exportable[MapContents]):
         self.plain = PlainNetwork(file, said.input, self.output)
         self.tried = synthetic_images(said.input.size, TRIED)
         values = self.plain.raw(self.tried)
-        self.side = values.shape[1]
+        self.sides = values.shape[1], values.shape[2]
         what = f"{file.path}: its output {self.output.name}"
         self.activation: Activation = said.activation or nothing_more(what, float(values.min()), float(values.max()))
         options = NetworkOptions(self.activation, self.output.name)
@@ -70,7 +70,7 @@ class WrappedNetwork(Exportable[MapContents]):
         return plain_probe(images, lambda some: self.plain.maps(some, self.activation))
 
     def _write(self, path: Path, alone: bool) -> None:
-        model = wrapped(self.file, self.said.input, self.output, self.side, self.activation, alone)
+        model = wrapped(self.file, self.said.input, self.output, self.sides, self.activation, alone)
         write_model(model, path, self.file.path)
 
     def _takes_batches(self, path: Path) -> bool:

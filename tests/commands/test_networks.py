@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 import unsee as package
 from unsee.tests.commands.running import bytes_below, command, rows_of, unsee
 from unsee.tests.commands.test_bare_box import on_the_box
 from unsee.tests.map_models import map_checkpoint
-from unsee.tests.network_files import Form, Script, write_network
+from unsee.tests.network_files import ORIENTATION, Form, Script, write_network
 
 LANCZOS = Image.Resampling.LANCZOS
 U2NET = Script(largest=True, filter=LANCZOS, stretch=True)
@@ -103,6 +103,96 @@ def test_a_detector_makes_the_same_maps(name, photographs, tmp_path):
     _check_maps(name, maps, tmp_path)
 
 
+OBLONG = {
+    "wide.onnx": (Form((96, 128), batch="b"), Script(), ()),
+    "tall.onnx": (
+        Form((128, 97), channels_last=True, shrink=2),
+        Script(letterbox=True, padding=114),
+        ("--resize-mode", "letterbox", "--padding", 114),
+    ),
+    "free.onnx": (
+        Form(None, batch="b", logits=True),
+        Script(filter=LANCZOS, sigmoid=True),
+        ("--input-size", "96x128", "--activation", "sigmoid", "--resample", "lanczos"),
+    ),
+}
+"""Networks of unequal sides."""
+SAID_OF_OBLONG = {
+    "wide.onnx": (None, {}),
+    "tall.onnx": (None, {"resize_mode": "letterbox", "padding": 114}),
+    "free.onnx": ((96, 128), {"activation": "sigmoid", "resample": "lanczos"}),
+}
+
+
+def _near(found, expected):
+    assert np.shape(found) == expected.shape and expected.std() > 3
+    assert np.abs(np.asarray(found).astype(int) - expected).max() <= 1
+
+
+@pytest.fixture
+def turned(photographs, tmp_path):
+    """A folder of two photographs, and of a third that its EXIF orientation turns."""
+    folder = tmp_path / "turned"
+    folder.mkdir()
+    for name in ("00.jpg", "03.png"):
+        shutil.copy(photographs / name, folder)
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    Image.open(photographs / "08.jpg").resize((120, 70)).save(folder / "side.png", exif=exif)
+    return folder
+
+
+@pytest.mark.parametrize("name", OBLONG)
+def test_images_of_unequal_sides_give_the_maps_of_a_plain_script(name, turned, tmp_path):
+    form, script, options = OBLONG[name]
+    network = write_network(tmp_path / name, form)
+    unsee("run", turned, "--model", name, "-o", "maps", *IMAGENET, *options, cwd=tmp_path)
+    sides, choice = SAID_OF_OBLONG[name]
+    spec = package.InputChoice(sides, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    detector = package.Detector(network, input=spec, network=package.NetworkChoice(**choice))
+    size = form.size or sides
+    for path in sorted(turned.iterdir()):
+        expected = script.map(network, path, form, size).astype(int)
+        _near(Image.open(tmp_path / f"maps/{path.stem}.png"), expected)
+        _near(detector(path).map, expected)
+
+
+def test_a_network_of_unequal_sides_goes_through_every_step(turned, tmp_path):
+    form, script = Form((128, 96), batch="b"), Script()
+    network = write_network(tmp_path / "mine.onnx", form, seed=3)
+    (tmp_path / "mine.json").write_text(json.dumps({"size": "128x96", "mean": script.mean, "std": script.std}))
+    unsee("wrap", "mine.onnx", "bundle", "--probes", turned, cwd=tmp_path)
+    assert "with a plain script when exported" in unsee("check", "bundle", cwd=tmp_path).out
+    unsee(
+        "run", turned, "--model", "bundle", "-o", "masks", "--output-kind", "mask", "--rows-with", "box", cwd=tmp_path
+    )
+    unsee("run", turned, "--model", "bundle", "-o", "arrays", "--output-format", "npy", cwd=tmp_path)
+    arrays = np.load(tmp_path / "arrays/00000.npy")
+    assert arrays.shape == (3, 128, 128) and arrays[:, -8:].any() and arrays[:, :, -8:].any()
+    map_checkpoint(tmp_path / "promoter", "promoter")
+    plain, promoted = (
+        package.Detector(tmp_path / "bundle"),
+        package.Detector(tmp_path / "bundle", promote=tmp_path / "promoter"),
+    )
+    mirrored = package.Detector(tmp_path / "bundle", mirror=True)
+    for row in rows_of(tmp_path / "masks"):
+        mask, path = np.asarray(Image.open(tmp_path / f"masks/{row['output']}.png")), Path(row["path"])
+        expected = script.map(network, path, form, (128, 96)).astype(int)
+        _near(plain(path).map, expected)
+        assert mask.shape == expected.shape == promoted(path).map.shape and mask.any()
+        rows, columns = np.nonzero(mask)
+        assert row["bbox"][:2] == [columns.min(), rows.min()]
+        other = script.map(network, _flipped(path, tmp_path / "flipped.png"), form, (128, 96)).astype(int)
+        assert np.abs(mirrored(path).map - (expected + other[:, ::-1]) / 2).max() <= 2
+
+
+def _flipped(path, target):
+    """Write the mirror image of a photograph, upright."""
+    upright = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
+    upright.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(target)
+    return target
+
+
 def test_a_file_beside_the_network_says_what_it_takes_and_options_go_first(photographs, tmp_path):
     network = write_network(tmp_path / "mine.onnx", Form(64, logits=True))
     said = {"mean": [127.5] * 3, "std": [127.5] * 3, "range": 255, "channel_order": "BGR", "activation": "sigmoid"}
@@ -125,7 +215,9 @@ def test_a_file_beside_the_network_says_what_it_takes_and_options_go_first(photo
                        r"nothing says its mean and std: give --mean and --std, or mine.json beside it, or --like one of"),
         (Form(None), IMAGENET, "nothing says its size: give --input-size, or mine.json"),
         (Form(64, logits=True), IMAGENET, "values from -.* to .*no map of 0 to 1: --activation says what it needs"),
-        (Form(64), (*IMAGENET, "--input-size", 32), "its input is 64 x 64, not 32: leave the size out"),
+        (Form(64), (*IMAGENET, "--input-size", 32), "its input is 64 x 64, not 32 x 32: leave the size out"),
+        (Form((64, 48)), (*IMAGENET, "--input-size", "48x64"), "its input is 64 x 48, not 48 x 64: leave the size out"),
+        (Form(None), (*IMAGENET, "--input-size", "48x"), "input size must be .* height and width as in 288x384, got '48x'"),
         (Form(64), ("--method", "rbd"), "is an ONNX file, which method rbd does not run: use --method network"),
         (Form(64), (*IMAGENET, "--output-name", "d9"), "has no output 'd9', but d0"),
         (Form(64), ("--like", "u3net"), "no network 'u3net' is known, but u2net, "),
@@ -248,7 +340,7 @@ def test_a_letterbox_follows_the_orientation_and_every_later_step_sees_the_image
     upright.save(tmp_path / "in/plain.png")
     turned = upright.transpose(Image.Transpose.ROTATE_90)  # which orientation 6 turns back
     exif = Image.Exif()
-    exif[0x0112] = 6
+    exif[ORIENTATION] = 6
     turned.save(tmp_path / "in/turned.png", exif=exif)
     unsee("run", "in", "--model", network, "-o", "maps", *BOXED, cwd=tmp_path)
     plain, other = (np.asarray(Image.open(tmp_path / f"maps/{name}.png")).astype(int) for name in ("plain", "turned"))

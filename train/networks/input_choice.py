@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from ...errors import UnseeError
 from ...fields import triple
 from ...files import digest_of, sha256_of
-from .metadata import LARGEST_INPUT, InputSpec, Label, read_labels
+from ...resizing import Sides
+from .metadata import InputSpec, Label, read_labels, sides_of, written_sides
 
 if TYPE_CHECKING:
     from .checkpoints import Classifier
@@ -20,18 +21,22 @@ Triple = tuple[float, float, float]
 class InputChoice:
     """Replaces parts of a classifier's input and its labels; what is None stays its own.
 
-    input_size: side of the square input. mean, std: of pixels in 0..1, in the network's order of channels. labels: a
-    labels.json, or a file with a name a line.
+    input_size: side of the square input; of a map network of other people's also height and width, see `sides_of`. mean,
+    std: of pixels in 0..1, in the network's order of channels. labels: a labels.json, or a file with a name a line.
     """
 
-    input_size: Annotated[int | None, "side of the network's input in pixels (default: its own)"] = None
+    input_size: Annotated[
+        int | Sides | None,
+        "side of the network's input in pixels, or HEIGHTxWIDTH of an ONNX file's (default: its own)",
+    ] = None
     mean: Annotated[Triple | None, "the input's mean, with commas, of pixels in 0..1 (default: its own)"] = None
     std: Annotated[Triple | None, "the input's deviation, likewise (default: its own)"] = None
     labels: Annotated[str | None, "names of the classes: labels.json, or a text file with one a line"] = None
 
     def __post_init__(self) -> None:
-        if self.input_size is not None and not 1 <= self.input_size <= LARGEST_INPUT:
-            raise UnseeError(f"input size must be 1 to {LARGEST_INPUT}, got {self.input_size}")
+        if self.input_size is not None:
+            height, width = sides_of(self.input_size, "input size")
+            object.__setattr__(self, "input_size", height if height == width else (height, width))
         for name in ("mean", "std"):
             values = getattr(self, name)
             if values is not None and not all(-1 <= value <= 1 for value in triple(values, name)):
@@ -62,7 +67,10 @@ class InputChoice:
         return replace(classifier, metadata=replace(metadata, input=spec, names_classes=names_classes), labels=labels)
 
     def input_of(self, spec: InputSpec) -> InputSpec:
-        """Return an input with what is replaced."""
+        """Return a classifier's input with what is replaced; `UnseeError` where that is not square."""
+        if isinstance(self.input_size, tuple):
+            sides = written_sides(self.input_size)
+            raise UnseeError(f"a classifier's input is square, got {sides}: give one side with --input-size")
         scaled: dict[str, Any] = {
             name: tuple(value * spec.range for value in values)
             for name in ("mean", "std")

@@ -1,7 +1,8 @@
 """What a checkpoint or a bundle says of its network: input specification, classes and origin. No torch needed."""
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, Literal
 
 from ...errors import UnseeError
 from ...fields import check_fields, flag, mapping, number, text, triple, whole
+from ...resizing import Sides
 
 MODEL_FILE = "model.json"
 LABELS_FILE = "labels.json"
@@ -18,6 +20,7 @@ LARGEST_INPUT = 4096
 MOST_CLASSES = 1_000_000
 LARGEST_DESCRIPTION = 1 << 26
 """Bytes of a JSON file that describes a model; one of a million labels has less."""
+_WRITTEN_SIDES = re.compile(r"(\d{1,9})(?:x(\d{1,9}))?")
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,15 @@ class InputSpec:
         if min(triple(self.std, "std")) <= 0 or self.range <= 0:
             raise UnseeError(f"std and range must be above zero, got {self.std} and {self.range}")
 
+    @property
+    def sides(self) -> Sides:
+        """Height and width of what the network sees."""
+        return self.size, self.size
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object that `from_json` reads."""
+        return asdict(self)
+
     @classmethod
     def from_json(cls, value: Any) -> "InputSpec":
         """Build the specification from model.json's or bundle.json's `input` object."""
@@ -50,6 +62,25 @@ class InputSpec:
             mean=triple(value["mean"], "mean"),
             std=triple(value["std"], "std"),
         )
+
+
+def sides_of(value: object, name: str) -> Sides:
+    """Return height and width of an input: a side is both, two are in a list, and a text has them as in `288x384`.
+
+    Raises `UnseeError` on anything else, and on sides that are not 1 to `LARGEST_INPUT`.
+    """
+    if isinstance(value, str):
+        written = _WRITTEN_SIDES.fullmatch(value)
+        if not written:
+            raise UnseeError(f"{name} must be a whole number, or height and width as in 288x384, got {value[:60]!r}")
+        value = [int(side) for side in written.groups() if side]
+    sides = value if isinstance(value, (list, tuple)) and len(value) in (1, 2) else [value]
+    return whole(sides[0], name, 1, LARGEST_INPUT), whole(sides[-1], name, 1, LARGEST_INPUT)
+
+
+def written_sides(sides: Sequence[int | None]) -> str:
+    """Return height and width as people read them; a side that is free is a question mark."""
+    return " x ".join("?" if side is None else str(side) for side in sides)
 
 
 @dataclass(frozen=True)

@@ -146,7 +146,7 @@ class MapMetadata:
 
     def to_json(self) -> dict[str, Any]:
         """Return the object that `from_json` reads."""
-        return asdict(self)
+        return {**asdict(self), "input": self.input.to_json()}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "MapMetadata":

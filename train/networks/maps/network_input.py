@@ -1,12 +1,12 @@
 """What anybody's map network takes and gives: how an image comes onto its grid, and how its output becomes a map."""
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Annotated, Any, Literal
 
 from ....errors import UnseeError
 from ....fields import check_fields, number, whole
-from ....resizing import Filter, Mode, Resizing
-from ..metadata import LARGEST_INPUT, InputSpec
+from ....resizing import Filter, Mode, Resizing, Sides
+from ..metadata import LARGEST_INPUT, InputSpec, sides_of
 
 Scale = Literal["fixed", "largest"]
 Activation = Literal["none", "sigmoid", "minmax", "sigmoid-minmax"]
@@ -36,9 +36,47 @@ class NetworkInput(InputSpec):
 
     @classmethod
     def from_json(cls, value: Any) -> "NetworkInput":
-        """Build the specification from a bundle's `input` object."""
+        """Build the specification from a bundle's `input` object; one of unequal sides is an `OblongInput`."""
+        height, width = sides_of(value["size"], "size")
+        size = max(height, width)
         own = {item.name for item in fields(NetworkInput)} - {item.name for item in fields(InputSpec)}
-        return cls(**vars(InputSpec.from_json(value)), **{name: value[name] for name in own if name in value})
+        values = {
+            **vars(InputSpec.from_json({**value, "size": size})),
+            **{name: value[name] for name in own if name in value},
+        }
+        return NetworkInput(**values) if height == width else OblongInput(**values, height=height, width=width)
+
+
+@dataclass(frozen=True)
+class OblongInput(NetworkInput):
+    """The input of a network that takes images of unequal sides.
+
+    height, width: of the images. size: the larger of the two, the side of the square grid that they lie on, at its top left.
+    """
+
+    height: int = 0
+    width: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.sides) < 1 or max(self.sides) != self.size:
+            raise UnseeError(f"size must be the larger of height and width, got {self.size} for {self.sides}")
+
+    @property
+    def sides(self) -> Sides:
+        """See `InputSpec.sides`."""
+        return self.height, self.width
+
+    @property
+    def resizing(self) -> Resizing:
+        """See `NetworkInput.resizing`."""
+        return replace(super().resizing, sides=self.sides)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object that `NetworkInput.from_json` reads."""
+        values = asdict(self)
+        del values["height"], values["width"]
+        return {**values, "size": list(self.sides)}
 
 
 @dataclass(frozen=True)
