@@ -9,8 +9,11 @@ from PIL import Image
 from unsee.engine.inputs import decoding
 from unsee.engine.inputs.decoding import ORIENTATION_TAG, DecodingConfig, decode, on_grid, to_rgb
 from unsee.errors import DecodingError
+from unsee.resizing import Resizing
 
 GRID = DecodingConfig(8)
+STORED = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
+"""How Pillow turns an upright image into the stored one of each EXIF orientation."""
 
 
 def encoded(image, file_format="PNG", **options):
@@ -68,14 +71,31 @@ def test_lab_goes_through_its_profile():
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_orientation_is_applied_as_displayed(orientation):
     upright = corners()
-    stored = (
-        upright.transpose({1: 0, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}[orientation]) if orientation > 1 else upright
-    )
+    stored = upright.transpose(STORED[orientation]) if orientation > 1 else upright
     exif = Image.Exif()
     exif[ORIENTATION_TAG] = orientation
     shown = decoded(stored, exif=exif)
     np.testing.assert_array_equal(shown.pixels, on_grid(upright, GRID).pixels)
     assert (shown.width, shown.height, shown.orientation) == (40, 20, orientation)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["stretch", "letterbox"])
+@pytest.mark.parametrize(("sides", "boxed"), [((12, 20), (0, 1, 20, 10)), ((20, 12), (0, 7, 12, 6))])
+def test_unequal_sides_are_those_of_the_image_as_displayed(sides, boxed, mode, orientation):
+    stored = corners().transpose(STORED[orientation]) if orientation > 1 else corners()
+    exif = Image.Exif()
+    exif[ORIENTATION_TAG] = orientation
+    config = DecodingConfig(20, resizing=Resizing(mode, padding=7, sides=sides))
+    shown = decode(encoded(stored, exif=exif), config)
+    left, top, width, height = boxed if mode == "letterbox" else (0, 0, sides[1], sides[0])
+    assert shown.frame == (left, top, width, height) and shown.pixels.shape == (20, 20, 3)
+    part = shown.pixels[top : top + height, left : left + width].astype(int)
+    expected = corners().convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
+    assert np.abs(part - np.asarray(expected)).max() <= 1
+    rest = shown.pixels.copy()
+    rest[top : top + height, left : left + width] = 7
+    assert (rest == 7).all()
 
 
 def test_orientation_can_be_ignored_and_nonsense_is_upright():

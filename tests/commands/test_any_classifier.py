@@ -170,6 +170,9 @@ exported = unsee.Detector(net, input=spec, backend="onnxruntime")(image)
 stored = unsee.Detector("bundle")(image)
 assert own.label == stored.label and exported.label.startswith("class")
 assert np.abs(own.map.astype(int) - stored.map).max() <= 1
+chosen = unsee.InputChoice(32)
+assert np.array_equal(unsee.Detector(net, input=chosen, labels=["cat", "dog", "cow"])(image).map, own.map)
+assert np.array_equal(unsee.Detector("nets:make", input=chosen, backend="torch")(image).map, own.map)
 first, second = unsee.gradient(net, image, 1, input=spec), unsee.gradient("gradient", [image, image], [1, 2])
 assert np.linalg.norm(first - second[0]) < 1e-4 * np.linalg.norm(first)
 assert net.training and next(net.parameters()).requires_grad
