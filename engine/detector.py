@@ -58,11 +58,10 @@ class Detector:
     model: see `load_classifier`, or a `torch.nn.Module` that makes logits; an attentional network, a student or an ONNX
     file is used by its method without being asked. input, labels: of a module, torchvision's usual input and numbers where
     None; PyTorch runs it unless `backend` names another, for which it is exported first; an `InputChoice` replaces parts of
-    the input. preset: a name or a `Preset`; None
-    is a bundle's own, or the method's. device: auto, cpu, cuda or cuda:N. promote: checkpoint or bundle of a promoter,
-    which lifts the maps. method, weights, cnn2, cnn3: see `MethodConfig`. segment: how masks are made, and maps refined;
-    None for neither. precision, mirror: see `MethodConfig`. network: of an ONNX file, what it gives. Also a context
-    manager, which closes it.
+    the input. preset: a name or a `Preset`; None is a bundle's own, or the method's. device: auto, cpu, cuda or cuda:N.
+    promote: checkpoint or bundle of a promoter, which lifts the maps. method, weights, cnn2, cnn3: see `MethodConfig`.
+    segment: how masks are made, and maps refined; None for neither. precision, mirror: see `MethodConfig`. network: of an
+    ONNX file, what it gives. Also a context manager, which closes it.
     """
 
     def __init__(

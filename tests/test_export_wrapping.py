@@ -198,13 +198,9 @@ def test_images_of_unequal_sides_lie_at_the_top_left_of_the_grid(form, choice, t
     seen = images.copy()
     seen[:, height:], seen[:, :, width:] = 0, 0
     expected = network.probe(images).maps
-    assert (
-        not expected[:, height:].any()
-        and not expected[:, :, width:].any()
-        and expected[:, :height, :width].std() > 0.01
-    )
-    metadata = MapMetadata.from_json(network.contents.metadata.to_json())
-    assert metadata.input == spec
+    assert not expected[:, height:].any() and not expected[:, :, width:].any()
+    assert expected[:, :height, :width].std() > 0.01
+    assert MapMetadata.from_json(network.contents.metadata.to_json()).input == spec
     session = onnxruntime.InferenceSession(str(tmp_path / "map.onnx"))
     for batch in (images, seen):
         pixels = batch.transpose(0, 3, 1, 2).astype(np.float32)
@@ -229,18 +225,15 @@ def test_what_is_said_of_unequal_sides_must_fit_the_graph(tmp_path):
     (tmp_path / "u2netNone.json").write_text('{"size": [48, 64]}')
     assert specification(free, OWN_INPUT, NO_CHOICE).input.sides == (48, 64)
     assert specification(free, InputChoice((64, 64)), NO_CHOICE).input == NetworkInput(**{**KNOWN_U2NET, "size": 64})
-    with pytest.raises(
-        UnseeError, match="a classifier's input is square, got 48 x 64: give one side with --input-size"
-    ):
+    with pytest.raises(UnseeError, match="classifier's input is square, got 48 x 64: give one side with --input-size"):
         InputChoice((48, 64)).input_of(InputSpec())
 
 
 def test_maps_have_the_form_of_their_images():
     assert are_of_a_map((48, 64), (48, 64)) and are_of_a_map((3, 4), (65, 128)) and are_of_a_map((2, 2), (128, 65))
     assert not are_of_a_map((64, 48), (48, 64)) and not are_of_a_map((64, 64), (96, 128))
-    assert (
-        are_of_a_map((16, 16), (64, 64)) and not are_of_a_map((16, 17), (64, 64)) and not are_of_a_map((8,), (64, 64))
-    )
+    assert are_of_a_map((16, 16), (64, 64))
+    assert not are_of_a_map((16, 17), (64, 64)) and not are_of_a_map((8,), (64, 64))
 
 
 def test_a_module_sees_unequal_sides_as_a_file_does(tmp_path, monkeypatch):
@@ -252,9 +245,7 @@ def test_a_module_sees_unequal_sides_as_a_file_does(tmp_path, monkeypatch):
     grey = torch.from_numpy(images[:, :, :37].astype(np.float32)).mean(3)[:, None] / 255
     expected = nn.functional.interpolate(nn.functional.avg_pool2d(grey, 2, ceil_mode=True), (48, 37), mode="bilinear")
     assert np.abs(made[:, :, :37] - expected[:, 0].numpy()).max() < 1e-5 and not made[:, :, 37:].any()
-    with pytest.raises(
-        UnseeError, match="its output is \\[2, 1, 24, 24\\] for images of 48 x 37 .*not one map an image"
-    ):
+    with pytest.raises(UnseeError, match="output is \\[2, 1, 24, 24\\] for images of 48 x 37 .*not one map an image"):
         load_module("oblongnets:square", InputChoice((48, 37), *UNSCALED), NO_CHOICE)
 
 

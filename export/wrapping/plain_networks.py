@@ -49,7 +49,7 @@ class PlainNetwork:
         except Exception as error:  # as above
             raise self._refused(error) from None
         sides = [side for side in value.shape if side != 1] or [1]
-        if not are_of_a_map(sides, self.spec.sides):
+        if not are_of_a_map(sides, self.spec.sides) or max(sides) > self.spec.size:
             others, shape = ", ".join(map(str, self.file.outputs)), written_sides(self.spec.sides)
             raise UnseeError(
                 f"{self.file.path}: its output {self.output.name} is {list(value.shape)} for one image of {shape}, not one "
@@ -58,10 +58,9 @@ class PlainNetwork:
         return value.reshape(sides).astype(np.float32) / (255 if value.dtype == np.uint8 else 1)
 
     def _input(self, image: np.ndarray) -> np.ndarray:
-        spec = self.spec
-        height, width = spec.sides
-        image = image[:height, :width]
-        pixels = image[..., ::-1] if spec.channel_order == "BGR" else image
+        spec, (height, width) = self.spec, self.spec.sides
+        seen = image[:height, :width]
+        pixels = seen[..., ::-1] if spec.channel_order == "BGR" else seen
         largest = max(int(pixels.max()), 1e-6) if spec.scale == "largest" else 255
         scaled = (pixels / largest * spec.range - np.array(spec.mean)) / np.array(spec.std)
         ordered = scaled if self.file.image.channels_last else scaled.transpose(2, 0, 1)

@@ -53,11 +53,11 @@ def specification(file: NetworkFile, choice: InputChoice, network: NetworkChoice
     beside = f"{sidecar_of(file.path).name} beside it"
     source = sidecar_of(file.path) if sidecar_of(file.path).is_file() else file.path
     with understood(source, "what a network takes and gives"):
-        return _specified(what, beside, {**said, **_built_in(file, choice.input_size or said.get("size"))}, choice)
+        return _specified(what, beside, {**said, **_size(file, choice.input_size or said.get("size"))}, choice)
 
 
-def _built_in(file: NetworkFile, asked: Any) -> dict[str, Any]:
-    """Return the size that a graph has built in, if any; `UnseeError` where another was asked for.
+def _size(file: NetworkFile, asked: Any) -> dict[str, Any]:
+    """Return the size that a graph has built in or that was asked for, if any; `UnseeError` where these differ.
 
     Of a graph with one free side, a square is taken where nothing else was asked for.
     """
@@ -94,13 +94,11 @@ def nothing_more(what: str, low: float, high: float) -> Activation:
 
 
 def are_of_a_map(sides: Sequence[int], image: Sides) -> bool:
-    """Say whether an output of such sides is a map of images of height and width: at most as large, and of their form.
+    """Say whether an output of such sides has the form of images of height and width.
 
     Sides of smaller maps may be rounded, each in its own way.
     """
-    if len(sides) != 2 or sides[0] > image[0] or sides[1] > image[1]:
-        return False
-    return abs(sides[0] * image[1] - sides[1] * image[0]) < max(image)
+    return len(sides) == 2 and abs(sides[0] * image[1] - sides[1] * image[0]) < max(image)
 
 
 def _specified(what: str, beside: str, said: Mapping[str, Any], choice: InputChoice) -> Specification:

@@ -163,18 +163,15 @@ def test_a_network_of_unequal_sides_goes_through_every_step(turned, tmp_path):
     (tmp_path / "mine.json").write_text(json.dumps({"size": "128x96", "mean": script.mean, "std": script.std}))
     unsee("wrap", "mine.onnx", "bundle", "--probes", turned, cwd=tmp_path)
     assert "with a plain script when exported" in unsee("check", "bundle", cwd=tmp_path).out
-    unsee(
-        "run", turned, "--model", "bundle", "-o", "masks", "--output-kind", "mask", "--rows-with", "box", cwd=tmp_path
-    )
+    words = ("--output-kind", "mask", "--rows-with", "box")
+    unsee("run", turned, "--model", "bundle", "-o", "masks", *words, cwd=tmp_path)
     unsee("run", turned, "--model", "bundle", "-o", "arrays", "--output-format", "npy", cwd=tmp_path)
     arrays = np.load(tmp_path / "arrays/00000.npy")
     assert arrays.shape == (3, 128, 128) and arrays[:, -8:].any() and arrays[:, :, -8:].any()
     map_checkpoint(tmp_path / "promoter", "promoter")
-    plain, promoted = (
-        package.Detector(tmp_path / "bundle"),
-        package.Detector(tmp_path / "bundle", promote=tmp_path / "promoter"),
-    )
-    mirrored = package.Detector(tmp_path / "bundle", mirror=True)
+    bundle = tmp_path / "bundle"
+    plain, mirrored = package.Detector(bundle), package.Detector(bundle, mirror=True)
+    promoted = package.Detector(bundle, promote=tmp_path / "promoter")
     for row in rows_of(tmp_path / "masks"):
         mask, path = np.asarray(Image.open(tmp_path / f"masks/{row['output']}.png")), Path(row["path"])
         expected = script.map(network, path, form, (128, 96)).astype(int)

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Annotated, Any, Literal
 
 from ....errors import UnseeError
-from ....fields import check_fields, number, whole
+from ....fields import check_fields, mapping, number, whole
 from ....resizing import Filter, Mode, Resizing, Sides
 from ..metadata import LARGEST_INPUT, InputSpec, sides_of
 
@@ -37,6 +37,7 @@ class NetworkInput(InputSpec):
     @classmethod
     def from_json(cls, value: Any) -> "NetworkInput":
         """Build the specification from a bundle's `input` object; one of unequal sides is an `OblongInput`."""
+        value = mapping(value, "input")
         height, width = sides_of(value["size"], "size")
         size = max(height, width)
         own = {item.name for item in fields(NetworkInput)} - {item.name for item in fields(InputSpec)}
