@@ -1,16 +1,17 @@
-"""Who runs the shards: this process, several processes, or Ray actors. A slot runs one shard at a time.
+"""Who runs the shards: this process, several processes, or Ray actors. A slot runs one shard after another, overlapped.
 
 Only descriptions of shards travel; every slot reads its own pixels and writes its own results.
 """
 
 from abc import ABC, abstractmethod
-from collections import Counter, deque
-from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import as_completed
 from dataclasses import replace
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
-from typing import Any, TypeAlias
+from queue import SimpleQueue
+from typing import Any, Literal, TypeAlias
 
 from ..errors import ExitCode, UnseeError
 from ..export.runtime.model_info import ModelInfo
@@ -20,12 +21,12 @@ from ..threads import usable_threads
 from .methods.methods import open_method
 from .methods.models import open_descender
 from .methods.networks import Promoter
-from .outputs.done_marks import is_done
 from .outputs.plan import ShardJob, read_plan
 from .outputs.rows import Row
-from .plans.earlier_shard import done_shard
 from .run_config import RunConfig
 from .shard import ShardRunner
+from .shards.job_board import JobBoard
+from .shards.open_shard import Finished
 from .workers.daemon_threads import Workers
 from .workers.interruption import working
 from .workers.processes import CrashedProcessError, HeldProcess
@@ -34,6 +35,10 @@ from .workers.visible_gpus import VARIABLE as GPU_VARIABLE
 from .workers.visible_gpus import gpu_of_each
 
 OnRow: TypeAlias = Callable[[Row], None]
+OnDone: TypeAlias = Callable[[Finished], None]
+Take: TypeAlias = Callable[[], ShardJob | None]
+RAY_THREADS = 3
+"""Of an actor: one works, one waits for its messages, one gives it jobs."""
 
 
 class StartError(UnseeError):
@@ -72,25 +77,70 @@ class ShardWorker:
         if "runner" in vars(self):
             self.runner.close()
 
-    def run(self, job: ShardJob) -> dict[str, Any]:
-        """Run one shard and return its stats."""
+    def run(self, take: Take, on_done: OnDone) -> None:
+        """Run the shards that `take` gives, until it gives None.
+
+        The first is taken before the model is opened: a worker that does not survive that has a shard to answer for.
+        """
+        first = take()
+        if first is None:
+            return
         plan = read_plan(Path(self.config.output_folder))
         with working(plan.folder):
-            done = is_done(plan.folder, job.shard)
-            earlier = done_shard(plan, job.shard, job.retry) if done and job.retry is not None else None
-            return self.warm_runner.run(plan, job.shard, earlier, self.on_row)
+            for finished in self.warm_runner.run(plan, chain([first], iter(take, None)), self.on_row):
+                on_done(finished)
+
+
+class HeldWorker(ShardWorker):
+    """The worker of a `ProcessSlot`, in its process; tell: takes rows and finished shards, ask: returns the next job."""
+
+    def __init__(self, config: RunConfig, tell: Callable[[Any], None], ask: Take) -> None:
+        super().__init__(config, tell)
+        self.tell, self.ask = tell, ask
+
+    def work(self) -> None:
+        """Run the shards that there are."""
+        self.run(self.ask, self.tell)
+
+
+class RayWorker(ShardWorker):
+    """The worker of a `RaySlot`, in its actor: `work` runs in one of its threads, while others carry messages."""
+
+    def __init__(self, config: RunConfig) -> None:
+        super().__init__(config)
+        self.said: SimpleQueue[Finished | Literal["next", "end"]] = SimpleQueue()
+        self.given: SimpleQueue[ShardJob | None] = SimpleQueue()
+
+    def work(self) -> None:
+        """Run the shards that there are."""
+        try:
+            self.run(self._asked, self.said.put)
+        finally:
+            self.said.put("end")
+
+    def message(self) -> Finished | Literal["next", "end"]:
+        """Wait for a finished shard, the wish for the next job, or the end of the work."""
+        return self.said.get()
+
+    def give(self, job: ShardJob | None) -> None:
+        """Take the next job, None where there is none."""
+        self.given.put(job)
+
+    def _asked(self) -> ShardJob | None:
+        self.said.put("next")
+        return self.given.get()
 
 
 class Slot(ABC):
-    """A place where one shard runs at a time."""
+    """A place where shards run, one after another."""
 
     @abstractmethod
     def info(self) -> ModelInfo:
         """Return what runs where; the first call opens the model."""
 
     @abstractmethod
-    def submit(self, job: ShardJob) -> "Future[dict[str, Any]]":
-        """Start a shard."""
+    def run(self, take: Take, on_done: OnDone) -> None:
+        """Run the shards that `take` gives, until it gives None, and tell of each that is done; raises what ends that."""
 
     @abstractmethod
     def restart(self) -> None:
@@ -102,7 +152,7 @@ class Slot(ABC):
 
 
 class LocalSlot(Slot):
-    """This process: `submit` returns when the shard is done."""
+    """This process: the descent runs in the thread that calls `run`."""
 
     def __init__(self, config: RunConfig, on_row: OnRow) -> None:
         self.worker = ShardWorker(config, on_row)
@@ -111,14 +161,9 @@ class LocalSlot(Slot):
         """Open the model here."""
         return self.worker.info()
 
-    def submit(self, job: ShardJob) -> "Future[dict[str, Any]]":
-        """Run the shard here."""
-        future: Future[dict[str, Any]] = Future()
-        try:
-            future.set_result(self.worker.run(job))
-        except Exception as error:
-            future.set_exception(error)
-        return future
+    def run(self, take: Take, on_done: OnDone) -> None:
+        """Run the shards here."""
+        self.worker.run(take, on_done)
 
     def restart(self) -> None:
         """Nothing crashed that the process survived."""
@@ -140,7 +185,7 @@ class ProcessSlot(Slot):
         if gpu is not None:
             self.environment[GPU_VARIABLE] = gpu
         self.failed_starts = 0
-        self.caller = Workers(1, "slot")
+        self.on_done: OnDone | None = None
         self.process = self._new_process()
 
     def info(self) -> ModelInfo:
@@ -151,11 +196,12 @@ class ProcessSlot(Slot):
             except CrashedProcessError:
                 self.restart()
 
-    def submit(self, job: ShardJob) -> "Future[dict[str, Any]]":
-        """Send the shard's description to the process; one that died idle is replaced first."""
+    def run(self, take: Take, on_done: OnDone) -> None:
+        """Send the process descriptions of shards as it asks for them; one that died idle is replaced first."""
         if self.process.answered and self.process.ended:
             self.restart()
-        return self.caller.submit(self._called, "run", job)
+        self.on_done = on_done
+        self._called("work", answer=take)
 
     def restart(self) -> None:
         """Start a new process."""
@@ -165,13 +211,12 @@ class ProcessSlot(Slot):
     def stop(self) -> None:
         """Kill the process."""
         self.process.kill()
-        self.caller.shutdown(wait=False, cancel_futures=True)
 
-    def _called(self, method: str, *arguments: Any) -> Any:
+    def _called(self, method: str, answer: Take | None = None) -> Any:
         """Call a method of the process's worker; `StartError` where it dies before its model works, again and again."""
         process = self.process
         try:
-            result = process.call(method, *arguments)
+            result = process.call(method, answer=answer)
         except CrashedProcessError as error:
             self.failed_starts += not process.answered
             if process.answered or self.failed_starts <= self.config.max_shard_retry:
@@ -183,8 +228,15 @@ class ProcessSlot(Slot):
         self.failed_starts = 0
         return result
 
+    def _told(self, value: Row | Finished) -> None:
+        self.failed_starts = 0
+        if isinstance(value, Row):
+            self.on_row(value)
+        elif self.on_done:
+            self.on_done(value)
+
     def _new_process(self) -> HeldProcess:
-        return HeldProcess(partial(ShardWorker, self.config), self.on_row, self.environment)
+        return HeldProcess(partial(HeldWorker, self.config), self._told, self.environment)
 
 
 class RaySlot(Slot):
@@ -193,16 +245,27 @@ class RaySlot(Slot):
     def __init__(self, config: RunConfig, on_gpu: bool) -> None:
         # Ray shows an actor its own GPU only, as the first.
         self.config = replace(config, device="cuda" if on_gpu else "cpu")
-        self.actor_class = joined_ray().remote(**needs_of_actor(on_gpu))(ShardWorker)
+        options = {**needs_of_actor(on_gpu), "max_concurrency": RAY_THREADS}
+        self.actor_class = joined_ray().remote(**options)(RayWorker)
         self.actor = self.actor_class.remote(self.config)
 
     def info(self) -> ModelInfo:
         """Ask the actor."""
         return answer(self.actor.info.remote())
 
-    def submit(self, job: ShardJob) -> "Future[dict[str, Any]]":
-        """Send the shard's description to the actor."""
-        return self.actor.run.remote(job).future()
+    def run(self, take: Take, on_done: OnDone) -> None:
+        """Send the actor descriptions of shards as it asks for them."""
+        ray = joined_ray()
+        work = self.actor.work.remote()
+        try:
+            while (message := ray.get(self.actor.message.remote())) != "end":
+                if isinstance(message, Finished):
+                    on_done(message)
+                else:
+                    ray.get(self.actor.give.remote(take()))
+            ray.get(work)
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from None
 
     def restart(self) -> None:
         """Start a new actor."""
@@ -237,43 +300,40 @@ def shared_out(threads: int, processes: int) -> list[int]:
 
 
 def schedule(
-    slots: list[Slot], jobs: Iterable[ShardJob], max_retry: int, on_done: Callable[[dict[str, Any]], None]
+    slots: Sequence[Slot], jobs: Iterable[ShardJob], max_retry: int, on_done: Callable[[dict[str, Any]], None]
 ) -> dict[int, Exception]:
     """Keep every slot busy until all shards are done; return the shards that failed for good, with their errors.
 
-    A shard whose slot crashed or raised is tried again up to max_retry times. Results that cannot be written, and a
-    user's mistakes, end everything at once.
+    Shards whose slot crashed or raised are tried again as `JobBoard` says. Results that cannot be written, and a user's
+    mistakes, end everything at once. A slot that is alone runs in the calling thread.
     """
-    waiting, idle = deque(jobs), list(slots)
-    running: dict[Future[dict[str, Any]], tuple[Slot, ShardJob]] = {}
-    attempts: Counter[int] = Counter()
-    failed: dict[int, Exception] = {}
-    while waiting or running:
-        while waiting and idle:
-            slot, job = idle.pop(), waiting.popleft()
-            running[slot.submit(job)] = slot, job
-        for future in wait(running, return_when=FIRST_COMPLETED).done:
-            slot, job = running.pop(future)
-            idle.append(slot)
-            error = _failure(future)
-            if error is None:
-                on_done(future.result())
-                continue
+    board = JobBoard(jobs, len(slots), max_retry, on_done)
+    try:
+        if len(slots) == 1:
+            _serve(board, 0, slots[0])
+        else:
+            _serve_all(board, slots)
+    finally:
+        board.close()
+    return board.failed
+
+
+def _serve_all(board: JobBoard, slots: Sequence[Slot]) -> None:
+    threads = Workers(len(slots), "slot")
+    serving = [threads.submit(_serve, board, number, slot) for number, slot in enumerate(slots)]
+    threads.shutdown(wait=False)
+    for future in as_completed(serving):
+        future.result()
+
+
+def _serve(board: JobBoard, number: int, slot: Slot) -> None:
+    """Have a slot run what is on the board until nothing comes any more."""
+    while board.wait():
+        try:
+            slot.run(partial(board.take, number), partial(board.done, number))
+        except UnseeError:
+            raise
+        except Exception as error:  # whatever ended the slot's work: its shards are tried again
+            if not board.crashed(number, error):
+                return
             slot.restart()
-            attempts[job.shard] += 1
-            if attempts[job.shard] <= max_retry:
-                waiting.append(job)
-            else:
-                failed[job.shard] = error
-    return failed
-
-
-def _failure(future: "Future[dict[str, Any]]") -> Exception | None:
-    """Return why a shard failed; raise what no other try can mend."""
-    error = future.exception()
-    cause = getattr(error, "cause", None) or error  # Ray wraps what an actor raised
-    if isinstance(cause, UnseeError):
-        raise cause
-    if error is not None and not isinstance(error, Exception):
-        raise error
-    return error

@@ -156,7 +156,7 @@ def _seconds(action: Callable[[], None]) -> float:
 def _actors() -> list[int]:
     """Return the processes of Ray actors that run shards."""
     listing = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
-    return [int(line.split()[0]) for line in listing.splitlines() if "ray::ShardWorker" in line]
+    return [int(line.split()[0]) for line in listing.splitlines() if "ray::RayWorker" in line]
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from unsee.engine.inputs.sources import Sources
 from unsee.engine.methods.methods import open_method
 from unsee.engine.methods.models import open_descender
 from unsee.engine.outputs.layout import Sharding
+from unsee.engine.outputs.plan import ShardJob
 from unsee.engine.plans.planning import make_plan
 from unsee.engine.run_config import RunConfig
 from unsee.engine.shard import ShardRunner
@@ -32,9 +33,9 @@ def run(images, output, change):
     config = RunConfig(Sources((str(images),)), str(output), method="saliency-filters", shards=Sharding(10))
     plan = make_plan(output, config.sources, {}, config.shards)
     change()
-    stats = ShardRunner(open_method(config, open_descender), config).run(plan, 0)
+    [done] = ShardRunner(open_method(config, open_descender), config).run(plan, [ShardJob(0)])
     rows = pq.read_table(output / "00000.parquet").to_pylist()
-    assert stats["count"] == len(rows) == 3
+    assert done.stats["count"] == len(rows) == 3
     return {Path(row["path"]).name: row for row in rows}
 
 

@@ -72,6 +72,7 @@ ROOMS["engine.segmentation"] = MODELS | {"engine.cleanup", "engine.methods", "en
 ROOMS["engine.outputs"] = {"", "engine.inputs", "engine.methods"}
 ROOMS["engine.indexes"] = {"", "engine.inputs", "engine.outputs"}
 ROOMS["engine.plans"] = {"", "engine.inputs", "engine.outputs", "engine.workers"}
+ROOMS["engine.shards"] = {"", "engine", "engine.outputs", "engine.plans", "engine.workers"}
 ROOMS["engine.networks"] = MODELS | {"engine.cleanup", "engine.methods", "engine.inputs"}
 ROOMS["engine.teaching"] = MODELS | {
     "train",

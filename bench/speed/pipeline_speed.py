@@ -23,6 +23,7 @@ from ...engine.inputs.sources import Sources
 from ...engine.methods.descents import DescentMethod
 from ...engine.methods.models import open_descender
 from ...engine.outputs.layout import Sharding
+from ...engine.outputs.plan import ShardJob
 from ...engine.plans.planning import make_plan
 from ...engine.run_config import RunConfig
 from ...engine.shard import ShardRunner
@@ -76,8 +77,9 @@ def _ours(members: list[Input], descender: Descender, config: RunConfig) -> tupl
     listing.write_text("\n".join(str(Path(member.path).resolve()) for member in members))
     plan = make_plan(folder, Sources((str(listing),)), {}, config.shards)
     started = time.perf_counter()
-    stats = ShardRunner(DescentMethod(descender, config.preset.post, config.batch_size), config).run(plan, 0)
-    return stats["stage_seconds"], time.perf_counter() - started
+    runner = ShardRunner(DescentMethod(descender, config.preset.post, config.batch_size), config)
+    [done] = runner.run(plan, [ShardJob(0)])
+    return done.stats["stage_seconds"], time.perf_counter() - started
 
 
 def _descent_alone(members: list[Input], descender: Descender, config: RunConfig) -> float:

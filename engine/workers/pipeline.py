@@ -1,4 +1,4 @@
-"""Overlapping the stages of a shard: ordered, bounded, and timed apart."""
+"""Overlapping stages: ordered, bounded, and timed apart."""
 
 import time
 from collections import deque
@@ -75,8 +75,10 @@ def _in_flight(
             future.cancel()
 
 
-def batched(items: Iterable[T], size: int, first: int | None = None) -> Iterator[list[T]]:
-    """Yield lists of `size` items; the last may be shorter.
+def batched(
+    items: Iterable[T], size: int, first: int | None = None, ends: Callable[[T], bool] | None = None
+) -> Iterator[list[T]]:
+    """Yield lists of `size` items; the last may be shorter, and so may one whose last item `ends` it.
 
     first: size of the first list, which the next ones double until they reach `size`: early results need not wait for a
     full one.
@@ -85,7 +87,7 @@ def batched(items: Iterable[T], size: int, first: int | None = None) -> Iterator
     wanted = min(size, first or size)
     for item in items:
         batch.append(item)
-        if len(batch) == wanted:
+        if len(batch) == wanted or (ends and ends(item)):
             yield batch
             batch, wanted = [], min(size, 2 * wanted)
     if batch:
