@@ -35,7 +35,7 @@ from .workers.daemon_threads import Workers
 from .workers.pipeline import StageClock, batched, ordered_map, ordered_map_within
 
 MOST_FINISHING = 2
-"""Shards whose results are being made final; before there are more, the descent waits."""
+"""Shards that wait for their results to be made final, or are about it; where there are more, the descent waits."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A finished image: its row and its map as it is stored. is_carried: both come from an earlier run."""
+    """A finished image, of which nothing but its row is left, and its map as it is stored."""
 
     work: Work
-    row: Row
     stored: Stored | None
-    is_carried: bool = False
 
 
 class ShardRunner:
@@ -121,7 +119,7 @@ class ShardRunner:
 
     def run(
         self, plan: Plan, jobs: Iterable[ShardJob], on_row: Callable[[Row], None] | None = None
-    ) -> Iterator[Finished]:
+    ) -> Generator[Finished, None, None]:
         """Process shards of a plan one after another, and yield each once its maps, rows and done-mark are there.
 
         jobs: asked for the next one when all inputs of the last are being read, so that a shard is read while the one
@@ -184,16 +182,16 @@ class ShardRunner:
         """
         config, size = self.config, self.method.batch_size
         ahead = 2 * size
-        cleaners = 1 if self.promoter else config.worker_count  # its runner takes one call at a time
+        cleaner_count = 1 if self.promoter else config.worker_count  # its runner takes one call at a time
         with (
             Workers(config.worker_count, "decode") as decoders,
-            Workers(cleaners, "post") as finishers,
+            Workers(cleaner_count, "post") as cleaners,
             Workers(config.worker_count, "encode") as encoders,
             Workers(1, "write") as writers,
         ):
             loaded = ordered_map_within(decoders, self._load, works, ahead, config.timeout, self._late)
             batches = batched(loaded, size, self._first_batch(), attrgetter("is_last"))
-            cleaned = ordered_map(finishers, self._clean, map(self._descend, batches), cleaners + 1)
+            cleaned = ordered_map(cleaners, self._clean, map(self._descend, batches), cleaner_count + 1)
             encoded = ordered_map(encoders, self._encode, (work for batch in cleaned for work in batch), ahead)
             yield from ordered_map(writers, self._store, encoded, ahead)
 
@@ -286,9 +284,9 @@ class ShardRunner:
     def _encode(self, work: Work) -> Encoded:
         row, detection = work.row, work.detection
         if work.carried:
-            return Encoded(work, row, work.carried.stored, is_carried=True)
+            return Encoded(work, work.carried.stored)
         if detection is None or not row.width or not row.height:
-            return Encoded(work, row, None)
+            return Encoded(work, None)
         with work.shard.clock.stage("encode"):
             picture = Picture(detection, row.width, row.height, self.config.pictures, row.box, work.data, self.decoding)
             stored = work.shard.encode(picture)
@@ -296,11 +294,11 @@ class ShardRunner:
             columns = object_columns(picture.object_mask(), wanted) if wanted else {}
         sha256 = hashlib.sha256(stored.mask).hexdigest() if stored.mask else None
         digests = {"map_sha256": hashlib.sha256(stored.saliency).hexdigest(), "mask_sha256": sha256}
-        return Encoded(work, replace(row, **digests, **columns), stored)
+        return Encoded(replace(work, row=replace(row, **digests, **columns), detection=None, data=None), stored)
 
     def _store(self, encoded: Encoded) -> Work:
-        row = encoded.work.shard.store(encoded.row, encoded.stored, encoded.is_carried)
-        return replace(encoded.work, row=row)
+        work = encoded.work
+        return replace(work, row=work.shard.store(work.row, encoded.stored, work.carried is not None))
 
 
 def _stacked(works: list[Work], config: DecodingConfig, with_priors: bool) -> Batch:

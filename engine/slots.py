@@ -6,6 +6,7 @@ Only descriptions of shards travel; every slot reads its own pixels and writes i
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import as_completed
+from contextlib import closing
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import chain
@@ -86,8 +87,9 @@ class ShardWorker:
         if first is None:
             return
         plan = read_plan(Path(self.config.output_folder))
-        with working(plan.folder):
-            for finished in self.warm_runner.run(plan, chain([first], iter(take, None)), self.on_row):
+        jobs = chain([first], iter(take, None))
+        with working(plan.folder), closing(self.warm_runner.run(plan, jobs, self.on_row)) as done:
+            for finished in done:
                 on_done(finished)
 
 

@@ -61,26 +61,28 @@ class OpenShard:
         """Make maps and rows final and write the done-mark; no time before `not_before` counts as the shard's own."""
         self.is_finishing = True
         try:
-            # Now, so that rows and done-mark of a shard that is redone never differ.
-            done_mark(self.folder, self.number).unlink(missing_ok=True)
-            with self.clock.stage("write"):
-                _writing(self._sink.close)
+            return Finished(self.number, self._made_final(max(self._started, not_before)))
         except BaseException:
             self.abort()
             raise
-        started = max(self._started, not_before)
-        stats = shard_stats(self._counts, self._carried, started, time.time(), self.clock.seconds)
-        _writing(write_json, done_mark(self.folder, self.number), stats)
-        if self._journal:
-            self._journal.close()
-            self._journal.remove()
-        return Finished(self.number, stats)
 
     def abort(self) -> None:
         """Remove what is not final, but the journal, by which the next run goes on."""
         self._sink.abort()
         if self._journal:
             self._journal.close()
+
+    def _made_final(self, started: float) -> dict[str, Any]:
+        mark = done_mark(self.folder, self.number)
+        mark.unlink(missing_ok=True)  # now, so that rows and done-mark of a shard that is redone never differ
+        with self.clock.stage("write"):
+            _writing(self._sink.close)
+        stats = shard_stats(self._counts, self._carried, started, time.time(), self.clock.seconds)
+        _writing(write_json, mark, stats)
+        if self._journal:
+            self._journal.close()
+            self._journal.remove()
+        return stats
 
     def _kept(self, row: Row, stored: Stored | None) -> Row:
         self._carried += 1
