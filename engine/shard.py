@@ -6,8 +6,10 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -32,8 +34,12 @@ from .segmentation.segmenter import Segmenter
 from .segmentation.stored_picture import Picture
 from .shards.open_shard import Finished, OpenShard
 from .workers.daemon_threads import Workers
-from .workers.pipeline import StageClock, batched, ordered_map, ordered_map_within
+from .workers.pipeline import StageClock, batched, made_ahead, ordered_map, ordered_map_within
 
+Encoded: TypeAlias = tuple["Work", Stored | None]
+"""A finished image, of which nothing but its row is left, and its map as it is stored."""
+AHEAD = 2
+"""Batches that may wait before a stage: a slow one there does not hold up the descent."""
 MOST_FINISHING = 2
 """Shards that wait for their results to be made final, or are about it; where there are more, the descent waits."""
 
@@ -73,14 +79,6 @@ class Batch:
     def clock(self) -> StageClock:
         """The clock of its shard."""
         return self.works[0].shard.clock
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """A finished image, of which nothing but its row is left, and its map as it is stored."""
-
-    work: Work
-    stored: Stored | None
 
 
 class ShardRunner:
@@ -154,7 +152,7 @@ class ShardRunner:
         """Run everything; shards are made final in a thread of its own, while those after them are run."""
         finishing: deque[Future[Finished]] = deque()
         with Workers(1, "finish") as finishers, closing(self._stored(works)) as stored:
-            for work in stored:
+            for work in chain.from_iterable(stored):
                 if on_row:
                     on_row(work.row)
                 self._stop_at_failure(work.row)
@@ -175,25 +173,31 @@ class ShardRunner:
         if self.config.on_error == "raise" and row.status != SUCCESS:
             raise BadImageError(f"{row.path}: {row.status}: {row.error_message}")
 
-    def _stored(self, works: Iterable[Work]) -> Generator[Work, None, None]:
+    def _stored(self, works: Iterable[Work]) -> Generator[list[Work], None, None]:
         """Chain the stages; the descent runs in the calling thread, the others ahead of and behind it in pools.
 
-        Batches end with their shard: for some runtimes the images of a batch decide its results.
+        Between two batches the calling thread hands on whole batches and does nothing else.
         """
-        config, size = self.config, self.method.batch_size
-        ahead = 2 * size
+        config = self.config
         cleaner_count = 1 if self.promoter else config.worker_count  # its runner takes one call at a time
         with (
             Workers(config.worker_count, "decode") as decoders,
-            Workers(cleaner_count, "post") as cleaners,
+            Workers(1, "batch") as batchers,
             Workers(config.worker_count, "encode") as encoders,
+            Workers(cleaner_count, "post") as cleaners,
             Workers(1, "write") as writers,
         ):
-            loaded = ordered_map_within(decoders, self._load, works, ahead, config.timeout, self._late)
-            batches = batched(loaded, size, self._first_batch(), attrgetter("is_last"))
-            cleaned = ordered_map(cleaners, self._clean, map(self._descend, batches), cleaner_count + 1)
-            encoded = ordered_map(encoders, self._encode, (work for batch in cleaned for work in batch), ahead)
-            yield from ordered_map(writers, self._store, encoded, ahead)
+            batches = made_ahead(batchers, self._batches(works, decoders), AHEAD)
+            clean = partial(self._clean_and_encode, encoders=encoders)
+            cleaned = ordered_map(cleaners, clean, map(self._descend, batches), cleaner_count + AHEAD)
+            yield from ordered_map(writers, self._store, cleaned, 1 + AHEAD)
+
+    def _batches(self, works: Iterable[Work], decoders: Workers) -> Iterator[Batch]:
+        """Read images into batches that end with their shard: for some runtimes the images of a batch decide its results."""
+        size = self.method.batch_size
+        loaded = ordered_map_within(decoders, self._load, works, 2 * size, self.config.timeout, self._late)
+        for batch in batched(loaded, size, self._first_batch(), attrgetter("is_last")):
+            yield _stacked(batch, self.decoding, self.priors is not None)
 
     def _first_batch(self) -> int | None:
         """Return how many images are enough for the first batch: one a core, where the size decides no result."""
@@ -237,13 +241,14 @@ class ShardRunner:
         message = f"not read and decoded within {self.config.timeout:g} seconds"
         return _failed(work, "failed_to_decode", "timeout", message)
 
-    def _descend(self, works: list[Work]) -> tuple[Batch, Any]:
-        batch = _stacked(works, self.decoding, self.priors is not None)
+    def _descend(self, batch: Batch) -> tuple[Batch, Any]:
         with batch.clock.stage("descent"):
             return batch, self.method.compute(batch.pixels if batch.priors is None else batch.priors)
 
-    def _clean(self, descended: tuple[Batch, Any]) -> list[Work]:
-        batch, computed = descended
+    def _clean_and_encode(self, descended: tuple[Batch, Any], encoders: Workers) -> list[Encoded]:
+        return list(encoders.map(self._encode, self._clean(*descended)))
+
+    def _clean(self, batch: Batch, computed: Any) -> list[Work]:
         names = [work.planned.input.output for work in batch.works if work.image]
         images, frames = batch.pixels, [work.image.frame for work in batch.works if work.image]
         with batch.clock.stage("post"):
@@ -284,9 +289,9 @@ class ShardRunner:
     def _encode(self, work: Work) -> Encoded:
         row, detection = work.row, work.detection
         if work.carried:
-            return Encoded(work, work.carried.stored)
+            return work, work.carried.stored
         if detection is None or not row.width or not row.height:
-            return Encoded(work, None)
+            return work, None
         with work.shard.clock.stage("encode"):
             picture = Picture(detection, row.width, row.height, self.config.pictures, row.box, work.data, self.decoding)
             stored = work.shard.encode(picture)
@@ -294,11 +299,12 @@ class ShardRunner:
             columns = object_columns(picture.object_mask(), wanted) if wanted else {}
         sha256 = hashlib.sha256(stored.mask).hexdigest() if stored.mask else None
         digests = {"map_sha256": hashlib.sha256(stored.saliency).hexdigest(), "mask_sha256": sha256}
-        return Encoded(replace(work, row=replace(row, **digests, **columns), detection=None, data=None), stored)
+        return replace(work, row=replace(row, **digests, **columns), detection=None, data=None), stored
 
-    def _store(self, encoded: Encoded) -> Work:
-        work = encoded.work
-        return replace(work, row=work.shard.store(work.row, encoded.stored, work.carried is not None))
+    def _store(self, batch: list[Encoded]) -> list[Work]:
+        return [
+            replace(work, row=work.shard.store(work.row, stored, work.carried is not None)) for work, stored in batch
+        ]
 
 
 def _stacked(works: list[Work], config: DecodingConfig, with_priors: bool) -> Batch:

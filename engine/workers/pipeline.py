@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
+from itertools import repeat, takewhile
 from threading import Lock
 from typing import TypeVar
 
@@ -57,6 +58,13 @@ def ordered_map_within(
                 raise
             pool.replace_stuck()
             yield late(item)
+
+
+def made_ahead(pool: Executor, items: Iterator[T], ahead: int) -> Iterator[T]:
+    """Yield the items, of which the pool's only thread makes `ahead` before they are wanted."""
+    end = object()
+    made = ordered_map(pool, lambda _: next(items, end), repeat(None), ahead)
+    return (item for item in takewhile(lambda item: item is not end, made))  # type: ignore[misc]
 
 
 def _in_flight(
