@@ -132,7 +132,7 @@ class ShardRunner:
                     unfinished.popleft()
                     yield finished
         except BaseException:
-            for shard in unfinished:
+            for shard in list(unfinished):  # a thread that is not stopped yet may open one more
                 if not shard.is_finishing:
                     shard.abort()
             raise
