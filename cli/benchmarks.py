@@ -45,11 +45,34 @@ def pipeline(
     batch_size: BatchSize = 8,
     backend: Annotated[str, typer.Option(help="as of unsee run")] = "onnxruntime",
     rounds: Rounds = 3,
+    shard_sizes: Annotated[
+        str, typer.Option(help="sizes with commas: also how busy the slowest stage is in shards of these")
+    ] = "",
 ) -> None:
     """From file to file, against the descent alone and the script a user would write."""
     from ..bench.speed.pipeline_speed import bench_pipeline
 
-    bench_pipeline(images, model, count, rounds, batch_size, backend)
+    bench_pipeline(images, model, count, rounds, batch_size, backend, _sizes(shard_sizes))
+
+
+def _sizes(given: str) -> tuple[int, ...]:
+    sizes = [size.strip() for size in given.split(",") if size.strip()]
+    if not all(size.isdigit() and int(size) for size in sizes):
+        raise UnseeError(f"--shard-sizes takes numbers with commas, got {given}")
+    return tuple(map(int, sizes))
+
+
+@app.command()
+def corpus(
+    images: Annotated[str, typer.Option(help="folder of photographs, which are made small")],
+    count: Annotated[int, typer.Option(min=1, help="images of the corpus")] = 200_000,
+    small: Annotated[int, typer.Option(min=1, help="images of the one whose memory it is held against")] = 2000,
+    batch_size: BatchSize = 16,
+) -> None:
+    """A corpus of small images in tars, 2 % of them damaged: memory against a small one, speed against the descent alone."""
+    from ..bench.speed.corpus_speed import CorpusBench, bench_corpus
+
+    bench_corpus(CorpusBench(images, count, small, batch_size=batch_size))
 
 
 @app.command()

@@ -197,7 +197,7 @@ def _finish(
         if not jobs:
             return {}
         with progress.shown(_size(plan, jobs)):
-            return schedule(slots, store.claimed(jobs), config.max_shard_retry, progress.count_shard)
+            return schedule(slots, jobs, config.max_shard_retry, progress.count_shard, store.claim)
 
 
 def _identity(config: RunConfig, info: ModelInfo) -> dict[str, Any]:

@@ -1,32 +1,29 @@
-"""One shard from start to done-mark: read, decode, descend, post-process, encode, write, overlapped."""
+"""Shards from start to done-mark: read, decode, descend, post-process, encode, write, overlapped across shards."""
 
 import hashlib
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from itertools import chain
+from operator import attrgetter
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..errors import BadImageError, DecodingError, OutputError
+from ..errors import BadImageError, DecodingError
 from ..export.runtime.model_info import ModelInfo
-from ..files import write_json
 from ..threads import usable_threads
 from .inputs.decoding import DecodedImage, DecodingConfig, decode
 from .inputs.input import ReadingError, read
 from .methods.detection import DIVERGED, Detection, Failure, within_frames
 from .methods.method import Method
 from .methods.networks import Promoter
-from .outputs.done_marks import is_done, shard_stats
-from .outputs.journal import Journal
-from .outputs.layout import done_mark
-from .outputs.output_formats import SINKS
-from .outputs.plan import Plan, PlannedInput
+from .outputs.plan import Plan, PlannedInput, ShardJob
 from .outputs.rows import SUCCESS, Row, Stored
-from .outputs.sink import Sink, UnstorableError
-from .plans.earlier_shard import Carried, Earlier, unfinished_shard
+from .plans.earlier_shard import Carried
 from .plans.priors import Priors
 from .remote.opening import TIMEOUT
 from .run_config import RunConfig, runs_image_by_image
@@ -35,20 +32,31 @@ from .segmentation.objectness import judged
 from .segmentation.objects import marked, object_mask
 from .segmentation.segmenter import Segmenter
 from .segmentation.stored_picture import Picture
+from .shards.open_shard import Finished, OpenShard
+from .stores.store import Store
 from .workers.daemon_threads import Workers
-from .workers.pipeline import StageClock, batched, ordered_map, ordered_map_within
+from .workers.pipeline import StageClock, batched, made_ahead, ordered_map, ordered_map_within
+
+Encoded: TypeAlias = tuple["Work", Stored | None]
+"""A finished image, of which nothing but its row is left, and its map as it is stored."""
+AHEAD = 2
+"""Batches that may wait before a stage: a slow one there does not hold up the descent."""
+MOST_FINISHING = 2
+"""Shards that wait for their results to be made final, or are about it; where there are more, the descent waits."""
 
 
 @dataclass(frozen=True)
 class Work:
     """An input on its way through the stages: its row so far, and what the last stage made of it.
 
-    carried: its row, and its map where it succeeded, are taken over from an earlier run. data: the file, where the picture
-    that is stored shows it.
+    is_last: of its shard. carried: its row, and its map where it succeeded, are taken over from an earlier run. data: the
+    file, where the picture that is stored shows it.
     """
 
+    shard: OpenShard
     planned: PlannedInput
     row: Row
+    is_last: bool
     image: DecodedImage | None = None
     detection: Detection | None = None
     carried: Carried | None = None
@@ -57,7 +65,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Batch:
-    """Images on their way through the models, those of `works` that could be read.
+    """Images of one shard on their way through the models, those of `works` that could be read.
 
     pixels: uint8 [B,S,S,3]. promoter_pixels: uint8 [B,P,P,3], where maps are promoted. priors: uint8 [B,S,S], the given
     maps, where there are any.
@@ -67,6 +75,11 @@ class Batch:
     pixels: np.ndarray
     promoter_pixels: np.ndarray | None
     priors: np.ndarray | None
+
+    @property
+    def clock(self) -> StageClock:
+        """The clock of its shard."""
+        return self.works[0].shard.clock
 
 
 class ShardRunner:
@@ -85,7 +98,7 @@ class ShardRunner:
             method.info.input_size, config.exif, config.max_pixels, config.exact_decoding, fine, method.info.resizing
         )
         self.priors = Priors(config.prior, self.decoding) if config.prior else None
-        self.clock = StageClock()
+        self._last_end = 0.0
 
     @property
     def info(self) -> ModelInfo:
@@ -104,102 +117,128 @@ class ShardRunner:
             self.promoter.close()
 
     def run(
-        self, plan: Plan, shard: int, earlier: Earlier | None = None, on_row: Callable[[Row], None] | None = None
-    ) -> dict[str, Any]:
-        """Process one shard of a plan: its maps, its rows, and last its done-mark, whose contents are returned.
+        self,
+        plan: Plan,
+        jobs: Iterable[ShardJob],
+        on_row: Callable[[Row], None] | None = None,
+        home: Store | None = None,
+    ) -> Generator[Finished, None, None]:
+        """Process shards of a plan one after another, and yield each once its maps, rows and done-mark are there.
 
-        on_row is called with each row as its image is finished, in the order of the plan. Raises `OutputError` where
-        the results cannot be written, `BadImageError` on a failed image where the configuration says so.
+        jobs: asked for the next one when all inputs of the last are being read, so that a shard is read while the one
+        before it is finished. on_row is called with each row as its image is finished, in the order of the plan. home:
+        where the results belong, the plan's folder where None. Raises `OutputError` where the results cannot be written,
+        `BadImageError` on a failed image where the configuration says so; shards that are not done then keep their
+        journals.
         """
-        self.clock, self._carried = StageClock(), 0
-        started = time.time()
-        earlier = earlier or unfinished_shard(plan, shard)
-        journal = None if is_done(plan.folder, shard) else _writing(Journal, plan, shard)
+        unfinished: deque[OpenShard] = deque()
         try:
-            counts = self._finished(plan, shard, earlier, journal, on_row)
-        finally:
-            if journal:
-                journal.close()
-        stats = shard_stats(counts, self._carried, started, time.time(), self.clock.seconds)
-        _writing(write_json, done_mark(plan.folder, shard), stats)
-        if journal:
-            journal.remove()
-        return stats
-
-    def _finished(
-        self, plan: Plan, shard: int, earlier: Earlier, journal: Journal | None, on_row: Callable[[Row], None] | None
-    ) -> Counter[str]:
-        """Make the shard's maps and rows final, and return what became of its inputs."""
-        counts: Counter[str] = Counter()
-        size = self.decoding.promoter_size or self.decoding.size
-        sink = _writing(SINKS[self.config.output_format], plan.folder, shard, size, self.config.rows_with)
-        try:
-            for row in self._rows(plan.rows(shard), sink, earlier, journal):
-                counts[row.error_code or row.status] += 1
-                if on_row:
-                    on_row(row)
-                self._stop_at_failure(row)
-            # Now, so that rows and done-mark of a shard that is redone never differ.
-            done_mark(plan.folder, shard).unlink(missing_ok=True)
-            with self.clock.stage("write"):
-                _writing(sink.close)
+            with closing(self._finished(self._begun(plan, jobs, unfinished, home), on_row)) as all_finished:
+                for finished in all_finished:
+                    unfinished.popleft()
+                    yield finished
         except BaseException:
-            sink.abort()
+            for shard in list(unfinished):  # a thread that is not stopped yet may open one more
+                if not shard.is_finishing:
+                    shard.abort()
             raise
-        return counts
+
+    def _begun(
+        self, plan: Plan, jobs: Iterable[ShardJob], unfinished: deque[OpenShard], home: Store | None
+    ) -> Iterator[Work]:
+        """Open shard after shard, and yield their inputs."""
+        home = home or Store(plan.folder)
+        size = self.decoding.promoter_size or self.decoding.size
+        for job in jobs:
+            shard = OpenShard(plan, job, self.config, size, home)
+            unfinished.append(shard)
+            last = shard.inputs[-1]
+            for planned in shard.inputs:
+                row = Row(planned.key, planned.input.place, planned.input.output)
+                yield Work(shard, planned, row, planned is last)
+
+    def _finished(self, works: Iterable[Work], on_row: Callable[[Row], None] | None) -> Generator[Finished, None, None]:
+        """Run everything; shards are made final in a thread of its own, while those after them are run."""
+        finishing: deque[Future[Finished]] = deque()
+        with Workers(1, "finish") as finishers, closing(self._stored(works)) as stored:
+            for work in chain.from_iterable(stored):
+                if on_row:
+                    on_row(work.row)
+                self._stop_at_failure(work.row)
+                if work.is_last:
+                    finishing.append(finishers.submit(self._made_final, work.shard))
+                while finishing and (len(finishing) > MOST_FINISHING or finishing[0].done()):
+                    yield finishing.popleft().result()
+            while finishing:
+                yield finishing.popleft().result()
+
+    def _made_final(self, shard: OpenShard) -> Finished:
+        """Make a shard's results final: in a thread of its own, in the plan's order, while others descend."""
+        finished = shard.finish(self._last_end)
+        self._last_end = finished.stats["end_time"]
+        return finished
 
     def _stop_at_failure(self, row: Row) -> None:
         if self.config.on_error == "raise" and row.status != SUCCESS:
             raise BadImageError(f"{row.path}: {row.status}: {row.error_message}")
 
-    def _rows(self, inputs: list[PlannedInput], sink: Sink, earlier: Earlier, journal: Journal | None) -> Iterator[Row]:
-        """Chain the stages; the descent runs in the calling thread, the others ahead of and behind it in pools."""
-        batch_size, config = self.method.batch_size, self.config
+    def _stored(self, works: Iterable[Work]) -> Generator[list[Work], None, None]:
+        """Chain the stages; the descent runs in the calling thread, the others ahead of and behind it in pools.
+
+        Between two batches the calling thread hands on whole batches and does nothing else.
+        """
+        config = self.config
+        cleaner_count = 1 if self.promoter else config.worker_count  # its runner takes one call at a time
         with (
             Workers(config.worker_count, "decode") as decoders,
-            Workers(1, "post") as finishers,
+            Workers(1, "batch") as batchers,
             Workers(config.worker_count, "encode") as encoders,
+            Workers(cleaner_count, "post") as cleaners,
             Workers(1, "write") as writers,
         ):
-            load = partial(self._load, earlier=earlier)
-            loaded = ordered_map_within(decoders, load, inputs, 2 * batch_size, config.timeout, self._late)
-            descended = (self._descend(batch) for batch in batched(loaded, batch_size, self._first_batch()))
-            finished = ordered_map(finishers, self._finish, descended, 2)
-            work = (item for batch in finished for item in batch)
-            encoded = ordered_map(encoders, partial(self._encode, sink=sink), work, 2 * batch_size)
-            yield from ordered_map(writers, partial(self._store, sink=sink, journal=journal), encoded, 2 * batch_size)
+            batches = made_ahead(batchers, self._batches(works, decoders), AHEAD)
+            clean = partial(self._clean_and_encode, encoders=encoders)
+            cleaned = ordered_map(cleaners, clean, map(self._descend, batches), cleaner_count + AHEAD)
+            yield from ordered_map(writers, self._store, cleaned, 1 + AHEAD)
+
+    def _batches(self, works: Iterable[Work], decoders: Workers) -> Iterator[Batch]:
+        """Read images into batches that end with their shard: for some runtimes the images of a batch decide its results."""
+        size = self.method.batch_size
+        loaded = ordered_map_within(decoders, self._load, works, 2 * size, self.config.timeout, self._late)
+        for batch in batched(loaded, size, self._first_batch(), attrgetter("is_last")):
+            yield _stacked(batch, self.decoding, self.priors is not None)
 
     def _first_batch(self) -> int | None:
         """Return how many images are enough for the first batch: one a core, where the size decides no result."""
         info = self.method.info
         return usable_threads() if runs_image_by_image(info.backend, info.device) else None
 
-    def _load(self, planned: PlannedInput, earlier: Earlier) -> Work:
-        kept = earlier.kept(planned)
-        if kept:
-            return Work(planned, kept.row, carried=kept)
-        row = Row(planned.key, planned.input.place, planned.input.output)
+    def _load(self, work: Work) -> Work:
+        carried = work.shard.earlier.kept(work.planned)
+        if carried:
+            return replace(work, row=carried.row, carried=carried)
         try:
-            with self.clock.stage("read"):
-                data = read(planned.input, self.config.reading)
+            with work.shard.clock.stage("read"):
+                data = read(work.planned.input, self.config.reading)
         except ReadingError as error:
             if error.code == TIMEOUT:
-                return self._late(planned)
-            return _failed(Work(planned, row), "failed_to_read", error.code, str(error))
-        row = replace(row, sha256=hashlib.sha256(data).hexdigest())
+                return self._late(work)
+            return _failed(work, "failed_to_read", error.code, str(error))
+        work = replace(work, row=replace(work.row, sha256=hashlib.sha256(data).hexdigest()))
         try:
-            with self.clock.stage("decode"):
+            with work.shard.clock.stage("decode"):
                 image = decode(data, self.decoding)
         except DecodingError as error:
-            return _failed(Work(planned, row), "failed_to_decode", error.code, str(error))
-        row = replace(row, width=image.width, height=image.height, orientation=image.orientation)
-        work = Work(planned, row, image, data=data if self.config.pictures.needs_photograph else None)
+            return _failed(work, "failed_to_decode", error.code, str(error))
+        row = replace(work.row, width=image.width, height=image.height, orientation=image.orientation)
+        data = data if self.config.pictures.needs_photograph else None
+        work = replace(work, row=row, image=image, data=data)
         return work if self.priors is None else self._with_prior(work)
 
     def _with_prior(self, work: Work) -> Work:
         assert work.image and self.priors
         try:
-            with self.clock.stage("read"):
+            with work.shard.clock.stage("read"):
                 prior = self.priors.read(work.planned.input)
         except ReadingError as error:
             return _failed(work, "failed_to_read", error.code, str(error))
@@ -207,27 +246,27 @@ class ShardRunner:
             return _failed(work, "failed_to_decode", error.code, str(error))
         return replace(work, image=replace(work.image, prior=prior))
 
-    def _late(self, planned: PlannedInput) -> Work:
-        row = Row(planned.key, planned.input.place, planned.input.output)
+    def _late(self, work: Work) -> Work:
         message = f"not read and decoded within {self.config.timeout:g} seconds"
-        return _failed(Work(planned, row), "failed_to_decode", "timeout", message)
+        return _failed(work, "failed_to_decode", "timeout", message)
 
-    def _descend(self, works: list[Work]) -> tuple[Batch, Any]:
-        batch = _stacked(works, self.decoding, self.priors is not None)
-        with self.clock.stage("descent"):
+    def _descend(self, batch: Batch) -> tuple[Batch, Any]:
+        with batch.clock.stage("descent"):
             return batch, self.method.compute(batch.pixels if batch.priors is None else batch.priors)
 
-    def _finish(self, descended: tuple[Batch, Any]) -> list[Work]:
-        batch, computed = descended
+    def _clean_and_encode(self, descended: tuple[Batch, Any], encoders: Workers) -> list[Encoded]:
+        return list(encoders.map(self._encode, self._clean(*descended)))
+
+    def _clean(self, batch: Batch, computed: Any) -> list[Work]:
         names = [work.planned.input.output for work in batch.works if work.image]
         images, frames = batch.pixels, [work.image.frame for work in batch.works if work.image]
-        with self.clock.stage("post"):
+        with batch.clock.stage("post"):
             found, shown = within_frames(self.method.detections(computed, images), images, frames)
         if self.promoter and batch.promoter_pixels is not None:
             images = batch.promoter_pixels
-            with self.clock.stage("promote"):
+            with batch.clock.stage("promote"):
                 found, shown = self.promoter.promoted(found, images), images
-        with self.clock.stage("post"):
+        with batch.clock.stage("post"):
             found = self.segmenter.segmented(judged(found, shown), shown, names)
         following = iter(found)
         return [self._found(work, next(following)) if work.image else work for work in batch.works]
@@ -256,45 +295,25 @@ class ShardRunner:
         )
         return replace(work, row=row, image=None, detection=detection)
 
-    def _encode(self, work: Work, sink: Sink) -> "Encoded":
+    def _encode(self, work: Work) -> Encoded:
         row, detection = work.row, work.detection
         if work.carried:
-            return Encoded(row, work.carried.stored, is_carried=True)
+            return work, work.carried.stored
         if detection is None or not row.width or not row.height:
-            return Encoded(row, None)
-        with self.clock.stage("encode"):
+            return work, None
+        with work.shard.clock.stage("encode"):
             picture = Picture(detection, row.width, row.height, self.config.pictures, row.box, work.data, self.decoding)
-            stored = sink.encode(picture)
+            stored = work.shard.encode(picture)
             wanted = self.config.rows_with
             columns = object_columns(picture.object_mask(), wanted) if wanted else {}
         sha256 = hashlib.sha256(stored.mask).hexdigest() if stored.mask else None
         digests = {"map_sha256": hashlib.sha256(stored.saliency).hexdigest(), "mask_sha256": sha256}
-        return Encoded(replace(row, **digests, **columns), stored)
+        return replace(work, row=replace(row, **digests, **columns), detection=None, data=None), stored
 
-    def _store(self, encoded: "Encoded", sink: Sink, journal: Journal | None) -> Row:
-        row, stored = encoded.row, encoded.stored
-        with self.clock.stage("write"):
-            if encoded.is_carried:
-                self._carried += 1
-                _writing(sink.keep, row, stored)
-                return row
-            try:
-                _writing(sink.add, row, stored)
-            except UnstorableError as error:
-                row, stored = row.failed("failed_to_store", error.code, str(error)), None
-                _writing(sink.add, row, stored)
-            if journal and row.status == SUCCESS:
-                _writing(journal.add, row, stored)
-        return row
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """A finished image: its row and its map as it is stored. is_carried: both come from an earlier run."""
-
-    row: Row
-    stored: Stored | None
-    is_carried: bool = False
+    def _store(self, batch: list[Encoded]) -> list[Work]:
+        return [
+            replace(work, row=work.shard.store(work.row, stored, work.carried is not None)) for work, stored in batch
+        ]
 
 
 def _stacked(works: list[Work], config: DecodingConfig, with_priors: bool) -> Batch:
@@ -318,11 +337,3 @@ def _rounded(info: ModelInfo) -> str:
 
 def _failed(work: Work, status: str, code: str, message: str) -> Work:
     return replace(work, row=work.row.failed(status, code, message), image=None)
-
-
-def _writing(action: Callable[..., Any], *arguments: Any) -> Any:
-    """Call what writes results; what the disk says against it becomes an `OutputError`."""
-    try:
-        return action(*arguments)
-    except OSError as error:
-        raise OutputError(f"results cannot be written: {error}") from error

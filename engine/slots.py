@@ -1,16 +1,17 @@
-"""Who runs the shards: this process, several processes, or Ray actors. A slot runs one shard at a time.
+"""Who runs the shards: this process, several processes, or Ray actors. A slot runs one shard after another, overlapped.
 
 Only descriptions of shards travel; every slot reads its own pixels and writes its own results.
 """
 
-import time
 from abc import ABC, abstractmethod
-from collections import Counter, deque
-from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import as_completed
+from contextlib import closing
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any, TypeAlias
+from itertools import chain
+from queue import SimpleQueue
+from typing import Any, Literal, TypeAlias
 
 from ..errors import ExitCode, UnseeError
 from ..export.runtime.model_info import ModelInfo
@@ -20,12 +21,12 @@ from ..threads import usable_threads
 from .methods.methods import open_method
 from .methods.models import open_descender
 from .methods.networks import Promoter
-from .outputs.done_marks import is_done
 from .outputs.plan import ShardJob
 from .outputs.rows import Row
-from .plans.earlier_shard import done_shard
 from .run_config import RunConfig
 from .shard import ShardRunner
+from .shards.job_board import ClaimJob, JobBoard, always_ours
+from .shards.open_shard import Finished
 from .stores.store import Store
 from .workers.daemon_threads import Workers
 from .workers.interruption import working
@@ -35,8 +36,10 @@ from .workers.visible_gpus import VARIABLE as GPU_VARIABLE
 from .workers.visible_gpus import gpu_of_each
 
 OnRow: TypeAlias = Callable[[Row], None]
-SECONDS_BETWEEN_LOOKS = 0.5
-"""How long nothing is done where all that is left is others' work."""
+OnDone: TypeAlias = Callable[[Finished], None]
+Take: TypeAlias = Callable[[], ShardJob | None]
+RAY_THREADS = 3
+"""Of an actor: one works, one waits for its messages, one gives it jobs."""
 
 
 class StartError(UnseeError):
@@ -76,29 +79,71 @@ class ShardWorker:
         if "runner" in vars(self):
             self.runner.close()
 
-    def run(self, job: ShardJob) -> dict[str, Any]:
-        """Run one shard and return its stats."""
+    def run(self, take: Take, on_done: OnDone) -> None:
+        """Run the shards that `take` gives, until it gives None.
+
+        The first is taken before the model is opened: a worker that does not survive that has a shard to answer for.
+        """
+        first = take()
+        if first is None:
+            return
         plan = self.store.plan()
-        with working(plan.folder):
-            if job.retry is not None:
-                self.store.bring_shard(plan, job.shard)
-            done = is_done(plan.folder, job.shard)
-            earlier = done_shard(plan, job.shard, job.retry) if done and job.retry is not None else None
-            stats = self.warm_runner.run(plan, job.shard, earlier, self.on_row)
-            self.store.publish(plan, job.shard)
-            return stats
+        jobs = chain([first], iter(take, None))
+        with working(plan.folder), closing(self.warm_runner.run(plan, jobs, self.on_row, self.store)) as done:
+            for finished in done:
+                on_done(finished)
+
+
+class HeldWorker(ShardWorker):
+    """The worker of a `ProcessSlot`, in its process; tell: takes rows and finished shards, ask: returns the next job."""
+
+    def __init__(self, config: RunConfig, store: Store, tell: Callable[[Any], None], ask: Take) -> None:
+        super().__init__(config, store, tell)
+        self.tell, self.ask = tell, ask
+
+    def work(self) -> None:
+        """Run the shards that there are."""
+        self.run(self.ask, self.tell)
+
+
+class RayWorker(ShardWorker):
+    """The worker of a `RaySlot`, in its actor: `work` runs in one of its threads, while others carry messages."""
+
+    def __init__(self, config: RunConfig, store: Store) -> None:
+        super().__init__(config, store)
+        self.said: SimpleQueue[Finished | Literal["next", "end"]] = SimpleQueue()
+        self.given: SimpleQueue[ShardJob | None] = SimpleQueue()
+
+    def work(self) -> None:
+        """Run the shards that there are."""
+        try:
+            self.run(self._asked, self.said.put)
+        finally:
+            self.said.put("end")
+
+    def message(self) -> Finished | Literal["next", "end"]:
+        """Wait for a finished shard, the wish for the next job, or the end of the work."""
+        return self.said.get()
+
+    def give(self, job: ShardJob | None) -> None:
+        """Take the next job, None where there is none."""
+        self.given.put(job)
+
+    def _asked(self) -> ShardJob | None:
+        self.said.put("next")
+        return self.given.get()
 
 
 class Slot(ABC):
-    """A place where one shard runs at a time."""
+    """A place where shards run, one after another."""
 
     @abstractmethod
     def info(self) -> ModelInfo:
         """Return what runs where; the first call opens the model."""
 
     @abstractmethod
-    def submit(self, job: ShardJob) -> "Future[dict[str, Any]]":
-        """Start a shard."""
+    def run(self, take: Take, on_done: OnDone) -> None:
+        """Run the shards that `take` gives, until it gives None, and tell of each that is done; raises what ends that."""
 
     @abstractmethod
     def restart(self) -> None:
@@ -110,7 +155,7 @@ class Slot(ABC):
 
 
 class LocalSlot(Slot):
-    """This process: `submit` returns when the shard is done."""
+    """This process: the descent runs in the thread that calls `run`."""
 
     def __init__(self, config: RunConfig, store: Store, on_row: OnRow) -> None:
         self.worker = ShardWorker(config, store, on_row)
@@ -119,14 +164,9 @@ class LocalSlot(Slot):
         """Open the model here."""
         return self.worker.info()
 
-    def submit(self, job: ShardJob) -> "Future[dict[str, Any]]":
-        """Run the shard here."""
-        future: Future[dict[str, Any]] = Future()
-        try:
-            future.set_result(self.worker.run(job))
-        except Exception as error:
-            future.set_exception(error)
-        return future
+    def run(self, take: Take, on_done: OnDone) -> None:
+        """Run the shards here."""
+        self.worker.run(take, on_done)
 
     def restart(self) -> None:
         """Nothing crashed that the process survived."""
@@ -148,7 +188,7 @@ class ProcessSlot(Slot):
         if gpu is not None:
             self.environment[GPU_VARIABLE] = gpu
         self.failed_starts = 0
-        self.caller = Workers(1, "slot")
+        self.on_done: OnDone | None = None
         self.process = self._new_process()
 
     def info(self) -> ModelInfo:
@@ -159,11 +199,12 @@ class ProcessSlot(Slot):
             except CrashedProcessError:
                 self.restart()
 
-    def submit(self, job: ShardJob) -> "Future[dict[str, Any]]":
-        """Send the shard's description to the process; one that died idle is replaced first."""
+    def run(self, take: Take, on_done: OnDone) -> None:
+        """Send the process descriptions of shards as it asks for them; one that died idle is replaced first."""
         if self.process.answered and self.process.ended:
             self.restart()
-        return self.caller.submit(self._called, "run", job)
+        self.on_done = on_done
+        self._called("work", answer=take)
 
     def restart(self) -> None:
         """Start a new process."""
@@ -173,13 +214,12 @@ class ProcessSlot(Slot):
     def stop(self) -> None:
         """Kill the process."""
         self.process.kill()
-        self.caller.shutdown(wait=False, cancel_futures=True)
 
-    def _called(self, method: str, *arguments: Any) -> Any:
+    def _called(self, method: str, answer: Take | None = None) -> Any:
         """Call a method of the process's worker; `StartError` where it dies before its model works, again and again."""
         process = self.process
         try:
-            result = process.call(method, *arguments)
+            result = process.call(method, answer=answer)
         except CrashedProcessError as error:
             self.failed_starts += not process.answered
             if process.answered or self.failed_starts <= self.config.max_shard_retry:
@@ -191,8 +231,15 @@ class ProcessSlot(Slot):
         self.failed_starts = 0
         return result
 
+    def _told(self, value: Row | Finished) -> None:
+        self.failed_starts = 0
+        if isinstance(value, Row):
+            self.on_row(value)
+        elif self.on_done:
+            self.on_done(value)
+
     def _new_process(self) -> HeldProcess:
-        return HeldProcess(partial(ShardWorker, self.config, self.store), self.on_row, self.environment)
+        return HeldProcess(partial(HeldWorker, self.config, self.store), self._told, self.environment)
 
 
 class RaySlot(Slot):
@@ -202,16 +249,27 @@ class RaySlot(Slot):
         self.store = store.elsewhere()
         # Ray shows an actor its own GPU only, as the first.
         self.config = replace(config, device="cuda" if on_gpu else "cpu")
-        self.actor_class = joined_ray().remote(**needs_of_actor(on_gpu))(ShardWorker)
+        options = {**needs_of_actor(on_gpu), "max_concurrency": RAY_THREADS}
+        self.actor_class = joined_ray().remote(**options)(RayWorker)
         self.actor = self.actor_class.remote(self.config, self.store)
 
     def info(self) -> ModelInfo:
         """Ask the actor."""
         return answer(self.actor.info.remote())
 
-    def submit(self, job: ShardJob) -> "Future[dict[str, Any]]":
-        """Send the shard's description to the actor."""
-        return self.actor.run.remote(job).future()
+    def run(self, take: Take, on_done: OnDone) -> None:
+        """Send the actor descriptions of shards as it asks for them."""
+        ray = joined_ray()
+        work = self.actor.work.remote()
+        try:
+            while (message := ray.get(self.actor.message.remote())) != "end":
+                if isinstance(message, Finished):
+                    on_done(message)
+                else:
+                    ray.get(self.actor.give.remote(take()))
+            ray.get(work)
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from None
 
     def restart(self) -> None:
         """Start a new actor."""
@@ -246,70 +304,44 @@ def shared_out(threads: int, processes: int) -> list[int]:
 
 
 def schedule(
-    slots: list[Slot], jobs: Iterable[ShardJob | None], max_retry: int, on_done: Callable[[dict[str, Any]], None]
+    slots: Sequence[Slot],
+    jobs: Iterable[ShardJob],
+    max_retry: int,
+    on_done: Callable[[dict[str, Any]], None],
+    claim: ClaimJob = always_ours,
 ) -> dict[int, Exception]:
     """Keep every slot busy until all shards are done; return the shards that failed for good, with their errors.
 
-    None among the jobs says that the next ones may be had later. A shard whose slot crashed or raised is tried again up
-    to max_retry times. Results that cannot be written, and a user's mistakes, end everything at once.
+    Shards whose slot crashed or raised are tried again as `JobBoard` says. Results that cannot be written, and a user's
+    mistakes, end everything at once. A slot that is alone runs in the calling thread. claim: see `JobBoard`.
     """
-    waiting, idle = _Waiting(jobs), list(slots)
-    running: dict[Future[dict[str, Any]], tuple[Slot, ShardJob]] = {}
-    attempts: Counter[int] = Counter()
-    failed: dict[int, Exception] = {}
-    while waiting or running:
-        while idle and (job := waiting.next()):
-            slot = idle.pop()
-            running[slot.submit(job)] = slot, job
-        if not running and waiting:
-            time.sleep(SECONDS_BETWEEN_LOOKS)
-            continue
-        for future in wait(running, return_when=FIRST_COMPLETED).done:
-            slot, job = running.pop(future)
-            idle.append(slot)
-            error = _failure(future)
-            if error is None:
-                on_done(future.result())
-                continue
+    board = JobBoard(jobs, len(slots), max_retry, on_done, claim)
+    try:
+        if len(slots) == 1:
+            _serve(board, 0, slots[0])
+        else:
+            _serve_all(board, slots)
+    finally:
+        board.close()
+    return board.failed
+
+
+def _serve_all(board: JobBoard, slots: Sequence[Slot]) -> None:
+    threads = Workers(len(slots), "slot")
+    serving = [threads.submit(_serve, board, number, slot) for number, slot in enumerate(slots)]
+    threads.shutdown(wait=False)
+    for future in as_completed(serving):
+        future.result()
+
+
+def _serve(board: JobBoard, number: int, slot: Slot) -> None:
+    """Have a slot run what is on the board until nothing comes any more."""
+    while board.wait():
+        try:
+            slot.run(partial(board.take, number), partial(board.done, number))
+        except UnseeError:
+            raise
+        except Exception as error:  # whatever ended the slot's work: its shards are tried again
+            if not board.crashed(number, error):
+                return
             slot.restart()
-            attempts[job.shard] += 1
-            if attempts[job.shard] <= max_retry:
-                waiting.again.append(job)
-            else:
-                failed[job.shard] = error
-    return failed
-
-
-class _Waiting:
-    """Jobs that wait for a slot: those that are tried again come last."""
-
-    def __init__(self, jobs: Iterable[ShardJob | None]) -> None:
-        self._jobs = iter(jobs)
-        self._ended = False
-        self.again: deque[ShardJob] = deque()
-
-    def __bool__(self) -> bool:
-        return bool(self.again) or not self._ended
-
-    def next(self) -> ShardJob | None:
-        """Return the next job, None where there is none now."""
-        if not self._ended:
-            try:
-                job = next(self._jobs)
-            except StopIteration:
-                self._ended = True
-            else:
-                if job is not None:
-                    return job
-        return self.again.popleft() if self.again else None
-
-
-def _failure(future: "Future[dict[str, Any]]") -> Exception | None:
-    """Return why a shard failed; raise what no other try can mend."""
-    error = future.exception()
-    cause = getattr(error, "cause", None) or error  # Ray wraps what an actor raised
-    if isinstance(cause, UnseeError):
-        raise cause
-    if error is not None and not isinstance(error, Exception):
-        raise error
-    return error

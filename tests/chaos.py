@@ -142,7 +142,7 @@ class Killing:
     def _workers(self, driver: int) -> list[int]:
         """Return the processes of a run's workers: of Ray those that run shards, else the driver's children."""
         ray = self.scenario.distributor == "ray"
-        command = ["pgrep", "-f", "ray::ShardWorker"] if ray else ["pgrep", "-P", str(driver)]
+        command = ["pgrep", "-f", "ray::RayWorker"] if ray else ["pgrep", "-P", str(driver)]
         return [int(line) for line in subprocess.run(command, capture_output=True, text=True).stdout.split()]
 
     def _compare(self, output: Path | str) -> None:

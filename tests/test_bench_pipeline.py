@@ -5,7 +5,7 @@ import json
 import pytest
 from rich.console import Console
 
-from unsee.bench.speed import distribution
+from unsee.bench.speed import distribution, whole_runs
 from unsee.bench.speed.distribution import WAYS, Way, bench_distribution
 from unsee.bench.speed.pipeline_speed import bench_pipeline
 from unsee.errors import UnseeError
@@ -51,3 +51,12 @@ def test_a_single_core_is_refused(photographs, tiny_model, monkeypatch):
     monkeypatch.setattr(distribution, "cores", lambda: 1)
     with pytest.raises(UnseeError, match="two cores"):
         bench_distribution(str(photographs), str(tiny_model))
+
+
+def test_a_whole_run_says_how_busy_the_slowest_stage_is(photographs, tiny_model, console, monkeypatch):
+    monkeypatch.setattr(whole_runs, "LEAST_IMAGES", 7)
+    report = bench_pipeline(
+        str(photographs), str(tiny_model), count=5, rounds=1, batch_size=2, shard_sizes=(3, 10), console=console
+    )
+    assert [(row["samples"], row["images"]) for row in report["shards"]] == [(3, 7), (10, 12)]
+    assert all(0 < row["share"] <= 1 and row["images_per_second"] > 0 for row in report["shards"])

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +20,8 @@ from unsee.engine.methods.batching import Batcher
 from unsee.engine.outputs.layout import Sharding
 from unsee.engine.run import run
 from unsee.engine.run_config import RunConfig
+from unsee.engine.shards.job_board import JobBoard
+from unsee.engine.shards.open_shard import Finished, OpenShard
 from unsee.engine.slots import ShardJob, Slot, open_slots, schedule, shared_out
 from unsee.engine.status import summarize
 from unsee.engine.stores.store import Store
@@ -133,22 +134,23 @@ def test_an_actor_takes_the_cores_beside_its_gpu(machines, cores, monkeypatch):
 
 
 class FakeSlot(Slot):
-    """Fails each shard as often as a table says."""
+    """Takes so many shards at once, and fails with them as often as a table says of one."""
 
-    def __init__(self, failures, error=RuntimeError("crash")):
-        self.failures, self.error, self.restarts = failures, error, 0
+    def __init__(self, failures, error=RuntimeError("crash"), at_once=1):
+        self.failures, self.error, self.at_once, self.restarts, self.runs = failures, error, at_once, 0, []
 
     def info(self):
         raise NotImplementedError
 
-    def submit(self, job):
-        future = Future()
-        if self.failures.get(job.shard, 0) > 0:
-            self.failures[job.shard] -= 1
-            future.set_exception(self.error)
-        else:
-            future.set_result({"shard": job.shard})
-        return future
+    def run(self, take, on_done):
+        while jobs := [job for job in (take() for _ in range(self.at_once)) if job]:
+            self.runs.append([job.shard for job in jobs])
+            for job in jobs:
+                if self.failures.get(job.shard, 0) > 0:
+                    self.failures[job.shard] -= 1
+                    raise self.error
+            for job in jobs:
+                on_done(Finished(job.shard, {"shard": job.shard}))
 
     def restart(self):
         self.restarts += 1
@@ -162,7 +164,31 @@ def test_crashed_shards_are_tried_again_and_the_rest_is_finished():
     failed = schedule(slots, [ShardJob(shard) for shard in range(5)], 2, lambda stats: done.append(stats["shard"]))
     assert sorted(done) == [0, 1, 3, 4] or sorted(done) == [0, 1, 2, 3, 4]
     assert set(failed) <= {2}
-    assert sum(slot.restarts for slot in slots) >= 1
+
+
+def test_what_was_beside_a_shard_that_crashes_is_not_blamed():
+    slot, done = FakeSlot({1: 9}, at_once=3), []
+    failed = schedule([slot], [ShardJob(shard) for shard in range(6)], 1, lambda stats: done.append(stats["shard"]))
+    assert slot.runs == [[0, 1, 2], [3, 4, 5], [0], [1], [2], [1]]
+    assert sorted(done) == [0, 2, 3, 4, 5]
+    assert [*failed] == [1]
+    assert slot.restarts == 3
+
+
+def test_a_slot_leaves_jobs_to_those_that_are_idle():
+    board = JobBoard([ShardJob(shard) for shard in range(4)], 3, 1, lambda stats: None)
+    taken = [board.take(slot) for slot in (0, 0, 0, 1, 2)]
+    assert [job and job.shard for job in taken] == [0, 1, None, 2, 3]
+    assert board.take(0) is None
+
+
+def test_a_board_that_is_closed_gives_nothing():
+    board = JobBoard([ShardJob(0)], 1, 1, lambda stats: None)
+    assert board.wait()
+    board.take(0)
+    board.close()
+    assert not board.crashed(0, RuntimeError("killed"))
+    assert not board.wait()
 
 
 def test_a_shard_that_always_fails_is_listed():
@@ -174,9 +200,11 @@ def test_a_shard_that_always_fails_is_listed():
 
 
 @pytest.mark.parametrize("error", [UnseeError("mistake"), OutputError("disk full")])
-def test_what_no_other_try_mends_ends_everything(error):
+@pytest.mark.parametrize("slots", [1, 2])
+def test_what_no_other_try_mends_ends_everything(error, slots):
     with pytest.raises(type(error), match=str(error)):
-        schedule([FakeSlot({0: 1}, error)], [ShardJob(0), ShardJob(1)], 5, lambda stats: None)
+        offered = [FakeSlot({0: 1, 1: 1}, error) for _ in range(slots)]
+        schedule(offered, [ShardJob(0), ShardJob(1)], 5, lambda stats: None)
 
 
 @pytest.mark.slow
@@ -203,16 +231,14 @@ def test_a_killed_process_is_replaced_and_its_shard_done(local, photographs, tin
 
 
 def test_a_shard_that_fails_is_an_error_after_the_others_are_done(photographs, tiny_model, tmp_path, monkeypatch):
-    from unsee.engine.shard import ShardRunner
+    original = OpenShard.store
 
-    original = ShardRunner.run
-
-    def failing(self, plan, shard, *rest):
-        if shard == 1:
+    def failing(self, *arguments):
+        if self.number == 1:
             raise RuntimeError("bad memory")
-        return original(self, plan, shard, *rest)
+        return original(self, *arguments)
 
-    monkeypatch.setattr(ShardRunner, "run", failing)
+    monkeypatch.setattr(OpenShard, "store", failing)
     with pytest.raises(
         UnseeError, match="1 shard failed, all others are done.*00001: RuntimeError: bad memory"
     ) as error:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from unsee.engine.workers.daemon_threads import Workers
-from unsee.engine.workers.pipeline import StageClock, batched, ordered_map, ordered_map_within
+from unsee.engine.workers.pipeline import StageClock, batched, made_ahead, ordered_map, ordered_map_within
 
 
 def test_results_keep_their_order_while_calls_overlap():
@@ -104,6 +104,7 @@ def test_batches():
     assert list(batched([], 2)) == []
     assert [len(batch) for batch in batched(range(20), 8, 2)] == [2, 4, 8, 6]
     assert [len(batch) for batch in batched(range(5), 3, 9)] == [3, 2]
+    assert list(batched(range(6), 4, ends=lambda item: item == 2)) == [[0, 1, 2], [3, 4, 5]]
 
 
 def test_clock_adds_up_over_threads():
@@ -146,3 +147,19 @@ def test_workers_run_everything_before_they_end():
         for item in range(50):
             pool.submit(done.append, item)
     assert sorted(done) == list(range(50))
+
+
+def test_items_are_made_ahead_while_the_last_is_used():
+    made = []
+
+    def items():
+        for item in range(5):
+            made.append(item)
+            yield item
+
+    with Workers(1, "test") as pool:
+        ahead = made_ahead(pool, items(), 2)
+        assert next(ahead) == 0
+        time.sleep(0.1)
+        assert made == [0, 1]
+        assert list(ahead) == [1, 2, 3, 4]

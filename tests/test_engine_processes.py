@@ -22,8 +22,8 @@ class TwoWordsError(Exception):
 class Counter:
     """Counts its calls in the process that holds it."""
 
-    def __init__(self, start, note):
-        self.count, self.note = start, note
+    def __init__(self, start, note, ask):
+        self.count, self.note, self.ask = start, note, ask
 
     def next(self, step):
         self.count += step

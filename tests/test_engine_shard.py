@@ -2,6 +2,9 @@
 
 import os
 import shutil
+import time
+import weakref
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -10,10 +13,13 @@ import pytest
 from unsee.engine.inputs.sources import Sources
 from unsee.engine.methods.methods import open_method
 from unsee.engine.methods.models import open_descender
+from unsee.engine.outputs.done_marks import is_done
 from unsee.engine.outputs.layout import Sharding
+from unsee.engine.outputs.plan import ShardJob
 from unsee.engine.plans.planning import make_plan
 from unsee.engine.run_config import RunConfig
 from unsee.engine.shard import ShardRunner
+from unsee.engine.shards.open_shard import OpenShard
 
 NAMES = ["01.png", "02.jpg", "03.png"]
 
@@ -32,9 +38,9 @@ def run(images, output, change):
     config = RunConfig(Sources((str(images),)), str(output), method="saliency-filters", shards=Sharding(10))
     plan = make_plan(output, config.sources, {}, config.shards)
     change()
-    stats = ShardRunner(open_method(config, open_descender), config).run(plan, 0)
+    [done] = ShardRunner(open_method(config, open_descender), config).run(plan, [ShardJob(0)])
     rows = pq.read_table(output / "00000.parquet").to_pylist()
-    assert stats["count"] == len(rows) == 3
+    assert done.stats["count"] == len(rows) == 3
     return {Path(row["path"]).name: row for row in rows}
 
 
@@ -65,3 +71,30 @@ def test_a_file_that_is_cut_after_planning_is_a_row(images, tmp_path):
     whole = (images / "03.png").read_bytes()
     rows = run(images, tmp_path / "out", lambda: (images / "03.png").write_bytes(whole[: len(whole) // 2]))
     assert failures(rows) == {"03.png": ("failed_to_decode", "damaged")}
+
+
+def test_a_shard_is_read_before_the_one_before_it_is_final_and_few_are_open(images, tmp_path, monkeypatch):
+    """With a slow disk, over many shards of one image each."""
+    for number in range(30):
+        shutil.copy(images / "01.png", images / f"more{number}.png")
+    config = RunConfig(
+        Sources((str(images),)), str(tmp_path / "out"), method="saliency-filters", shards=Sharding(1), batch_size=2
+    )
+    plan = make_plan(tmp_path / "out", config.sources, {}, config.shards)
+    opened, most, finish = weakref.WeakSet(), [], OpenShard.finish
+
+    def slow(self, not_before):
+        opened.add(self)
+        time.sleep(0.01)
+        most.append(sum(not is_done(plan.folder, shard) for shard in taken))
+        return finish(self, not_before)
+
+    taken = []
+    jobs = (taken.append(shard) or ShardJob(shard) for shard in range(plan.shards))
+    monkeypatch.setattr(OpenShard, "finish", slow)
+    done = list(ShardRunner(open_method(config, open_descender), config).run(plan, jobs))
+    assert [one.shard for one in done] == [*range(33)]
+    assert 2 <= max(most) <= 20
+    assert len(opened) <= 2
+    times = [(one.stats["start_time"], one.stats["end_time"]) for one in done]
+    assert all(start >= end for (_, end), (start, _) in pairwise(times))

@@ -190,12 +190,10 @@ def test_a_plan_of_another_run_is_taken_up_and_not_overwritten(url, images):
 def test_shards_of_another_driver_are_passed_over_once_they_are_done(url, images):
     one, other = RemoteStore(url), RemoteStore(url)
     with one.held(), other.held():
-        jobs = [ShardJob(0), ShardJob(1)]
-        assert next(iter(one.claimed(jobs))) == ShardJob(0)
-        offered = iter(other.claimed(jobs))
-        assert [next(offered), next(offered)] == [ShardJob(1), None]
+        assert one.claim(ShardJob(0)) == "ours"
+        assert (other.claim(ShardJob(0)), other.claim(ShardJob(1))) == ("another's", "ours")
         other.objects.put("00000_stats.json", b"{}")
-        assert list(offered) == []
+        assert (other.claim(ShardJob(0)), one.claim(ShardJob(1))) == ("done", "another's")
 
 
 def test_a_worker_elsewhere_brings_the_plan_by_itself(url, images, tmp_path):

@@ -23,9 +23,7 @@ from ...engine.methods.method_config import MethodConfig
 from ...engine.methods.methods import open_method
 from ...engine.methods.models import open_descender
 from ...engine.outputs.layout import Sharding
-from ...engine.plans.planning import make_plan
 from ...engine.run_config import RunConfig
-from ...engine.shard import ShardRunner
 from ...errors import UnseeError
 from ...export.wrapping.network_files import read_network
 from ...extras import require
@@ -33,6 +31,7 @@ from ...terminal import stdout
 from ...train.networks.maps.network_input import NetworkChoice
 from .machine import machine
 from .sample_networks import write_light_network, write_small_u2net
+from .whole_runs import whole_run
 
 GOAL = 1.5
 SAMPLES = {"light": write_light_network, "small-u2net": write_small_u2net}
@@ -130,10 +129,8 @@ class _Ours:
             config = RunConfig(
                 sources, name, model=self.network, method="network", shards=Sharding(self.count), exact_decoding=True
             )
-            plan = make_plan(Path(name), sources, {}, config.shards)
-            started = time.perf_counter()
-            stats = ShardRunner(self.method, config).run(plan, 0)
-            return {"all": time.perf_counter() - started, "network": stats["stage_seconds"]["descent"]}
+            run = whole_run(self.method, config)
+            return {"all": run.seconds, "network": run.stage_seconds["descent"]}
 
 
 def _report(

@@ -23,16 +23,16 @@ from ...engine.inputs.sources import Sources
 from ...engine.methods.descents import DescentMethod
 from ...engine.methods.models import open_descender
 from ...engine.outputs.layout import Sharding
-from ...engine.plans.planning import make_plan
 from ...engine.run_config import RunConfig
-from ...engine.shard import ShardRunner
 from ...export.runtime.descender import Descender
 from ...terminal import stdout
 from ...train.networks.model_names import load_classifier
 from ..peers.plain import plain_map, plain_network
 from .machine import machine
+from .whole_runs import shard_shares, whole_run
 
 PLAIN_RATIO_GOAL = 5.0
+SHARE_GOAL = 0.95
 
 
 def bench_pipeline(
@@ -42,11 +42,13 @@ def bench_pipeline(
     rounds: int = 3,
     batch_size: int = 8,
     backend: str = "onnxruntime",
+    shard_sizes: tuple[int, ...] = (),
     console: Console | None = None,
 ) -> dict[str, Any]:
     """Compare speeds, print a table and one JSON line, and return what the line says.
 
-    images: a source of at least `count` photographs. model: a checkpoint; backend: see `open_descender`.
+    images: a source of at least `count` photographs. model: a checkpoint; backend: see `open_descender`. shard_sizes: see
+    `shard_shares`.
     Speeds are in images a second, medians over rounds.
     """
     console = console or stdout()
@@ -55,6 +57,9 @@ def bench_pipeline(
     descender = open_descender(model, config.preset.descent, config.device, backend)
     measured = [_round(members, descender, config) for _ in range(rounds + 1)][1:]  # the first warms up
     report = _report(measured, members, descender, config)
+    if shard_sizes:
+        method = DescentMethod(descender, config.preset.post, config.batch_size)
+        report["shards"] = shard_shares(method, config, [Path(member.path) for member in members], shard_sizes)
     console.print(_table(report), soft_wrap=False)
     console.print(json.dumps(report), soft_wrap=True, markup=False, highlight=False)
     return report
@@ -71,13 +76,11 @@ def _round(members: list[Input], descender: Descender, config: RunConfig) -> dic
 
 
 def _ours(members: list[Input], descender: Descender, config: RunConfig) -> tuple[dict[str, float], float]:
-    folder = Path(config.output_folder)
-    listing = folder.with_suffix(".txt")
+    listing = Path(config.output_folder).with_suffix(".txt")
     listing.write_text("\n".join(str(Path(member.path).resolve()) for member in members))
-    plan = make_plan(folder, Sources((str(listing),)), {}, config.shards)
-    started = time.perf_counter()
-    stats = ShardRunner(DescentMethod(descender, config.preset.post, config.batch_size), config).run(plan, 0)
-    return stats["stage_seconds"], time.perf_counter() - started
+    method = DescentMethod(descender, config.preset.post, config.batch_size)
+    run = whole_run(method, replace(config, sources=Sources((str(listing),))))
+    return run.stage_seconds, run.seconds
 
 
 def _descent_alone(members: list[Input], descender: Descender, config: RunConfig) -> float:
@@ -132,5 +135,8 @@ def _table(report: dict[str, Any]) -> Table:
     for stage, milliseconds in report["stage_milliseconds_per_image"].items():
         table.add_row(f"{stage}, ms an image", f"{milliseconds:.2f}", "")
     table.add_row("share of wall time in which the descent runs", f"{report['descent_share_of_wall']:.1%}", "")
+    for row in report.get("shards", ()):
+        figure = f"share of wall time in which the slowest stage ({row['slowest']}) runs, shards of {row['samples']}"
+        table.add_row(figure, f"{row['share']:.1%}", f"{SHARE_GOAL:.0%}")
     table.add_row("pipeline / plain script", f"{report['pipeline_over_plain']:.2f}", f"{PLAIN_RATIO_GOAL:g}")
     return table

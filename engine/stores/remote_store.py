@@ -7,7 +7,6 @@ of is not in force. Several drivers may share a run, see `Claims`.
 import logging
 import re
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -24,7 +23,7 @@ from ..outputs.sink import stored_rows
 from .object_folder import ObjectFolder
 from .shard_claims import CLAIMS, Claims
 from .staging import clear, staging_folder
-from .store import OutdatedPlanError, Part, Store
+from .store import Claimed, OutdatedPlanError, Part, Store
 
 LOG = logging.getLogger("unsee")
 MARK = re.compile(r"(\d{5,})_stats\.json")
@@ -184,20 +183,11 @@ class RemoteStore(Store):
         self.objects.upload(self.folder, [mark])
         self.drop_shard(plan, shard)
 
-    def claimed(self, jobs: Iterable[ShardJob]) -> Iterator[ShardJob | None]:
-        """See `Store.claimed`; what another driver has finished meanwhile is passed over. Claims are kept to the end."""
-        waiting = deque(jobs)
-        while waiting:
-            for _ in range(len(waiting)):
-                job = waiting.popleft()
-                if job.retry is None and self.objects.exists(DONE_MARK.format(shard=job.shard)):
-                    continue
-                if self.claims.take(f"{job.shard:05d}"):
-                    yield job
-                else:
-                    waiting.append(job)
-            if waiting:
-                yield None
+    def claim(self, job: ShardJob) -> Claimed:
+        """See `Store.claim`; claims are kept to the end of the run."""
+        if job.retry is None and self.objects.exists(DONE_MARK.format(shard=job.shard)):
+            return "done"
+        return "ours" if self.claims.take(f"{job.shard:05d}") else "another's"
 
     def publish_file(self, path: Path) -> str:
         """See `Store.publish_file`."""

@@ -15,6 +15,7 @@ from ..workers.interruption import locked
 
 Part = Literal["marks", "rows", "everything"]
 """How much of a run's results a reader needs."""
+Claimed = Literal["ours", "another's", "done"]
 
 
 class OutdatedPlanError(UnseeError):
@@ -85,9 +86,9 @@ class Store:
     def publish(self, plan: Plan, shard: int) -> None:
         """Make a shard final whose files and done-mark are in the folder."""
 
-    def claimed(self, jobs: Iterable[ShardJob]) -> Iterator[ShardJob | None]:
-        """Yield the jobs that no other run has; None when there are only those of others, to be asked for again."""
-        yield from jobs
+    def claim(self, job: ShardJob) -> Claimed:  # noqa: ARG002
+        """Tell whether a job is ours to do, another's who is at it, or done by another."""
+        return "ours"
 
     def publish_file(self, path: Path) -> str:
         """Make a file final that was written into the folder beside the results, and return what it is called."""

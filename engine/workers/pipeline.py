@@ -1,10 +1,11 @@
-"""Overlapping the stages of a shard: ordered, bounded, and timed apart."""
+"""Overlapping stages: ordered, bounded, and timed apart."""
 
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
+from itertools import repeat, takewhile
 from threading import Lock
 from typing import TypeVar
 
@@ -59,6 +60,13 @@ def ordered_map_within(
             yield late(item)
 
 
+def made_ahead(pool: Executor, items: Iterator[T], ahead: int) -> Iterator[T]:
+    """Yield the items, of which the pool's only thread makes `ahead` before they are wanted."""
+    end = object()
+    made = ordered_map(pool, lambda _: next(items, end), repeat(None), ahead)
+    return (item for item in takewhile(lambda item: item is not end, made))  # type: ignore[misc]
+
+
 def _in_flight(
     pool: Executor, function: Callable[[T], R], items: Iterable[T], ahead: int, eager: bool
 ) -> "Iterator[tuple[T, Future[R]]]":
@@ -75,8 +83,10 @@ def _in_flight(
             future.cancel()
 
 
-def batched(items: Iterable[T], size: int, first: int | None = None) -> Iterator[list[T]]:
-    """Yield lists of `size` items; the last may be shorter.
+def batched(
+    items: Iterable[T], size: int, first: int | None = None, ends: Callable[[T], bool] | None = None
+) -> Iterator[list[T]]:
+    """Yield lists of `size` items; the last may be shorter, and so may one whose last item `ends` it.
 
     first: size of the first list, which the next ones double until they reach `size`: early results need not wait for a
     full one.
@@ -85,7 +95,7 @@ def batched(items: Iterable[T], size: int, first: int | None = None) -> Iterator
     wanted = min(size, first or size)
     for item in items:
         batch.append(item)
-        if len(batch) == wanted:
+        if len(batch) == wanted or (ends and ends(item)):
             yield batch
             batch, wanted = [], min(size, 2 * wanted)
     if batch:

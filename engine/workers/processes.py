@@ -14,11 +14,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, TypeAlias
 
 Note: TypeAlias = Callable[[Any], None]
-Maker: TypeAlias = Callable[[Note], Any]
+Ask: TypeAlias = Callable[[], Any]
+Maker: TypeAlias = Callable[[Note, Ask], Any]
 
 PROGRAM = f"import sys; sys.path[:] = sys.argv[2:]; from {__name__} import serve; serve(int(sys.argv[1]))"
 SECONDS_TO_END = 5.0
@@ -32,14 +34,14 @@ class CrashedProcessError(Exception):
 class HeldProcess:
     """A process that holds what `make` returns; make, arguments and results must be picklable.
 
-    make is called in the process with a function that sends a note to `on_note` here. environment: variables that the
-    process has beside those of this one.
+    make is called in the process with two functions: one sends a note to `on_note` here, one asks for what `answer` of the
+    call returns. environment: variables that the process has beside those of this one.
     """
 
     def __init__(self, make: Maker, on_note: Note, environment: Mapping[str, str]) -> None:
         self.on_note = on_note
         self.answered = False
-        """Whether a call has ever returned: the object is made and works."""
+        """Whether a note or a result has ever come: the object is made and works."""
         mine, its = socket.socketpair()
         with mine, its, _held_back_interruptions():
             self._process = subprocess.Popen(
@@ -61,17 +63,20 @@ class HeldProcess:
         """Whether the process is no more."""
         return self._process.poll() is not None
 
-    def call(self, method: str, *arguments: Any) -> Any:
+    def call(self, method: str, *arguments: Any, answer: Ask | None = None) -> Any:
         """Call a method of the object and wait for what it returns; what it raises is raised here.
 
-        Raises `CrashedProcessError` where the process ends before.
+        answer: called here whenever the method asks. Raises `CrashedProcessError` where the process ends before.
         """
         try:
             self._connection.send((self._make, method, arguments))
             while True:
                 kind, value = self._connection.recv()
                 if kind == "note":
+                    self.answered = True
                     self.on_note(value)
+                elif kind == "ask":
+                    self._connection.send(answer and answer())
                 elif kind == "log":
                     _say_once(*value)
                 else:
@@ -109,6 +114,10 @@ def serve(descriptor: int) -> None:
         with sending:
             connection.send((kind, value))
 
+    def ask() -> Any:
+        send("ask", None)
+        return connection.recv()
+
     _forward_log(send)
     held: Any = None
     while True:
@@ -117,7 +126,7 @@ def serve(descriptor: int) -> None:
         except EOFError:
             return
         try:
-            held = held or make(lambda value: send("note", value))
+            held = held or make(partial(send, "note"), ask)
             send("result", getattr(held, method)(*arguments))
         except Exception as error:  # raised where the call was made
             send("error", _packed(error))

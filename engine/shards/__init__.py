@@ -1,0 +1,1 @@
+"""Shards on their way: which slot runs which, and what is open of each."""
