@@ -70,7 +70,7 @@ def corpus(
     batch_size: BatchSize = 16,
 ) -> None:
     """A corpus of small images in tars, 2 % of them damaged: memory against a small one, speed against the descent alone."""
-    from ..bench.speed.corpus_speed import CorpusBench, bench_corpus
+    from ..bench.corpus_speed import CorpusBench, bench_corpus
 
     bench_corpus(CorpusBench(images, count, small, batch_size=batch_size))
 

@@ -4,7 +4,7 @@ import json
 
 from rich.console import Console
 
-from unsee.bench.speed.corpus_speed import CorpusBench, bench_corpus
+from unsee.bench.corpus_speed import CorpusBench, bench_corpus
 from unsee.bench.speed.whole_runs import WholeRun
 
 

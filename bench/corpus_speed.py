@@ -23,15 +23,15 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from ...engine.inputs.decoding import DecodingConfig, decode
-from ...engine.inputs.input import read
-from ...engine.inputs.sources import Sources
-from ...engine.methods.models import open_descender
-from ...engine.run_config import RunConfig
-from ...engine.status import summarize
-from ...errors import ExitCode, UnseeError
-from ...terminal import stdout
-from .machine import machine
+from ..engine.inputs.decoding import DecodingConfig, decode
+from ..engine.inputs.input import read
+from ..engine.inputs.sources import Sources
+from ..engine.methods.models import open_descender
+from ..engine.run_config import RunConfig
+from ..engine.status import summarize
+from ..errors import ExitCode, UnseeError
+from ..terminal import stdout
+from .speed.machine import machine
 
 IN_A_TAR = 1000
 DAMAGED = 50
