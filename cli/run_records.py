@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -43,6 +43,16 @@ def input_sides(given: str | None) -> Sides | None:
     return None if given is None else sides_of(given, "input size")
 
 
+def processes(given: str | None) -> int | Literal["auto"]:
+    """Return a number of processes, or auto; 1 where nothing is given."""
+    if given == "auto":
+        return "auto"
+    try:
+        return int(given or 1)
+    except ValueError:
+        raise UnseeError(f"--processes takes a number or auto, got {given!r}") from None
+
+
 def error_codes(given: str | None) -> Retry | None:
     """Return error codes written with commas; `all` and nothing stand for all of them."""
     if given is None:
@@ -68,7 +78,7 @@ FLAGS = {
     "path_column": Flag(("--path-column", "--url-col")),
     "allow_hosts": Flag(("--allow-hosts",), words),
     "samples": Flag(("--number-sample-per-shard",)),
-    "processes": Flag(("--processes", "--processes-count")),
+    "processes": Flag(("--processes", "--processes-count"), processes),
     "input_size": Flag(("--input-size",), input_sides),
     "mean": Flag(("--mean",), three_numbers),
     "std": Flag(("--std",), three_numbers),

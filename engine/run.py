@@ -186,7 +186,7 @@ def _finish(
     resumption: Resumption,
 ) -> dict[int, Exception]:
     """Run what is not done; return the shards that failed for good."""
-    from .slots import schedule
+    from .slots import growth, schedule
 
     jobs = list(_jobs(plan, store, resumption))
     if not resumption.repair:  # which done-marks may be in need of
@@ -196,8 +196,9 @@ def _finish(
     with kept_metrics(config.metrics_file, store.name, progress):
         if not jobs:
             return {}
+        more = growth(slots, config, store)
         with progress.shown(_size(plan, jobs)):
-            return schedule(slots, jobs, config.max_shard_retry, progress.count_shard, store.claim)
+            return schedule(slots, jobs, config.max_shard_retry, progress.count_shard, store.claim, more)
 
 
 def _identity(config: RunConfig, info: ModelInfo) -> dict[str, Any]:

@@ -59,7 +59,9 @@ class RunConfig(MethodConfig):
     max_bytes: Annotated[int, "larger image files become failed rows"] = 500_000_000
     workers: Annotated[int | None, "threads that decode, and that encode (default: by CPU)"] = None
     distributor: Annotated[Distributor, "this machine, or a Ray cluster"] = "local"
-    processes: Annotated[int, "processes or Ray actors, each with its own model"] = 1
+    processes: Annotated[
+        int | Literal["auto"], "processes or Ray actors with a model each: a number, or auto (default: 1)"
+    ] = 1
     metrics_file: Annotated[str | None, "file.prom that Prometheus' textfile collector reads, kept up to date"] = None
     max_shard_retry: Annotated[int, "how often a shard is tried again after a crash"] = 1
 
@@ -69,7 +71,12 @@ class RunConfig(MethodConfig):
             raise UnseeError("no inputs: name files, folders, patterns, lists or archives")
         if not 1 <= self.shards.samples <= LARGEST_SHARD:
             raise UnseeError(f"samples per shard must be 1 to {LARGEST_SHARD}, got {self.shards.samples}")
-        if self.worker_count < 1 or self.processes < 1 or self.timeout <= 0 or self.max_shard_retry < 0:
+        if (
+            self.worker_count < 1
+            or (self.processes != "auto" and self.processes < 1)
+            or self.timeout <= 0
+            or self.max_shard_retry < 0
+        ):
             raise UnseeError("workers, processes and timeout must be above 0, max shard retry at least 0")
         if self.max_bytes < 1:
             raise UnseeError(f"max bytes must be at least 1, got {self.max_bytes}")

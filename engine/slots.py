@@ -3,13 +3,15 @@
 Only descriptions of shards travel; every slot reads its own pixels and writes its own results.
 """
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import as_completed
-from contextlib import closing
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import chain
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Literal, TypeAlias
 
@@ -31,13 +33,24 @@ from .stores.store import Store
 from .workers.daemon_threads import Workers
 from .workers.interruption import working
 from .workers.processes import CrashedProcessError, HeldProcess
-from .workers.ray_cluster import answer, check_room, joined_ray, needs_of_actor, takes_gpus, wait_for_places
+from .workers.ray_cluster import (
+    answer,
+    check_room,
+    is_gone,
+    joined_ray,
+    needs_of_actor,
+    room,
+    takes_gpus,
+    wait_for_places,
+)
 from .workers.visible_gpus import VARIABLE as GPU_VARIABLE
-from .workers.visible_gpus import gpu_of_each
+from .workers.visible_gpus import gpu_of_each, gpus_for
 
 OnRow: TypeAlias = Callable[[Row], None]
 OnDone: TypeAlias = Callable[[Finished], None]
 Take: TypeAlias = Callable[[], ShardJob | None]
+SECONDS_BETWEEN_LOOKS = 2.0
+"""How often a cluster is asked for places that it has won."""
 RAY_THREADS = 3
 """Of an actor: one works, one waits for its messages, one gives it jobs."""
 
@@ -46,6 +59,10 @@ class StartError(UnseeError):
     """A worker cannot be started: it dies before its model works."""
 
     exit_code = ExitCode.CRASH
+
+
+class LostMachineError(Exception):
+    """The machine that a slot ran on is no more."""
 
 
 class ShardWorker:
@@ -107,10 +124,15 @@ class HeldWorker(ShardWorker):
 
 
 class RayWorker(ShardWorker):
-    """The worker of a `RaySlot`, in its actor: `work` runs in one of its threads, while others carry messages."""
+    """The worker of a `RaySlot`, in its actor: `work` runs in one of its threads, while others carry messages.
 
-    def __init__(self, config: RunConfig, store: Store) -> None:
+    started_in: the folder that relative paths are seen from, on machines that have it.
+    """
+
+    def __init__(self, config: RunConfig, store: Store, started_in: str) -> None:
         super().__init__(config, store)
+        with suppress(OSError):
+            os.chdir(started_in)
         self.said: SimpleQueue[Finished | Literal["next", "end"]] = SimpleQueue()
         self.given: SimpleQueue[ShardJob | None] = SimpleQueue()
 
@@ -152,6 +174,9 @@ class Slot(ABC):
     @abstractmethod
     def stop(self) -> None:
         """End at once."""
+
+
+Growth: TypeAlias = Callable[[], list[Slot]]
 
 
 class LocalSlot(Slot):
@@ -251,14 +276,14 @@ class RaySlot(Slot):
         self.config = replace(config, device="cuda" if on_gpu else "cpu")
         options = {**needs_of_actor(on_gpu), "max_concurrency": RAY_THREADS}
         self.actor_class = joined_ray().remote(**options)(RayWorker)
-        self.actor = self.actor_class.remote(self.config, self.store)
+        self.actor = self._new_actor()
 
     def info(self) -> ModelInfo:
         """Ask the actor."""
         return answer(self.actor.info.remote())
 
     def run(self, take: Take, on_done: OnDone) -> None:
-        """Send the actor descriptions of shards as it asks for them."""
+        """Send the actor descriptions of shards as it asks for them; one without a place takes none."""
         ray = joined_ray()
         work = self.actor.work.remote()
         try:
@@ -270,32 +295,63 @@ class RaySlot(Slot):
             ray.get(work)
         except ray.exceptions.RayTaskError as error:
             raise error.cause from None
+        except ray.exceptions.RayActorError as error:
+            if is_gone(error):
+                raise LostMachineError from error
+            raise
 
     def restart(self) -> None:
         """Start a new actor."""
         self.stop()
-        self.actor = self.actor_class.remote(self.config, self.store)
+        self.actor = self._new_actor()
 
     def stop(self) -> None:
         """Kill the actor."""
         joined_ray().kill(self.actor)
 
+    def _new_actor(self) -> Any:
+        return self.actor_class.remote(self.config, self.store, str(Path.cwd()))
+
 
 def open_slots(config: RunConfig, store: Store, on_row: OnRow) -> list[Slot]:
     """Return the slots of a configuration; on_row is called for each image that a process of this machine finishes."""
     if config.distributor == "ray":
-        on_gpu = takes_gpus(config.device, config.runs_model)
+        return _ray_slots(config, store)
+    device = config.device if config.runs_model else "cpu"
+    count = max(1, gpus_for(device)) if config.processes == "auto" else config.processes
+    if count == 1:
+        return [LocalSlot(config, store, on_row)]
+    return [
+        ProcessSlot(config, store, on_row, gpu, threads)
+        for gpu, threads in zip(gpu_of_each(device, count), shared_out(usable_threads(), count), strict=True)
+    ]
+
+
+def _ray_slots(config: RunConfig, store: Store) -> list[Slot]:
+    """Return actors that have their places; of as many as the cluster takes, the first is enough to begin with."""
+    on_gpu = takes_gpus(config.device, config.runs_model)
+    if config.processes == "auto":
+        slots = [RaySlot(config, store, on_gpu) for _ in range(max(1, room(on_gpu)))]
+        wait_for_places([slots[0].actor])
+    else:
         check_room(config.processes, on_gpu)
         slots = [RaySlot(config, store, on_gpu) for _ in range(config.processes)]
         wait_for_places([slot.actor for slot in slots])
-        return [*slots]
-    if config.processes == 1:
-        return [LocalSlot(config, store, on_row)]
-    gpus = gpu_of_each(config.device if config.runs_model else "cpu", config.processes)
-    return [
-        ProcessSlot(config, store, on_row, gpu, threads)
-        for gpu, threads in zip(gpus, shared_out(usable_threads(), config.processes), strict=True)
-    ]
+    return [*slots]
+
+
+def growth(slots: list[Slot], config: RunConfig, store: Store) -> Growth | None:
+    """Return what adds a slot for each place that the cluster has won since, None where a run does not follow it."""
+    if config.distributor != "ray" or config.processes != "auto":
+        return None
+    on_gpu = takes_gpus(config.device, config.runs_model)
+
+    def grown() -> list[Slot]:
+        new: list[Slot] = [RaySlot(config, store, on_gpu) for _ in range(room(on_gpu) - len(slots))]
+        slots.extend(new)
+        return new
+
+    return grown
 
 
 def shared_out(threads: int, processes: int) -> list[int]:
@@ -309,29 +365,40 @@ def schedule(
     max_retry: int,
     on_done: Callable[[dict[str, Any]], None],
     claim: ClaimJob = always_ours,
+    growth: Growth | None = None,
 ) -> dict[int, Exception]:
     """Keep every slot busy until all shards are done; return the shards that failed for good, with their errors.
 
     Shards whose slot crashed or raised are tried again as `JobBoard` says. Results that cannot be written, and a user's
-    mistakes, end everything at once. A slot that is alone runs in the calling thread. claim: see `JobBoard`.
+    mistakes, end everything at once. A slot that is alone runs in the calling thread. claim: see `JobBoard`. growth: asked
+    now and then for slots that have come since.
     """
     board = JobBoard(jobs, len(slots), max_retry, on_done, claim)
     try:
-        if len(slots) == 1:
+        if len(slots) == 1 and growth is None:
             _serve(board, 0, slots[0])
         else:
-            _serve_all(board, slots)
+            _serve_all(board, slots, growth or list)
     finally:
         board.close()
     return board.failed
 
 
-def _serve_all(board: JobBoard, slots: Sequence[Slot]) -> None:
-    threads = Workers(len(slots), "slot")
-    serving = [threads.submit(_serve, board, number, slot) for number, slot in enumerate(slots)]
-    threads.shutdown(wait=False)
-    for future in as_completed(serving):
-        future.result()
+def _serve_all(board: JobBoard, slots: Sequence[Slot], growth: Growth) -> None:
+    """Have every slot served in a thread of its own; one that waits for a place in a cluster holds up nobody."""
+    serving = {_served(board, number, slot) for number, slot in enumerate(slots)}
+    while serving and not board.is_over:
+        ended, serving = wait(serving, SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED)
+        for future in ended:
+            future.result()
+        serving |= {_served(board, board.add_slot(), slot) for slot in growth()}
+
+
+def _served(board: JobBoard, number: int, slot: Slot) -> "Future[None]":
+    thread = Workers(1, "slot")
+    future = thread.submit(_serve, board, number, slot)
+    thread.shutdown(wait=False)
+    return future
 
 
 def _serve(board: JobBoard, number: int, slot: Slot) -> None:
@@ -341,6 +408,9 @@ def _serve(board: JobBoard, number: int, slot: Slot) -> None:
             slot.run(partial(board.take, number), partial(board.done, number))
         except UnseeError:
             raise
+        except LostMachineError:
+            board.lost(number)
+            slot.restart()
         except Exception as error:  # whatever ended the slot's work: its shards are tried again
             if not board.crashed(number, error):
                 return

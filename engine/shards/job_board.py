@@ -84,6 +84,25 @@ class JobBoard:
             self._changed.notify_all()
             return not self._is_closed
 
+    def lost(self, slot: int) -> None:
+        """Take back what a slot holds whose machine is no more: none of it is to blame."""
+        with self._changed:
+            self._waiting.extend(self._held[slot].values())
+            self._held[slot].clear()
+            self._changed.notify_all()
+
+    def add_slot(self) -> int:
+        """Return the number of one more slot."""
+        with self._changed:
+            self._held.append({})
+            return len(self._held) - 1
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is waiting and nothing held."""
+        with self._changed:
+            return self._is_closed or not (self._waiting or any(self._held))
+
     def close(self) -> None:
         """Give no job any more."""
         with self._changed:

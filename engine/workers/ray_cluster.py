@@ -54,14 +54,18 @@ def takes_gpus(device: str, runs_model: bool) -> bool:
     return device.startswith("cuda") or found
 
 
+def room(on_gpu: bool) -> int:
+    """Return for how many actors the cluster has GPUs, or cores, as it is now."""
+    offered = int(joined_ray().cluster_resources().get("GPU" if on_gpu else "CPU", 0))
+    return offered if on_gpu else offered // CORES_OF_ACTOR
+
+
 def check_room(actors: int, on_gpu: bool) -> None:
     """Refuse more actors than the cluster has GPUs or cores for: those left over would wait for ever."""
-    kind, words = ("GPU", "GPUs") if on_gpu else ("CPU", "cores")
-    offered = int(joined_ray().cluster_resources().get(kind, 0))
-    fitting = offered if on_gpu else offered // CORES_OF_ACTOR
+    fitting = room(on_gpu)
     if actors > fitting:
         raise DeviceUnavailableError(
-            f"--processes {actors} does not fit into the Ray cluster: it has {offered} {words}, for {fitting} actors; "
+            f"--processes {actors} does not fit into the Ray cluster: it has {'GPUs' if on_gpu else 'cores'} for {fitting}; "
             f"use --processes {max(1, fitting)}, or a larger cluster (RAY_ADDRESS)"
         )
 
@@ -89,6 +93,14 @@ def answer(asked: Any, seconds: float | None = None) -> Any:
     except ray.exceptions.RayError as error:
         reason = str(error).strip().splitlines()[0]
         raise UnseeError(f"a Ray actor cannot be started ({type(error).__name__}: {reason})") from None
+
+
+def is_gone(error: Exception) -> bool:
+    """Tell whether an actor was lost with its machine: a process that died alone is another matter."""
+    errors = joined_ray().exceptions
+    return isinstance(error, errors.ActorUnavailableError | errors.NodeDiedError) or (
+        isinstance(error, errors.RayActorError) and "node has died" in str(error)
+    )
 
 
 def _check_answers(address: str) -> None:

@@ -23,12 +23,17 @@ def visible_gpus() -> list[str]:
     return names
 
 
+def gpus_for(device: str) -> int:
+    """Return how many GPUs processes share out between them; none where a device has a number, or is none."""
+    return len(visible_gpus()) if device in ("auto", "cuda") else 0
+
+
 def gpu_of_each(device: str, processes: int) -> list[str | None]:
     """Return for each process the one GPU that it is to see, taken in turn; None where it sees what this process sees.
 
     A device with a number is taken as it is, by every process.
     """
-    gpus = visible_gpus() if device in ("auto", "cuda") else []
+    gpus = visible_gpus() if gpus_for(device) else []
     return [gpus[index % len(gpus)] if gpus else None for index in range(processes)]
 
 
