@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from ...errors import UnseeError
@@ -27,9 +27,11 @@ InputFormat = Literal["auto", "files", "webdataset", "parquet", "txt", "csv", "t
 
 UNREAD_ARCHIVES = (".zip", ".7z", ".rar", ".tgz", ".tbz", ".tbz2", ".txz", ".tzst", ".bz2", ".xz", ".zst")
 
+NOWHERE = ("", ".", "..")
+"""Parts of a path that are no part of an output."""
 
-@dataclass(frozen=True)
-class _File:
+
+class _File(NamedTuple):
     """A file that a source stands for. output: of its image, or of what is in it. named: by the user, not found."""
 
     path: str
@@ -77,9 +79,8 @@ class Sources:
             if is_handed_over(source) or (self.format in LIST_KINDS and is_pipe(source)):
                 members = (one for one in self._piped(source, pipe_name(source, place)) if choice.next_image())
             else:
-                files = self._files(source, None, counts)
-                members = (member for file in files for member in self._chosen_members(file, counts, choice))
-            yield from (_with_protocol(member) for member in members)
+                members = self._chosen_members(self._files(source, None, counts), counts, choice)
+            yield from map(_with_protocol, members)
 
     def _files(self, source: str, base: str | None, counts: Counter[str]) -> Iterator[_File]:
         """Yield the files a source stands for; outputs are relative to `base`, to the source itself where None."""
@@ -164,65 +165,65 @@ class Sources:
     ) -> Iterator[_File]:
         for found in Search(tree, pattern, left_out).below(root):
             path = tree.address(found.path)
-            output, suffix = posixpath.splitext(f"{inside}/{found.relative}" if inside else found.relative)
+            stem, suffix = posixpath.splitext(found.relative)
             if found.unreadable_folder and not found.relative:
                 raise UnseeError(f"{path}: this folder cannot be listed: no permission, or gone")
             if found.unreadable_folder:
                 yield _File(path, problem_output(path, UNREADABLE_FOLDER), "", False, UNREADABLE_FOLDER)
-            elif self._accepts(found.relative, lists):
-                yield _File(path, output, suffix, False)
+            elif self._accepts(found.relative, suffix.lower(), lists):
+                yield _File(path, f"{inside}/{stem}" if inside else stem, suffix, False)
             else:
                 leave_out(left_out, suffix_reason(suffix.lower()))
 
-    def _accepts(self, name: str, lists: frozenset[str]) -> bool:
+    def _accepts(self, name: str, suffix: str, lists: frozenset[str]) -> bool:
         """Tell whether a file found in a folder or by a pattern belongs to the run."""
-        suffix, image = suffix_of(name), posixpath.splitext(name)[1].lower() in EXTENSIONS
-        if self.format == "files":
-            return image
-        if self.format == "auto":
-            return image or suffix == ".tar" or suffix in lists
+        if self.format in ("auto", "files") and suffix in EXTENSIONS:
+            return True
+        suffix = suffix_of(name)  # the one before .gz
+        if self.format in ("auto", "files"):
+            return self.format == "auto" and (suffix == ".tar" or suffix in lists)
         return suffix == ".tar" if self.format == "webdataset" else LIST_SUFFIXES.get(suffix) == self.format
 
-    def _chosen_members(self, file: _File, counts: Counter[str], choice: PartChoice) -> Iterator[Input]:
-        """Yield the images of one file that are in the part; an archive of another one is not even opened."""
-        if file.problem or not self._is_archive(file):
-            yield from (member for member in self._members(file, counts) if choice.next_image())
-        elif choice.next_archive():
-            yield from self._members(file, counts)
+    def _chosen_members(self, files: Iterator[_File], counts: Counter[str], choice: PartChoice) -> Iterator[Input]:
+        """Yield the images of files that are in the part; an archive of another one is not even opened."""
+        for file in files:
+            kind = "files" if file.problem else self._kind(file)
+            if kind == "files":
+                if choice.next_image():
+                    yield Input(file.path, file.output, problem=file.problem, suffix=file.suffix)
+            elif not self._is_archive(kind):
+                yield from (member for member in self._members(file, kind, counts) if choice.next_image())
+            elif choice.next_archive():
+                yield from self._members(file, kind, counts)
 
-    def _is_archive(self, file: _File) -> bool:
+    def _is_archive(self, kind: str) -> bool:
         """Say whether a file holds images, or may: a parquet file of paths counts as one, too."""
-        kind = self._kind(file)
         return kind == "webdataset" or (kind == "parquet" and not self.path_column)
 
-    def _members(self, file: _File, counts: Counter[str]) -> Iterator[Input]:
-        """Yield the images of one file: its own, those of an archive, or those that a list names."""
-        if file.problem:
-            yield Input(file.path, file.output, problem=file.problem)
-            return
+    def _members(self, file: _File, kind: str, counts: Counter[str]) -> Iterator[Input]:
+        """Yield the images of an archive, or those that a list names."""
         try:
-            yield from self._content(file, counts)
+            yield from self._content(file, kind, counts)
         except UnreadableSourceError as error:
             if file.named:
                 raise
             yield Input(file.path, problem_output(file.path, error.problem), problem=error.problem)
 
-    def _content(self, file: _File, counts: Counter[str]) -> Iterator[Input]:
-        kind = self._kind(file)
+    def _content(self, file: _File, kind: str, counts: Counter[str]) -> Iterator[Input]:
         if kind == "webdataset":
             return tar_inputs(file.path, file.output, self.reading, counts)
         if kind == "parquet" and not self.path_column:
             embedded = parquet_inputs(file.path, file.output, self.reading)
             if embedded is not None:
                 return embedded
-        if kind == "files":
-            return iter([Input(file.path, file.output, suffix=file.suffix)])
         return self._listed(file.path, kind, file.path)
 
     def _kind(self, file: _File) -> str:
         """Return what a file is: an image, or what its suffix says; raise `UnseeError` on archives of other kinds."""
         if self.format != "auto":
             return self.format
+        if file.suffix.lower() in EXTENSIONS and not is_http(file.path):
+            return "files"
         name = _file_name(file.path)
         if file.named and file.suffix.lower() in UNREAD_ARCHIVES and suffix_of(name) != ".tar":
             raise UnseeError(
@@ -258,7 +259,7 @@ def _below(path: str, base: str | None) -> str:
     if base is None:
         return ""
     inside = path if base == "." else path[len(base) :]
-    return "/".join(part for part in inside.split("/") if part not in ("", ".", ".."))
+    return "/".join([part for part in inside.split("/") if part not in NOWHERE])
 
 
 def _listed_input(entry: Entry, holder: str) -> Input:
@@ -279,7 +280,7 @@ def _listed_output(entry: str) -> str:
         except ValueError:  # such as half of a bracketed address
             return ""
         entry = f"{parts.netloc}/{parts.path}"
-    return "/".join(part for part in entry.split("/") if part not in ("", ".", ".."))
+    return "/".join([part for part in entry.split("/") if part not in NOWHERE])
 
 
 def _with_protocol(member: Input) -> Input:
