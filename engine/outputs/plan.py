@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from ...errors import UnseeError
 from ...files import write_json
+from ...parquet import column
 from ..inputs.input import Input
 from .layout import PLAN_FILE, PLAN_ROWS_FILE
 from .output_formats import RunFiles
@@ -142,7 +143,8 @@ class Columns(NamedTuple):
 
     def table(self, sizes: list[int]) -> pa.Table:
         """Return the rows as a table."""
-        return pa.table([*self[:-1], sizes, self.suffix], SCHEMA)
+        columns = (*self[:-1], sizes, self.suffix)
+        return pa.table([column(values, kind) for values, kind in zip(columns, SCHEMA.types, strict=True)], SCHEMA)
 
 
 def plan_columns(keys: list[str], inputs: Sequence[Input]) -> Columns:

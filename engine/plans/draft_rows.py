@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...files import atomic_path
+from ...parquet import column
 from ..inputs.input import Input
 from ..outputs.layout import Sharding
 from ..outputs.output_names import fitted_bytes
@@ -86,4 +87,4 @@ def _told_apart(table: pa.Table, shared: np.ndarray) -> pa.Table:
     rows = zip(outputs, table["suffix"].to_pylist(), is_shared, strict=True)
     told = [fitted_bytes(output + suffix) if alike else output for output, suffix, alike in rows]
     place = SCHEMA.get_field_index("output")
-    return table.set_column(place, SCHEMA.field(place), pa.array(told, SCHEMA.field(place).type))
+    return table.set_column(place, SCHEMA.field(place), column(told, SCHEMA.field(place).type))

@@ -24,7 +24,8 @@ from ..outputs.plan import Columns, Plan, PlannedInput, planned_rows, read_plan
 from ..outputs.rows import SUCCESS, read_rows
 from .draft_rows import kept_shards, sharded, write_rows
 from .earlier_run import forget, has_plan, made_files
-from .fingerprint import Changes, changed_inputs, fingerprint_now, fingerprint_then, in_turn
+from .fingerprint import Changes, Measure, changed_inputs, fingerprint_now, fingerprint_then
+from .measuring import measuring
 from .overlaps import OverlapCheck
 
 
@@ -95,7 +96,9 @@ def drafted(request: PlanRequest) -> Iterator[Draft]:
     refuse_nesting(request.folder, request.sources)
     request.rows.parent.mkdir(parents=True, exist_ok=True)
     try:
-        yield _draft(request)
+        with measuring() as measure:
+            draft = _draft(request, measure)
+        yield draft
     finally:
         request.rows.unlink(missing_ok=True)
 
@@ -123,22 +126,22 @@ def refuse_nesting(folder: Path, sources: Sources) -> None:
             raise UnseeError(f"the output folder {folder} lies in the input folder {source}: choose one outside it")
 
 
-def _draft(request: PlanRequest) -> Draft:
+def _draft(request: PlanRequest, measure: Measure) -> Draft:
     if request.overwrite or not has_plan(request.folder):
-        return _fresh(request)
+        return _fresh(request, measure)
     plan = read_plan(request.folder)
-    if not request.extend and fingerprint_now(request.sources.stream()) == plan.fingerprint:
+    if not request.extend and fingerprint_now(request.sources.stream(), measure) == plan.fingerprint:
         return Draft(plan, plan, rows_changed=False)
-    changes = changed_inputs(plan.inputs, request.sources.stream)
+    changes = changed_inputs(plan.inputs, request.sources.stream, measure)
     if not changes:
         return _repaired(plan)
     _refuse_changes(plan, changes, request)
-    return _renewed(plan, changes, request)
+    return _renewed(plan, changes, request, measure)
 
 
-def _fresh(request: PlanRequest) -> Draft:
+def _fresh(request: PlanRequest, measure: Measure) -> Draft:
     left_out: Counter[str] = Counter()
-    plan = _written(request, sharded(request.sources.stream(left_out), request.shards, 0), 0)
+    plan = _written(request, sharded(request.sources.stream(left_out), request.shards, 0), 0, measure)
     _refuse_overlaps(request, plan)
     plan = replace(plan, left_out=dict(left_out), started_in=str(Path.cwd()))
     return Draft(plan, overwrite=request.overwrite)
@@ -189,21 +192,21 @@ def _changed(plan: Plan, changes: Changes) -> Iterator[PlannedInput]:
     return (planned for planned, _ in rows if changes.is_changed(planned.input))
 
 
-def _renewed(plan: Plan, changes: Changes, request: PlanRequest) -> Draft:
+def _renewed(plan: Plan, changes: Changes, request: PlanRequest, measure: Measure) -> Draft:
     """Return the plan with inputs' sizes as they are now and with shards for those that are new."""
     kept = kept_shards(plan.folder / PLAN_ROWS_FILE, plan.shards)
     new = (member for member in request.sources.stream() if changes.is_new(member))
     shards = chain(kept, sharded(new, request.shards, plan.shards))
     renewed = frozenset(planned.shard for planned in _changed(plan, changes))
-    written = _written(request, shards, plan.shards)
+    written = _written(request, shards, plan.shards, measure)
     made = replace(plan, count=written.count, shards=written.shards, fingerprint=written.fingerprint)
     _refuse_overlaps(request, made)
     return Draft(made, plan, renewed=renewed)
 
 
-def _written(request: PlanRequest, shards: Iterable[Columns], first_new: int) -> Plan:
+def _written(request: PlanRequest, shards: Iterable[Columns], first_new: int, measure: Measure) -> Plan:
     """Write the rows of a plan; see `write_rows`."""
-    rows = write_rows(request.rows, shards, first_new, in_turn)
+    rows = write_rows(request.rows, shards, first_new, measure)
     if not rows.count:
         part = request.sources.part
         told = f": part {part} is empty, there are fewer archives, or thousands of images, than parts" if part else ""
