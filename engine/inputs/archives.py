@@ -4,7 +4,6 @@ import posixpath
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import IO
 
 from ...errors import UnseeError
@@ -23,7 +22,7 @@ from .input import (
     UnreadableSourceError,
 )
 from .tar_members import DamagedTarError, TarMember, tar_members
-from .trees import leave_out, suffix_reason
+from .trees import leave_out, mirrored, suffix_reason
 
 COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 """First bytes of gzip, bzip2, xz and zstd."""
@@ -85,7 +84,7 @@ class _TarImages:
 
     def _own(self, number: int, member: TarMember) -> Iterator[Input]:
         """Yield a member's own input; note what links may need."""
-        name = _normal(member.name)
+        name = mirrored(member.name)
         if member.kind == "file":
             self.files.setdefault(name, (member.offset, member.size))
         elif member.kind in ("link", "symlink"):
@@ -113,8 +112,8 @@ class _TarImages:
         return {"special": NOT_A_FILE, "sparse": SPARSE_MEMBER}.get(member.kind)
 
     def _link(self, number: int, output: str, member: TarMember) -> Input:
-        suffix = posixpath.splitext(_normal(member.name))[1]
-        place = self._resolved(_normal(member.name))
+        suffix = posixpath.splitext(mirrored(member.name))[1]
+        place = self._resolved(mirrored(member.name))
         if place is None:
             unique = f"{self.relative}/{output}@{member.header}"
             return Input(self.path, unique, member.header, 0, problem=BROKEN_LINK, suffix=suffix)
@@ -129,15 +128,10 @@ class _TarImages:
         return self.files.get(name)
 
 
-def _normal(name: str) -> str:
-    """Return a member's name without root, `.` and `..`: the place of its map, and what links call it."""
-    return "/".join(part for part in PurePosixPath(name).parts if part not in ("/", "//", "..", "."))
-
-
 def _target(name: str, member: TarMember) -> str:
     """Return the name of what a link leads to: a hard link says it whole, a symbolic one from its own folder."""
     if member.kind == "link":
-        return _normal(member.target)
+        return mirrored(member.target)
     joined = posixpath.normpath(posixpath.join(posixpath.dirname(name), member.target))
     return "" if joined.startswith(("/", "..")) else joined
 
@@ -163,4 +157,4 @@ def parquet_inputs(path: str, relative: str, reading: ReadingConfig) -> Iterator
 
 def problem_output(path: str, problem: str) -> str:
     """Return the output of an input that will have no map; no other input has it."""
-    return "/".join((*(part for part in path.split("/") if part not in ("", ".", "..")), problem))
+    return mirrored(f"{path}/{problem}")

@@ -21,14 +21,11 @@ from .braces import expanded, has_braces
 from .input import BAD_LIST_ENTRY, UNREADABLE_FOLDER, Input, UnreadableSourceError, located
 from .listings import LIST_KINDS, LIST_SUFFIXES, Entry, listed_entries, suffix_of
 from .pipes import Spool, is_handed_over, is_pipe, pipe_name
-from .trees import EVERYTHING, LocalTree, RemoteTree, Search, Tree, leave_out, split_pattern, suffix_reason
+from .trees import EVERYTHING, LocalTree, RemoteTree, Search, Tree, leave_out, mirrored, split_pattern, suffix_reason
 
 InputFormat = Literal["auto", "files", "webdataset", "parquet", "txt", "csv", "tsv", "json", "jsonl"]
 
 UNREAD_ARCHIVES = (".zip", ".7z", ".rar", ".tgz", ".tbz", ".tbz2", ".txz", ".tzst", ".bz2", ".xz", ".zst")
-
-NOWHERE = ("", ".", "..")
-"""Parts of a path that are no part of an output."""
 
 
 class _File(NamedTuple):
@@ -77,7 +74,7 @@ class Sources:
         choice = PartChoice(None if self.part is None else Part.parsed(self.part))
         for place, source in enumerate(self.inputs, 1):
             if is_handed_over(source) or (self.format in LIST_KINDS and is_pipe(source)):
-                members = (one for one in self._piped(source, pipe_name(source, place)) if choice.next_image())
+                members = self._piped(source, pipe_name(source, place), choice)
             else:
                 members = self._chosen_members(self._files(source, None, counts), counts, choice)
             yield from map(_with_protocol, members)
@@ -192,31 +189,32 @@ class Sources:
                 if choice.next_image():
                     yield Input(file.path, file.output, problem=file.problem, suffix=file.suffix)
             elif not self._is_archive(kind):
-                yield from (member for member in self._members(file, kind, counts) if choice.next_image())
+                yield from self._members(file, kind, counts, choice)
             elif choice.next_archive():
-                yield from self._members(file, kind, counts)
+                yield from self._members(file, kind, counts, PartChoice(None))
 
     def _is_archive(self, kind: str) -> bool:
         """Say whether a file holds images, or may: a parquet file of paths counts as one, too."""
         return kind == "webdataset" or (kind == "parquet" and not self.path_column)
 
-    def _members(self, file: _File, kind: str, counts: Counter[str]) -> Iterator[Input]:
-        """Yield the images of an archive, or those that a list names."""
+    def _members(self, file: _File, kind: str, counts: Counter[str], choice: PartChoice) -> Iterator[Input]:
+        """Yield the images of an archive, or those that a list names and that are in the part."""
         try:
-            yield from self._content(file, kind, counts)
+            yield from self._content(file, kind, counts, choice)
         except UnreadableSourceError as error:
             if file.named:
                 raise
-            yield Input(file.path, problem_output(file.path, error.problem), problem=error.problem)
+            if choice.next_image():
+                yield Input(file.path, problem_output(file.path, error.problem), problem=error.problem)
 
-    def _content(self, file: _File, kind: str, counts: Counter[str]) -> Iterator[Input]:
+    def _content(self, file: _File, kind: str, counts: Counter[str], choice: PartChoice) -> Iterator[Input]:
         if kind == "webdataset":
             return tar_inputs(file.path, file.output, self.reading, counts)
         if kind == "parquet" and not self.path_column:
             embedded = parquet_inputs(file.path, file.output, self.reading)
             if embedded is not None:
                 return embedded
-        return self._listed(file.path, kind, file.path)
+        return self._listed(file.path, kind, file.path, choice)
 
     def _kind(self, file: _File) -> str:
         """Return what a file is: an image, or what its suffix says; raise `UnseeError` on archives of other kinds."""
@@ -232,16 +230,16 @@ class Sources:
         suffix = suffix_of(name)
         return "webdataset" if suffix == ".tar" else LIST_SUFFIXES.get(suffix, "files")
 
-    def _piped(self, source: str, name: str) -> Iterator[Input]:
+    def _piped(self, source: str, name: str, choice: PartChoice) -> Iterator[Input]:
         """Yield what a list names that comes through a pipe: lines of text unless the format says otherwise."""
         kind = "txt" if self.format == "auto" else self.format
         if kind not in LIST_KINDS or kind == "parquet":
             raise UnseeError(f"{source}: a pipe can bring a list only; save what it brings into a file first")
-        return self._listed(self._spool.file(source), kind, name)
+        return self._listed(self._spool.file(source), kind, name, choice)
 
-    def _listed(self, path: str, kind: str, name: str) -> Iterator[Input]:
+    def _listed(self, path: str, kind: str, name: str, choice: PartChoice) -> Iterator[Input]:
         entries = listed_entries(path, kind, self.path_column, self.reading, name)
-        return (_listed_input(entry, name) for entry in entries)
+        return (_listed_input(entry, name) for entry in entries if choice.next_image())
 
 
 def _named(source: str, inside: str) -> _File:
@@ -258,8 +256,7 @@ def _below(path: str, base: str | None) -> str:
     """Return the folder of outputs for a path that is one of several below `base`, without ways up."""
     if base is None:
         return ""
-    inside = path if base == "." else path[len(base) :]
-    return "/".join([part for part in inside.split("/") if part not in NOWHERE])
+    return mirrored(path if base == "." else path[len(base) :])
 
 
 def _listed_input(entry: Entry, holder: str) -> Input:
@@ -280,7 +277,7 @@ def _listed_output(entry: str) -> str:
         except ValueError:  # such as half of a bracketed address
             return ""
         entry = f"{parts.netloc}/{parts.path}"
-    return "/".join([part for part in entry.split("/") if part not in NOWHERE])
+    return mirrored(entry)
 
 
 def _with_protocol(member: Input) -> Input:

@@ -17,6 +17,9 @@ from ...names import printable
 EVERYTHING = ("**", "*")
 """The pattern of a folder: every file at any depth."""
 
+NOWHERE = ("", ".", "..")
+"""Parts of a path that are no part of an output."""
+
 NOTHING = "(?!)"
 """An expression that no name matches."""
 
@@ -271,3 +274,8 @@ def split_pattern(pattern: str) -> tuple[str, tuple[str, ...]]:
 
 def _joined(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
+
+
+def mirrored(path: str) -> str:
+    """Return a path without root and without ways up, so that it stays in the folder that it is put in."""
+    return "/".join([part for part in path.split("/") if part not in NOWHERE])
