@@ -55,7 +55,7 @@ class TarMember(NamedTuple):
     target: str
 
 
-class _Ordinary(NamedTuple):
+class OrdinaryHeader(NamedTuple):
     """What `tarfile.TarInfo` says of an ordinary header, as far as it is used here."""
 
     name: str
@@ -64,7 +64,7 @@ class _Ordinary(NamedTuple):
     linkname: str
 
 
-_Header: TypeAlias = tarfile.TarInfo | _Ordinary
+_Header: TypeAlias = tarfile.TarInfo | OrdinaryHeader
 
 
 @dataclass
@@ -114,7 +114,7 @@ def _header(file: IO[bytes], offset: int, length: int) -> _Header | None:
     if offset and offset == length:
         return None  # without the two empty blocks that should end it, as some writers leave it
     block = _payload(file, offset, BLOCK, length)
-    ordinary = _ordinary(block)
+    ordinary = ordinary_header(block)
     if ordinary:
         return ordinary
     if not block.strip(b"\0"):
@@ -125,7 +125,7 @@ def _header(file: IO[bytes], offset: int, length: int) -> _Header | None:
         raise DamagedTarError(f"no header at byte {offset}: {error}") from None
 
 
-def _ordinary(block: bytes) -> _Ordinary | None:
+def ordinary_header(block: bytes) -> OrdinaryHeader | None:
     """Return what an ordinary header says, as tarfile does in four times as long; None for any other."""
     found = ORDINARY.fullmatch(block)
     if not found:
@@ -134,7 +134,7 @@ def _ordinary(block: bytes) -> _Ordinary | None:
     if int(checksum, 8) != _sum(block[:HALF]) + _sum(block[HALF:]) - sum(block[148:156]) + 8 * ord(" "):
         return None
     name, target, prefix = (_text(field) for field in (name, target, prefix))
-    return _Ordinary(f"{prefix}/{name}" if prefix else name, int(size, 8), kind, target)
+    return OrdinaryHeader(f"{prefix}/{name}" if prefix else name, int(size, 8), kind, target)
 
 
 def _sum(half: bytes) -> int:

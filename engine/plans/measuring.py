@@ -39,6 +39,8 @@ def _measured(processes: "_Processes", blocks: Iterable[Block]) -> Iterator[tupl
         count += len(places.paths)
         if count >= ENOUGH:
             break
+    else:
+        return
     if processes.started():
         with Workers(processes.count, "measuring") as pool:
             yield from ordered_map(pool, processes.measured, rest, processes.count * BLOCKS_AHEAD)
