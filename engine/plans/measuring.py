@@ -16,7 +16,7 @@ from .identities import Measured, Measurer, Places, measured
 ENOUGH = 20_000
 """Inputs that are measured here before a process is started: about as long as its start takes."""
 MOST_PROCESSES = 4
-BLOCKS_AHEAD = 4
+BLOCKS_AHEAD = 2
 """Of each process: what bounds the memory."""
 
 Block = tuple[Places, Any]
