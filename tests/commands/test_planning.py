@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -72,3 +73,22 @@ def test_killed_while_planning_and_run_again(listing, tmp_path):
     listing.with_name("more.txt").write_text(f"{listing.read_text()}none/new.jpg\n")
     other = unsee("run", listing.with_name("more.txt"), "-o", tmp_path / "out", *FAST, expect=2).err
     assert "was planned for other inputs (1 new" in other
+
+
+def test_planning_loads_nothing_that_computes(listing, tmp_path):
+    arguments = (
+        "-X",
+        "importtime",
+        "-m",
+        "unsee",
+        "run",
+        listing,
+        "-o",
+        tmp_path / "out",
+        "--part",
+        "1/30",
+        "--dry-run",
+    )
+    found = subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, check=True)
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in found.stderr.splitlines()}
+    assert "pyarrow" in loaded and not loaded & {"numba", "pandas", "torch", "onnxruntime"}
