@@ -2,15 +2,14 @@
 
 import posixpath
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import IO
 
 from ...errors import UnseeError
 from ...formats import EXTENSIONS
 from ...parquet import Table
 from ..remote.filesystems import failure_of
-from ..remote.opening import NOT_A_FILE, ReadingConfig, ReadingError, open_binary, size_of
+from ..remote.opening import NOT_A_FILE, ReadingConfig, ReadingError, is_url, open_binary, size_of
 from .cells import image_column
 from .input import (
     BROKEN_LINK,
@@ -34,7 +33,13 @@ PICTURES = frozenset(
 """Suffixes of images that cannot be read; other members of a tar that are no images are its captions and labels."""
 
 
-def tar_inputs(path: str, relative: str, reading: ReadingConfig, left_out: Counter[str]) -> Iterator[Input]:
+Directories = Callable[[str], list[TarMember] | None]
+"""Returns the members of a local tar where they were read ahead, None where they are to be read now."""
+
+
+def tar_inputs(
+    path: str, relative: str, reading: ReadingConfig, left_out: Counter[str], directories: Directories | None = None
+) -> Iterator[Input]:
     """Yield the images of a tar, as img2dataset and clip-retrieval write them, by their place in it.
 
     Links come last, with the place of what they lead to. What follows a damaged header, what is no file, and a second
@@ -46,7 +51,9 @@ def tar_inputs(path: str, relative: str, reading: ReadingConfig, left_out: Count
             if file.read(6).startswith(COMPRESSED):
                 message = f"{path}: a compressed tar cannot be read in place; unpack the compression first"
                 raise UnreadableSourceError(message, UNREADABLE_ARCHIVE)
-            yield from _TarImages(path, relative, left_out).inputs(file)
+            read_ahead = directories(path) if directories and not is_url(path) else None
+            members = tar_members(file, size_of(file)) if read_ahead is None else read_ahead
+            yield from _TarImages(path, relative, left_out).inputs(members)
     except UnseeError:
         raise
     except Exception as error:  # remote file systems raise what their libraries do
@@ -70,10 +77,10 @@ class _TarImages:
     links: dict[str, str] = field(default_factory=dict)
     linked: list[tuple[int, str, TarMember]] = field(default_factory=list)
 
-    def inputs(self, file: IO[bytes]) -> Iterator[Input]:
+    def inputs(self, members: Iterable[TarMember]) -> Iterator[Input]:
         damage = False
         try:
-            for number, member in enumerate(tar_members(file, size_of(file))):
+            for number, member in enumerate(members):
                 yield from self._own(number, member)
         except DamagedTarError:
             damage = True

@@ -5,7 +5,9 @@ import os
 import posixpath
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -16,7 +18,7 @@ from ...input_parts import Part, PartChoice
 from ..remote.filesystems import UNKNOWN_PROTOCOL, file_system, is_http, require_protocols
 from ..remote.hosts import ForbiddenHostError
 from ..remote.opening import ReadingConfig, is_url
-from .archives import parquet_inputs, problem_output, tar_inputs
+from .archives import Directories, parquet_inputs, problem_output, tar_inputs
 from .braces import expanded, has_braces
 from .input import BAD_LIST_ENTRY, UNREADABLE_FOLDER, Input, UnreadableSourceError, located
 from .listings import LIST_KINDS, LIST_SUFFIXES, Entry, listed_entries, suffix_of
@@ -24,6 +26,9 @@ from .pipes import Spool, is_handed_over, is_pipe, pipe_name
 from .trees import EVERYTHING, LocalTree, RemoteTree, Search, Tree, leave_out, mirrored, split_pattern, suffix_reason
 
 InputFormat = Literal["auto", "files", "webdataset", "parquet", "txt", "csv", "tsv", "json", "jsonl"]
+
+MOST_OTHERS = 1000
+"""Files that are no archives, among which tars are looked for to be read ahead."""
 
 UNREAD_ARCHIVES = (".zip", ".7z", ".rar", ".tgz", ".tbz", ".tbz2", ".txz", ".tzst", ".bz2", ".xz", ".zst")
 
@@ -64,10 +69,11 @@ class Sources:
         """The bounds within which lists and archives are read while planning."""
         return ReadingConfig(timeout=float("inf"), allow_hosts=self.allow_hosts, image_column=self.image_column)
 
-    def stream(self, left_out: Counter[str] | None = None) -> Iterator[Input]:
+    def stream(self, left_out: Counter[str] | None = None, directories: Directories | None = None) -> Iterator[Input]:
         """Yield every input in order.
 
-        left_out: counts, by reason, what folders, patterns and archives hold besides. Raises `UnseeError` on a source that
+        left_out: counts, by reason, what folders, patterns and archives hold besides. directories: of tars that were read
+        ahead, see `tars`. Raises `UnseeError` on a source that
         does not exist or holds no image, `MissingExtraError` on a URL that needs a package which is not installed.
         """
         counts: Counter[str] = Counter() if left_out is None else left_out
@@ -76,8 +82,24 @@ class Sources:
             if is_handed_over(source) or (self.format in LIST_KINDS and is_pipe(source)):
                 members = self._piped(source, pipe_name(source, place), choice)
             else:
-                members = self._chosen_members(self._files(source, None, counts), counts, choice)
+                members = self._chosen_members(self._files(source, None, counts), counts, choice, directories)
             yield from map(_with_protocol, members)
+
+    def tars(self) -> Iterator[str]:
+        """Yield the local tars that `stream` opens, in its order, for whoever wants to read ahead.
+
+        It ends where it cannot go on, which is for `stream` to say, and where tars are too rare to be looked for.
+        """
+        choice, others = PartChoice(None if self.part is None else Part.parsed(self.part)), 0
+        sources = (source for source in self.inputs if not is_url(source) and not is_handed_over(source))
+        with suppress(UnseeError, OSError):
+            for file in chain.from_iterable(self._files(source, None, Counter()) for source in sources):
+                kind = "files" if file.problem else self._kind(file)
+                if self._is_archive(kind) and choice.next_archive() and kind == "webdataset":
+                    yield file.path
+                others += not self._is_archive(kind)
+                if others > MOST_OTHERS:
+                    return
 
     def _files(self, source: str, base: str | None, counts: Counter[str]) -> Iterator[_File]:
         """Yield the files a source stands for; outputs are relative to `base`, to the source itself where None."""
@@ -181,7 +203,9 @@ class Sources:
             return self.format == "auto" and (suffix == ".tar" or suffix in lists)
         return suffix == ".tar" if self.format == "webdataset" else LIST_SUFFIXES.get(suffix) == self.format
 
-    def _chosen_members(self, files: Iterator[_File], counts: Counter[str], choice: PartChoice) -> Iterator[Input]:
+    def _chosen_members(
+        self, files: Iterator[_File], counts: Counter[str], choice: PartChoice, directories: Directories | None
+    ) -> Iterator[Input]:
         """Yield the images of files that are in the part; an archive of another one is not even opened."""
         for file in files:
             kind = "files" if file.problem else self._kind(file)
@@ -189,27 +213,30 @@ class Sources:
                 if choice.next_image():
                     yield Input(file.path, file.output, problem=file.problem, suffix=file.suffix)
             elif not self._is_archive(kind):
-                yield from self._members(file, kind, counts, choice)
+                yield from self._members(file, kind, counts, choice, None)
             elif choice.next_archive():
-                yield from self._members(file, kind, counts, PartChoice(None))
+                yield from self._members(file, kind, counts, PartChoice(None), directories)
 
     def _is_archive(self, kind: str) -> bool:
         """Say whether a file holds images, or may: a parquet file of paths counts as one, too."""
         return kind == "webdataset" or (kind == "parquet" and not self.path_column)
 
-    def _members(self, file: _File, kind: str, counts: Counter[str], choice: PartChoice) -> Iterator[Input]:
+    def _members(
+        self, file: _File, kind: str, counts: Counter[str], choice: PartChoice, directories: Directories | None
+    ) -> Iterator[Input]:
         """Yield the images of an archive, or those that a list names and that are in the part."""
         try:
-            yield from self._content(file, kind, counts, choice)
+            if kind == "webdataset":
+                yield from tar_inputs(file.path, file.output, self.reading, counts, directories)
+            else:
+                yield from self._content(file, kind, choice)
         except UnreadableSourceError as error:
             if file.named:
                 raise
             if choice.next_image():
                 yield Input(file.path, problem_output(file.path, error.problem), problem=error.problem)
 
-    def _content(self, file: _File, kind: str, counts: Counter[str], choice: PartChoice) -> Iterator[Input]:
-        if kind == "webdataset":
-            return tar_inputs(file.path, file.output, self.reading, counts)
+    def _content(self, file: _File, kind: str, choice: PartChoice) -> Iterator[Input]:
         if kind == "parquet" and not self.path_column:
             embedded = parquet_inputs(file.path, file.output, self.reading)
             if embedded is not None:

@@ -1,6 +1,6 @@
 """What tells inputs apart and shows that one has changed, some thousand inputs at a time.
 
-It imports next to nothing, for a process beside the one that plans loads it, too.
+It imports next to nothing, for processes beside the one that plans load it, too.
 """
 
 import hashlib
@@ -77,14 +77,3 @@ def _size(path: bytes) -> int:
         return os.stat(path).st_size  # noqa: PTH116 - called a million times, and Path costs more than the call
     except (OSError, ValueError):
         return -1
-
-
-class Measurer:
-    """Answers `measured` in a process beside the one that plans."""
-
-    def __init__(self, _note: object) -> None:
-        pass
-
-    def measured(self, places: Places) -> Measured:
-        """See `measured`."""
-        return measured(places)

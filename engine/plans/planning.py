@@ -22,10 +22,10 @@ from ..outputs.layout import PLAN_ROWS_FILE, Sharding, journal_path, rows_path
 from ..outputs.output_formats import RunFiles
 from ..outputs.plan import Columns, Plan, PlannedInput, planned_rows, read_plan
 from ..outputs.rows import SUCCESS, read_rows
+from .ahead import Ahead
 from .draft_rows import kept_shards, sharded, write_rows
 from .earlier_run import forget, has_plan, made_files
-from .fingerprint import Changes, Measure, changed_inputs, fingerprint_now, fingerprint_then
-from .measuring import measuring
+from .fingerprint import Changes, changed_inputs, fingerprint_now, fingerprint_then
 from .overlaps import OverlapCheck
 
 
@@ -96,8 +96,8 @@ def drafted(request: PlanRequest) -> Iterator[Draft]:
     refuse_nesting(request.folder, request.sources)
     request.rows.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with measuring() as measure:
-            draft = _draft(request, measure)
+        with Ahead() as ahead:
+            draft = _draft(request, ahead)
         yield draft
     finally:
         request.rows.unlink(missing_ok=True)
@@ -126,22 +126,22 @@ def refuse_nesting(folder: Path, sources: Sources) -> None:
             raise UnseeError(f"the output folder {folder} lies in the input folder {source}: choose one outside it")
 
 
-def _draft(request: PlanRequest, measure: Measure) -> Draft:
+def _draft(request: PlanRequest, ahead: Ahead) -> Draft:
     if request.overwrite or not has_plan(request.folder):
-        return _fresh(request, measure)
+        return _fresh(request, ahead)
     plan = read_plan(request.folder)
-    if not request.extend and fingerprint_now(request.sources.stream(), measure) == plan.fingerprint:
+    if not request.extend and fingerprint_now(ahead.stream(request.sources), ahead.measure) == plan.fingerprint:
         return Draft(plan, plan, rows_changed=False)
-    changes = changed_inputs(plan.inputs, request.sources.stream, measure)
+    changes = changed_inputs(plan.inputs, lambda: ahead.stream(request.sources), ahead.measure)
     if not changes:
         return _repaired(plan)
     _refuse_changes(plan, changes, request)
-    return _renewed(plan, changes, request, measure)
+    return _renewed(plan, changes, request, ahead)
 
 
-def _fresh(request: PlanRequest, measure: Measure) -> Draft:
+def _fresh(request: PlanRequest, ahead: Ahead) -> Draft:
     left_out: Counter[str] = Counter()
-    plan = _written(request, sharded(request.sources.stream(left_out), request.shards, 0), 0, measure)
+    plan = _written(request, sharded(ahead.stream(request.sources, left_out), request.shards, 0), 0, ahead)
     _refuse_overlaps(request, plan)
     plan = replace(plan, left_out=dict(left_out), started_in=str(Path.cwd()))
     return Draft(plan, overwrite=request.overwrite)
@@ -192,21 +192,21 @@ def _changed(plan: Plan, changes: Changes) -> Iterator[PlannedInput]:
     return (planned for planned, _ in rows if changes.is_changed(planned.input))
 
 
-def _renewed(plan: Plan, changes: Changes, request: PlanRequest, measure: Measure) -> Draft:
+def _renewed(plan: Plan, changes: Changes, request: PlanRequest, ahead: Ahead) -> Draft:
     """Return the plan with inputs' sizes as they are now and with shards for those that are new."""
     kept = kept_shards(plan.folder / PLAN_ROWS_FILE, plan.shards)
-    new = (member for member in request.sources.stream() if changes.is_new(member))
+    new = (member for member in ahead.stream(request.sources) if changes.is_new(member))
     shards = chain(kept, sharded(new, request.shards, plan.shards))
     renewed = frozenset(planned.shard for planned in _changed(plan, changes))
-    written = _written(request, shards, plan.shards, measure)
+    written = _written(request, shards, plan.shards, ahead)
     made = replace(plan, count=written.count, shards=written.shards, fingerprint=written.fingerprint)
     _refuse_overlaps(request, made)
     return Draft(made, plan, renewed=renewed)
 
 
-def _written(request: PlanRequest, shards: Iterable[Columns], first_new: int, measure: Measure) -> Plan:
+def _written(request: PlanRequest, shards: Iterable[Columns], first_new: int, ahead: Ahead) -> Plan:
     """Write the rows of a plan; see `write_rows`."""
-    rows = write_rows(request.rows, shards, first_new, measure)
+    rows = write_rows(request.rows, shards, first_new, ahead.measure)
     if not rows.count:
         part = request.sources.part
         told = f": part {part} is empty, there are fewer archives, or thousands of images, than parts" if part else ""

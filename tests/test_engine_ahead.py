@@ -3,15 +3,17 @@
 import io
 import os
 import tarfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from unsee.engine.inputs.archives import COMPRESSED
 from unsee.engine.inputs.sources import Sources
 from unsee.engine.outputs.layout import Sharding
-from unsee.engine.plans import measuring
+from unsee.engine.plans import ahead
 from unsee.engine.plans.fingerprint import among, changed_inputs, fingerprint_now, places_of
 from unsee.engine.plans.identities import measured
 from unsee.engine.plans.planning import make_plan
@@ -48,14 +50,14 @@ def started(monkeypatch):
     """Measure beside from the first block on, whatever the cores; list the processes that this starts."""
     found = []
 
-    class Listed(measuring.HeldProcess):
+    class Listed(ahead.HeldProcess):
         def __init__(self, *arguments):
             super().__init__(*arguments)
             found.append(self)
 
-    monkeypatch.setattr(measuring, "HeldProcess", Listed)
-    monkeypatch.setattr(measuring, "ENOUGH", 1)
-    monkeypatch.setattr(measuring, "cores", lambda: 3)
+    monkeypatch.setattr(ahead, "HeldProcess", Listed)
+    monkeypatch.setattr(ahead, "ENOUGH", 1)
+    monkeypatch.setattr(ahead, "cores", lambda: 3)
     return found
 
 
@@ -87,7 +89,7 @@ def test_block_is_measured_as_its_inputs_one_by_one():
 @pytest.mark.usefixtures("corpus")
 def test_plan_is_the_same_beside(started):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(measuring, "cores", lambda: 1)
+        patch.setattr(ahead, "cores", lambda: 1)
         here = planned("maps-1")
     assert not started
     assert planned("maps-2") == here
@@ -97,7 +99,7 @@ def test_plan_is_the_same_beside(started):
 
 @pytest.mark.usefixtures("corpus")
 def test_few_inputs_start_no_process(monkeypatch, started):
-    monkeypatch.setattr(measuring, "ENOUGH", 20_000)
+    monkeypatch.setattr(ahead, "ENOUGH", 20_000)
     planned("out")
     assert not started
 
@@ -109,7 +111,7 @@ def test_no_more_processes_to_be_had_is_no_failure(monkeypatch, started):
     def none_left(*_arguments):
         raise BlockingIOError("Resource temporarily unavailable")
 
-    monkeypatch.setattr(measuring, "HeldProcess", none_left)
+    monkeypatch.setattr(ahead, "HeldProcess", none_left)
     assert planned("out") == here
 
 
@@ -147,7 +149,7 @@ def test_refusals_are_the_same_beside(spoil, started):
     for folder in ("maps-1", "maps-2"):
         spoil(folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(measuring, "cores", lambda: 1)
+        patch.setattr(ahead, "cores", lambda: 1)
         said = refusal(lambda: planned("maps-1"))
     assert len(started) == count
     assert refusal(lambda: planned("maps-2")) == said.replace("maps-1", "maps-2")
@@ -159,7 +161,7 @@ def test_extending_is_the_same_beside(started):
     planned("maps-1"), planned("maps-2")
     Path("files/new.jpg").write_bytes(b"new")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(measuring, "cores", lambda: 1)
+        patch.setattr(ahead, "cores", lambda: 1)
         here = planned("maps-1", extend=True)
     assert planned("maps-2", extend=True) == here
     assert planned("maps-2") == here
@@ -175,8 +177,8 @@ def test_process_that_dies_costs_no_input(started):
                 started[0].kill()
             yield places_of([member]), place
 
-    with measuring.measuring() as measure:
-        found = list(measure(blocks()))
+    with ahead.Ahead() as processes:
+        found = list(processes.measure(blocks()))
     assert [place for place, _ in found] == list(range(len(members)))
     assert [one for _, one in found] == [measured(places_of([member])) for member in members]
     assert all(process.ended for process in started)
@@ -204,3 +206,53 @@ def test_among_is_membership(count):
     random = np.random.default_rng(count)
     ordered, values = np.sort(random.integers(0, 150, count, np.uint64)), random.integers(0, 150, 300, np.uint64)
     assert among(ordered, values).tolist() == [value in set(ordered.tolist()) for value in values.tolist()]
+
+
+def images_of_tars(folder, count):
+    """Write tars of ten images each, one cut off, one that is no tar and one compressed; return their folder."""
+    for number in range(count):
+        with tarfile.open(folder / f"{number:03d}.tar", "w") as archive:
+            for place in range(10):
+                archive.addfile(tarfile.TarInfo(f"{number}-{place}.jpg"))
+            archive.addfile(tarfile.TarInfo("notes.psd"))
+    whole = (folder / "003.tar").read_bytes()
+    (folder / "003.tar").write_bytes(whole[:1700])
+    (folder / "005.tar").write_bytes(b"no tar" * 1000)
+    (folder / "006.tar").write_bytes(COMPRESSED[0] * 1000)
+    return folder
+
+
+@pytest.mark.parametrize("form", ["folder", "pattern", "arguments", "mixed", "part"])
+def test_tars_read_ahead_are_the_same(form, tmp_path, started):
+    folder = tmp_path / "tars"
+    folder.mkdir()
+    images_of_tars(folder, 12)
+    if form == "mixed":
+        (folder / "004.jpg").touch()
+        (folder / "list.txt").write_text("a.jpg")
+    given = {
+        "pattern": (f"{folder}/0*.tar",),
+        "arguments": tuple(f"{folder}/{number:03d}.tar" for number in range(12) if number not in (5, 6)),
+    }.get(form, (str(folder),))
+    sources = Sources(given, part="2/3" if form == "part" else None)
+    left_out, left_out_here = Counter(), Counter()
+    expected = list(sources.stream(left_out_here))
+    asked = []
+    with ahead.Ahead() as processes:
+        assert list(processes.measure((places_of([member]), None) for member in expected))
+        begun = processes.begun
+        processes.begun = lambda path: (asked.append(path), begun(path))[1]
+        assert list(processes.stream(sources, left_out)) == expected
+    paths = list(dict.fromkeys(member.path for member in expected if member.path.endswith(".tar")))
+    assert asked == paths[1:] and left_out == left_out_here
+    assert all(process.ended for process in started)
+
+
+def test_tars_are_not_looked_for_among_many_images(tmp_path, monkeypatch):
+    monkeypatch.setattr("unsee.engine.inputs.sources.MOST_OTHERS", 3)
+    for name in ("a.tar", "b.jpg", "c.jpg", "d.jpg", "e.jpg", "f.tar"):
+        (tmp_path / name).touch()
+    assert list(Sources((str(tmp_path),)).tars()) == [str(tmp_path / "a.tar")]
+    assert list(Sources((str(tmp_path / "a.tar"), "missing", str(tmp_path / "f.tar"))).tars()) == [
+        str(tmp_path / "a.tar")
+    ]
