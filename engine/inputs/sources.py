@@ -73,8 +73,8 @@ class Sources:
         """Yield every input in order.
 
         left_out: counts, by reason, what folders, patterns and archives hold besides. directories: of tars that were read
-        ahead, see `tars`. Raises `UnseeError` on a source that
-        does not exist or holds no image, `MissingExtraError` on a URL that needs a package which is not installed.
+        ahead, see `tars`. Raises `UnseeError` on a source that does not exist or holds no image, `MissingExtraError` on a
+        URL that needs a package which is not installed.
         """
         counts: Counter[str] = Counter() if left_out is None else left_out
         choice = PartChoice(None if self.part is None else Part.parsed(self.part))

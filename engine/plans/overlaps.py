@@ -49,11 +49,11 @@ class Canonical:
 
     def all(self, paths: Iterable[bytes]) -> list[bytes]:
         """Return the canonical paths of files; those in one folder had better follow each other."""
-        found, last, start = list[bytes](), b"", self.folder(b".") + b"/"
+        found, last, start = list[bytes](), None, b""
         for path in paths:
             folder, slash, name = path.rpartition(b"/")
             if folder + slash != last:
-                last, start = folder + slash, self.folder(folder or slash) + b"/"
+                last, start = folder + slash, self.folder(folder or slash or b".") + b"/"
             found.append(start + name)
         return found
 
