@@ -91,6 +91,17 @@ def network(
     bench_network(NetworkBench(images, model, count, rounds))
 
 
+@app.command()
+def planning(
+    count: Annotated[int, typer.Option(min=1, help="empty files, made in a temporary folder")] = 100_000,
+    rounds: Rounds = 3,
+) -> None:
+    """Planning many files, and checking that plan again, against a loop that lists them and asks for their sizes."""
+    from ..bench.speed.planning_speed import PlanningBench, bench_planning
+
+    bench_planning(PlanningBench(count, rounds))
+
+
 def evaluate(
     pred: Annotated[str | None, typer.Option(help="folder of maps, or the URL of a run")] = None,
     gt: Annotated[Path | None, typer.Option(help="folder of masks")] = None,

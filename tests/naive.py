@@ -1,6 +1,9 @@
 """Slow, plain twins of the fast paths: one image at a time, no tricks. Append only; several test files share them."""
 
+import hashlib
 import math
+import os
+from pathlib import Path
 
 import numpy as np
 
@@ -326,3 +329,12 @@ def saliency_filter(color, position):
         near = np.exp(-((position - position[i]) ** 2).sum(1) / (2 * 0.25**2))
         uniqueness.append((near / near.sum() * ((color - color[i]) ** 2).sum(1)).sum())
     return min_max(min_max(np.array(uniqueness)) * np.exp(-6 * min_max(color_distribution(color, position))))
+
+
+def fingerprint(members):
+    """The sum of sha256 of each input's place and size, asked for one by one."""
+    total = 0
+    for member in members:
+        size = Path(member.path).stat().st_size if Path(member.path).exists() else -1
+        total += int.from_bytes(hashlib.sha256(os.fsencode(f"{member.place}\0{size}")).digest(), "little")
+    return f"{total % 2**256:064x}"

@@ -5,12 +5,14 @@ import tarfile
 import time
 from collections import Counter
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from unsee.engine.inputs.input import ReadingConfig, ReadingError, read
 from unsee.engine.inputs.sources import Sources
+from unsee.engine.inputs.tar_members import BLOCK, ordinary_header
 from unsee.errors import UnseeError
 from unsee.tests.hostile_tars import LINKED, MEMBER, UNLINKED, attributes, header, hostile_tars, linked_tar, member
 
@@ -151,3 +153,33 @@ def test_cells_and_members_larger_than_allowed_are_not_read(tmp_path):
             read(large, ReadingConfig(max_bytes=5000))
         assert error.value.code == "too_large"
         assert read(small, ReadingConfig(max_bytes=5000)) == b"y"
+
+
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_ordinary_headers_are_read_as_tarfile_reads_them(form):
+    """Headers of files with short, long, foreign and folded names, whole and with a byte changed in every place."""
+    random, ordinary = np.random.default_rng(form), 0
+    for name in ("a.jpg", "b" * 100, f"{'c' * 60}/{'d' * 60}.jpg", "\u00e4\udcff.png", "e/"):
+        info = tarfile.TarInfo(name)
+        info.size, info.mtime, info.uname = 12345, 1.5e9, "\u00fc"
+        data = info.tobuf(form, "utf-8", "surrogateescape")
+        for start in range(0, len(data), BLOCK):
+            block = data[start : start + BLOCK]
+            spoilt = [block[:at] + bytes([random.integers(256)]) + block[at + 1 :] for at in range(len(block))]
+            for one in (block, *spoilt):
+                found = ordinary_header(one)
+                ordinary += found is not None
+                if found:
+                    whole = tarfile.TarInfo.frombuf(one, "utf-8", "surrogateescape")
+                    assert found == (whole.name, whole.size, whole.type, whole.linkname)
+    assert ordinary > 5
+
+
+def test_ordinary_header_with_every_high_byte_keeps_its_sum():
+    info = tarfile.TarInfo("\udcff" * 100)
+    block = info.tobuf(tarfile.USTAR_FORMAT, "utf-8", "surrogateescape")
+    block = block[:265] + b"\xff" * 64 + block[329:345] + b"\xff" * 155 + block[500:]
+    total = sum(block) - sum(block[148:156]) + 8 * 32
+    block = block[:148] + f"{total:06o}".encode() + b"\0 " + block[156:]
+    found = ordinary_header(block)
+    assert found and found.name == tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape").name

@@ -11,7 +11,7 @@ import pytest
 from unsee.engine.inputs.braces import expanded
 from unsee.engine.inputs.input import Input, ReadingError, read
 from unsee.engine.inputs.sources import Sources
-from unsee.engine.inputs.trees import MOST_REASONS
+from unsee.engine.inputs.trees import MOST_REASONS, PathPattern
 from unsee.errors import UnseeError
 
 
@@ -213,3 +213,20 @@ def test_remote_folder_that_cannot_be_listed_is_a_row(monkeypatch, error):
     members = list(Sources(("memory://part",)).stream())
     assert [member.problem for member in members] == [None, "unreadable_folder", None]
     assert members[1].path == "memory:///part/locked"
+
+
+PATTERNS = ("*", "**/*", "*.jpg", "**/*.jpg", "a*/**", "**", "a/**/b*/*.p?g", "[ab]*", "**/**/c", "x/*")
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_last_name_is_what_ends_a_pattern(pattern):
+    states_of = PathPattern(tuple(pattern.split("/")))
+    names = ("a", "b", "c", "ab.jpg", "b.png", "x", "c.jpg.gz", "a\nb", "(")
+    for above in ((), ("a",), ("x",), ("a", "b"), ("a", "c", "bb")):
+        states = states_of.start()
+        for name in above:
+            states = states_of.after(states, name, True)
+        last = states_of.last_name(states)
+        assert [bool(last.match(name)) for name in names] == [
+            states_of.end in states_of.after(states, name, True) for name in names
+        ]

@@ -5,7 +5,7 @@ and whoever wants them waits for their own event only.
 """
 
 from importlib.util import find_spec
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +16,7 @@ from ...kernels.device import to_device, viewed
 from ...kernels.eight_bits import to_levels
 from ...kernels.workspace import Workspace, load_cuda
 from .postprocess import Finished, finish
-from .presets import PostConfig
-
-Cleanup: TypeAlias = Literal["auto", "device", "cpu"]
+from .presets import Cleanup, PostConfig
 
 
 def cleans_up_on_device(wanted: Cleanup, descender: Descender) -> bool:

@@ -10,6 +10,7 @@ from ...fields import Limits, check_fields
 Pruning = Literal["otsu", "soft", "none"]
 FinalPruning = Literal["hard", "soft", "sigmoid", "none"]
 Normalization = Literal["minmax", "linf", "l2", "l1"]
+Cleanup = Literal["auto", "device", "cpu"]
 
 MOST_SEGMENTS = 2000
 """Superpixels an image: the background weights solve a dense system of as many equations."""

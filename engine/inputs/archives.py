@@ -2,16 +2,14 @@
 
 import posixpath
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
-from typing import IO
 
 from ...errors import UnseeError
 from ...formats import EXTENSIONS
 from ...parquet import Table
 from ..remote.filesystems import failure_of
-from ..remote.opening import NOT_A_FILE, ReadingConfig, ReadingError, open_binary, size_of
+from ..remote.opening import NOT_A_FILE, ReadingConfig, ReadingError, is_url, open_binary, size_of
 from .cells import image_column
 from .input import (
     BROKEN_LINK,
@@ -23,7 +21,7 @@ from .input import (
     UnreadableSourceError,
 )
 from .tar_members import DamagedTarError, TarMember, tar_members
-from .trees import leave_out, suffix_reason
+from .trees import leave_out, mirrored, suffix_reason
 
 COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 """First bytes of gzip, bzip2, xz and zstd."""
@@ -35,7 +33,13 @@ PICTURES = frozenset(
 """Suffixes of images that cannot be read; other members of a tar that are no images are its captions and labels."""
 
 
-def tar_inputs(path: str, relative: str, reading: ReadingConfig, left_out: Counter[str]) -> Iterator[Input]:
+Directories = Callable[[str], list[TarMember] | None]
+"""Returns the members of a local tar where they were read ahead, None where they are to be read now."""
+
+
+def tar_inputs(
+    path: str, relative: str, reading: ReadingConfig, left_out: Counter[str], directories: Directories | None = None
+) -> Iterator[Input]:
     """Yield the images of a tar, as img2dataset and clip-retrieval write them, by their place in it.
 
     Links come last, with the place of what they lead to. What follows a damaged header, what is no file, and a second
@@ -47,7 +51,9 @@ def tar_inputs(path: str, relative: str, reading: ReadingConfig, left_out: Count
             if file.read(6).startswith(COMPRESSED):
                 message = f"{path}: a compressed tar cannot be read in place; unpack the compression first"
                 raise UnreadableSourceError(message, UNREADABLE_ARCHIVE)
-            yield from _TarImages(path, relative, left_out).inputs(file)
+            read_ahead = directories(path) if directories and not is_url(path) else None
+            members = tar_members(file, size_of(file)) if read_ahead is None else read_ahead
+            yield from _TarImages(path, relative, left_out).inputs(members)
     except UnseeError:
         raise
     except Exception as error:  # remote file systems raise what their libraries do
@@ -71,10 +77,10 @@ class _TarImages:
     links: dict[str, str] = field(default_factory=dict)
     linked: list[tuple[int, str, TarMember]] = field(default_factory=list)
 
-    def inputs(self, file: IO[bytes]) -> Iterator[Input]:
+    def inputs(self, members: Iterable[TarMember]) -> Iterator[Input]:
         damage = False
         try:
-            for number, member in enumerate(tar_members(file, size_of(file))):
+            for number, member in enumerate(members):
                 yield from self._own(number, member)
         except DamagedTarError:
             damage = True
@@ -85,7 +91,7 @@ class _TarImages:
 
     def _own(self, number: int, member: TarMember) -> Iterator[Input]:
         """Yield a member's own input; note what links may need."""
-        name = _normal(member.name)
+        name = mirrored(member.name)
         if member.kind == "file":
             self.files.setdefault(name, (member.offset, member.size))
         elif member.kind in ("link", "symlink"):
@@ -113,8 +119,8 @@ class _TarImages:
         return {"special": NOT_A_FILE, "sparse": SPARSE_MEMBER}.get(member.kind)
 
     def _link(self, number: int, output: str, member: TarMember) -> Input:
-        suffix = posixpath.splitext(_normal(member.name))[1]
-        place = self._resolved(_normal(member.name))
+        suffix = posixpath.splitext(mirrored(member.name))[1]
+        place = self._resolved(mirrored(member.name))
         if place is None:
             unique = f"{self.relative}/{output}@{member.header}"
             return Input(self.path, unique, member.header, 0, problem=BROKEN_LINK, suffix=suffix)
@@ -129,15 +135,10 @@ class _TarImages:
         return self.files.get(name)
 
 
-def _normal(name: str) -> str:
-    """Return a member's name without root, `.` and `..`: the place of its map, and what links call it."""
-    return "/".join(part for part in PurePosixPath(name).parts if part not in ("/", "//", "..", "."))
-
-
 def _target(name: str, member: TarMember) -> str:
     """Return the name of what a link leads to: a hard link says it whole, a symbolic one from its own folder."""
     if member.kind == "link":
-        return _normal(member.target)
+        return mirrored(member.target)
     joined = posixpath.normpath(posixpath.join(posixpath.dirname(name), member.target))
     return "" if joined.startswith(("/", "..")) else joined
 
@@ -163,4 +164,4 @@ def parquet_inputs(path: str, relative: str, reading: ReadingConfig) -> Iterator
 
 def problem_output(path: str, problem: str) -> str:
     """Return the output of an input that will have no map; no other input has it."""
-    return "/".join((*(part for part in path.split("/") if part not in ("", ".", "..")), problem))
+    return mirrored(f"{path}/{problem}")

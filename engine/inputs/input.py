@@ -127,13 +127,3 @@ def located(entry: str, holder: str) -> str:
     if is_url(entry) or entry.startswith("/"):
         return entry
     return f"{holder.rpartition('/')[0]}/{entry}" if "/" in holder else entry
-
-
-def stat_size(path: str) -> int:
-    """Return the size of a local file in bytes; -1 for one that is not there, and for URLs, which would cost a request."""
-    if is_url(path):
-        return -1
-    try:
-        return os.stat(path).st_size  # noqa: PTH116 - called a million times, and Path costs more than the call
-    except (OSError, ValueError):
-        return -1

@@ -9,9 +9,8 @@ import posixpath
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import chain, islice
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, NamedTuple
 
 import pyarrow as pa
 from fsspec.utils import infer_compression
@@ -47,8 +46,7 @@ LARGEST_JSON = 1 << 30
 WIDE_TEXT = (codecs.BOM_UTF32_LE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):  # made a million times, which takes a dataclass three times as long
     """One entry of a list. number: its line, or its row, from 1. path: a path or URL, None for what is no such thing."""
 
     number: int

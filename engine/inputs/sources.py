@@ -5,9 +5,11 @@ import os
 import posixpath
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from ...errors import UnseeError
@@ -16,20 +18,22 @@ from ...input_parts import Part, PartChoice
 from ..remote.filesystems import UNKNOWN_PROTOCOL, file_system, is_http, require_protocols
 from ..remote.hosts import ForbiddenHostError
 from ..remote.opening import ReadingConfig, is_url
-from .archives import parquet_inputs, problem_output, tar_inputs
+from .archives import Directories, parquet_inputs, problem_output, tar_inputs
 from .braces import expanded, has_braces
 from .input import BAD_LIST_ENTRY, UNREADABLE_FOLDER, Input, UnreadableSourceError, located
 from .listings import LIST_KINDS, LIST_SUFFIXES, Entry, listed_entries, suffix_of
 from .pipes import Spool, is_handed_over, is_pipe, pipe_name
-from .trees import EVERYTHING, LocalTree, RemoteTree, Search, Tree, leave_out, split_pattern, suffix_reason
+from .trees import EVERYTHING, LocalTree, RemoteTree, Search, Tree, leave_out, mirrored, split_pattern, suffix_reason
 
 InputFormat = Literal["auto", "files", "webdataset", "parquet", "txt", "csv", "tsv", "json", "jsonl"]
+
+MOST_OTHERS = 1000
+"""Files that are no archives, among which tars are looked for to be read ahead."""
 
 UNREAD_ARCHIVES = (".zip", ".7z", ".rar", ".tgz", ".tbz", ".tbz2", ".txz", ".tzst", ".bz2", ".xz", ".zst")
 
 
-@dataclass(frozen=True)
-class _File:
+class _File(NamedTuple):
     """A file that a source stands for. output: of its image, or of what is in it. named: by the user, not found."""
 
     path: str
@@ -65,21 +69,37 @@ class Sources:
         """The bounds within which lists and archives are read while planning."""
         return ReadingConfig(timeout=float("inf"), allow_hosts=self.allow_hosts, image_column=self.image_column)
 
-    def stream(self, left_out: Counter[str] | None = None) -> Iterator[Input]:
+    def stream(self, left_out: Counter[str] | None = None, directories: Directories | None = None) -> Iterator[Input]:
         """Yield every input in order.
 
-        left_out: counts, by reason, what folders, patterns and archives hold besides. Raises `UnseeError` on a source that
-        does not exist or holds no image, `MissingExtraError` on a URL that needs a package which is not installed.
+        left_out: counts, by reason, what folders, patterns and archives hold besides. directories: of tars that were read
+        ahead, see `tars`. Raises `UnseeError` on a source that does not exist or holds no image, `MissingExtraError` on a
+        URL that needs a package which is not installed.
         """
         counts: Counter[str] = Counter() if left_out is None else left_out
         choice = PartChoice(None if self.part is None else Part.parsed(self.part))
         for place, source in enumerate(self.inputs, 1):
             if is_handed_over(source) or (self.format in LIST_KINDS and is_pipe(source)):
-                members = (one for one in self._piped(source, pipe_name(source, place)) if choice.next_image())
+                members = self._piped(source, pipe_name(source, place), choice)
             else:
-                files = self._files(source, None, counts)
-                members = (member for file in files for member in self._chosen_members(file, counts, choice))
-            yield from (_with_protocol(member) for member in members)
+                members = self._chosen_members(self._files(source, None, counts), counts, choice, directories)
+            yield from map(_with_protocol, members)
+
+    def tars(self) -> Iterator[str]:
+        """Yield the local tars that `stream` opens, in its order, for whoever wants to read ahead.
+
+        It ends where it cannot go on, which is for `stream` to say, and where tars are too rare to be looked for.
+        """
+        choice, others = PartChoice(None if self.part is None else Part.parsed(self.part)), 0
+        sources = (source for source in self.inputs if not is_url(source) and not is_handed_over(source))
+        with suppress(UnseeError, OSError):
+            for file in chain.from_iterable(self._files(source, None, Counter()) for source in sources):
+                kind = "files" if file.problem else self._kind(file)
+                if self._is_archive(kind) and choice.next_archive() and kind == "webdataset":
+                    yield file.path
+                others += not self._is_archive(kind)
+                if others > MOST_OTHERS:
+                    return
 
     def _files(self, source: str, base: str | None, counts: Counter[str]) -> Iterator[_File]:
         """Yield the files a source stands for; outputs are relative to `base`, to the source itself where None."""
@@ -164,65 +184,71 @@ class Sources:
     ) -> Iterator[_File]:
         for found in Search(tree, pattern, left_out).below(root):
             path = tree.address(found.path)
-            output, suffix = posixpath.splitext(f"{inside}/{found.relative}" if inside else found.relative)
+            stem, suffix = posixpath.splitext(found.relative)
             if found.unreadable_folder and not found.relative:
                 raise UnseeError(f"{path}: this folder cannot be listed: no permission, or gone")
             if found.unreadable_folder:
                 yield _File(path, problem_output(path, UNREADABLE_FOLDER), "", False, UNREADABLE_FOLDER)
-            elif self._accepts(found.relative, lists):
-                yield _File(path, output, suffix, False)
+            elif self._accepts(found.relative, suffix.lower(), lists):
+                yield _File(path, f"{inside}/{stem}" if inside else stem, suffix, False)
             else:
                 leave_out(left_out, suffix_reason(suffix.lower()))
 
-    def _accepts(self, name: str, lists: frozenset[str]) -> bool:
+    def _accepts(self, name: str, suffix: str, lists: frozenset[str]) -> bool:
         """Tell whether a file found in a folder or by a pattern belongs to the run."""
-        suffix, image = suffix_of(name), posixpath.splitext(name)[1].lower() in EXTENSIONS
-        if self.format == "files":
-            return image
-        if self.format == "auto":
-            return image or suffix == ".tar" or suffix in lists
+        if self.format in ("auto", "files") and suffix in EXTENSIONS:
+            return True
+        suffix = suffix_of(name)  # the one before .gz
+        if self.format in ("auto", "files"):
+            return self.format == "auto" and (suffix == ".tar" or suffix in lists)
         return suffix == ".tar" if self.format == "webdataset" else LIST_SUFFIXES.get(suffix) == self.format
 
-    def _chosen_members(self, file: _File, counts: Counter[str], choice: PartChoice) -> Iterator[Input]:
-        """Yield the images of one file that are in the part; an archive of another one is not even opened."""
-        if file.problem or not self._is_archive(file):
-            yield from (member for member in self._members(file, counts) if choice.next_image())
-        elif choice.next_archive():
-            yield from self._members(file, counts)
+    def _chosen_members(
+        self, files: Iterator[_File], counts: Counter[str], choice: PartChoice, directories: Directories | None
+    ) -> Iterator[Input]:
+        """Yield the images of files that are in the part; an archive of another one is not even opened."""
+        for file in files:
+            kind = "files" if file.problem else self._kind(file)
+            if kind == "files":
+                if choice.next_image():
+                    yield Input(file.path, file.output, problem=file.problem, suffix=file.suffix)
+            elif not self._is_archive(kind):
+                yield from self._members(file, kind, counts, choice, None)
+            elif choice.next_archive():
+                yield from self._members(file, kind, counts, PartChoice(None), directories)
 
-    def _is_archive(self, file: _File) -> bool:
+    def _is_archive(self, kind: str) -> bool:
         """Say whether a file holds images, or may: a parquet file of paths counts as one, too."""
-        kind = self._kind(file)
         return kind == "webdataset" or (kind == "parquet" and not self.path_column)
 
-    def _members(self, file: _File, counts: Counter[str]) -> Iterator[Input]:
-        """Yield the images of one file: its own, those of an archive, or those that a list names."""
-        if file.problem:
-            yield Input(file.path, file.output, problem=file.problem)
-            return
+    def _members(
+        self, file: _File, kind: str, counts: Counter[str], choice: PartChoice, directories: Directories | None
+    ) -> Iterator[Input]:
+        """Yield the images of an archive, or those that a list names and that are in the part."""
         try:
-            yield from self._content(file, counts)
+            if kind == "webdataset":
+                yield from tar_inputs(file.path, file.output, self.reading, counts, directories)
+            else:
+                yield from self._content(file, kind, choice)
         except UnreadableSourceError as error:
             if file.named:
                 raise
-            yield Input(file.path, problem_output(file.path, error.problem), problem=error.problem)
+            if choice.next_image():
+                yield Input(file.path, problem_output(file.path, error.problem), problem=error.problem)
 
-    def _content(self, file: _File, counts: Counter[str]) -> Iterator[Input]:
-        kind = self._kind(file)
-        if kind == "webdataset":
-            return tar_inputs(file.path, file.output, self.reading, counts)
+    def _content(self, file: _File, kind: str, choice: PartChoice) -> Iterator[Input]:
         if kind == "parquet" and not self.path_column:
             embedded = parquet_inputs(file.path, file.output, self.reading)
             if embedded is not None:
                 return embedded
-        if kind == "files":
-            return iter([Input(file.path, file.output, suffix=file.suffix)])
-        return self._listed(file.path, kind, file.path)
+        return self._listed(file.path, kind, file.path, choice)
 
     def _kind(self, file: _File) -> str:
         """Return what a file is: an image, or what its suffix says; raise `UnseeError` on archives of other kinds."""
         if self.format != "auto":
             return self.format
+        if file.suffix.lower() in EXTENSIONS and not is_http(file.path):
+            return "files"
         name = _file_name(file.path)
         if file.named and file.suffix.lower() in UNREAD_ARCHIVES and suffix_of(name) != ".tar":
             raise UnseeError(
@@ -231,16 +257,16 @@ class Sources:
         suffix = suffix_of(name)
         return "webdataset" if suffix == ".tar" else LIST_SUFFIXES.get(suffix, "files")
 
-    def _piped(self, source: str, name: str) -> Iterator[Input]:
+    def _piped(self, source: str, name: str, choice: PartChoice) -> Iterator[Input]:
         """Yield what a list names that comes through a pipe: lines of text unless the format says otherwise."""
         kind = "txt" if self.format == "auto" else self.format
         if kind not in LIST_KINDS or kind == "parquet":
             raise UnseeError(f"{source}: a pipe can bring a list only; save what it brings into a file first")
-        return self._listed(self._spool.file(source), kind, name)
+        return self._listed(self._spool.file(source), kind, name, choice)
 
-    def _listed(self, path: str, kind: str, name: str) -> Iterator[Input]:
+    def _listed(self, path: str, kind: str, name: str, choice: PartChoice) -> Iterator[Input]:
         entries = listed_entries(path, kind, self.path_column, self.reading, name)
-        return (_listed_input(entry, name) for entry in entries)
+        return (_listed_input(entry, name) for entry in entries if choice.next_image())
 
 
 def _named(source: str, inside: str) -> _File:
@@ -257,8 +283,7 @@ def _below(path: str, base: str | None) -> str:
     """Return the folder of outputs for a path that is one of several below `base`, without ways up."""
     if base is None:
         return ""
-    inside = path if base == "." else path[len(base) :]
-    return "/".join(part for part in inside.split("/") if part not in ("", ".", ".."))
+    return mirrored(path if base == "." else path[len(base) :])
 
 
 def _listed_input(entry: Entry, holder: str) -> Input:
@@ -279,7 +304,7 @@ def _listed_output(entry: str) -> str:
         except ValueError:  # such as half of a bracketed address
             return ""
         entry = f"{parts.netloc}/{parts.path}"
-    return "/".join(part for part in entry.split("/") if part not in ("", ".", ".."))
+    return mirrored(entry)
 
 
 def _with_protocol(member: Input) -> Input:

@@ -11,8 +11,7 @@ from ...export.wrapping.network_files import is_network_file
 from ...train.networks.input_choice import OWN_INPUT, InputChoice
 from ...train.networks.maps.network_input import NO_CHOICE, NetworkChoice
 from ...train.networks.model_names import DEFAULT_NAME
-from ..cleanup.device_cleanup import Cleanup
-from ..cleanup.presets import DEFAULT_PRESET, PRESETS, Preset
+from ..cleanup.presets import DEFAULT_PRESET, PRESETS, Cleanup, Preset
 
 MODEL_HELP = (
     "checkpoint or bundle directory, unsee-small, efficientnet-lite0, student, unsee-student, vgg16, "

@@ -14,12 +14,16 @@ DIGEST_DIGITS = 16
 
 def fitted(output: str) -> str:
     """Return an output that a file system can hold: itself, or one whose long parts end in `~` and a digest."""
-    raw = os.fsencode(output)
+    return os.fsdecode(fitted_bytes(os.fsencode(output)))
+
+
+def fitted_bytes(raw: bytes) -> bytes:
+    """Return an output as `fitted`, where it is bytes already."""
     if len(raw) > MOST_PATH_BYTES:
         raw = _shortened(raw.rpartition(b"/")[0], 0) + b"/" + raw.rpartition(b"/")[2]
     if len(raw) > MOST_BYTES:  # otherwise no part of it can be longer
         raw = b"/".join(_shortened(part, MOST_BYTES) if len(part) > MOST_BYTES else part for part in raw.split(b"/"))
-    return os.fsdecode(raw)
+    return raw
 
 
 def _shortened(part: bytes, most: int) -> bytes:

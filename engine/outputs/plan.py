@@ -2,16 +2,17 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...errors import UnseeError
 from ...files import write_json
+from ...parquet import column
 from ..inputs.input import Input
 from .layout import PLAN_FILE, PLAN_ROWS_FILE
 from .output_formats import RunFiles
@@ -128,22 +129,40 @@ def _damaged(path: Path, error: Exception) -> UnseeError:
     return UnseeError(f"{path}: damaged ({type(error).__name__}: {error}); --overwrite starts the run anew")
 
 
-def plan_table(members: list[PlannedInput], sizes: list[int]) -> pa.Table:
-    """Return rows of the plan as they are stored."""
-    inputs = [member.input for member in members]
-    columns = [
-        [member.key for member in members],
+class Columns(NamedTuple):
+    """Rows of a plan as they are stored, a list a column, without the sizes of the files."""
+
+    key: list[str]
+    path: list[bytes]
+    output: list[bytes]
+    offset: list[int | None]
+    size: list[int | None]
+    row: list[int | None]
+    problem: list[str | None]
+    suffix: list[bytes]
+
+    def table(self, sizes: list[int]) -> pa.Table:
+        """Return the rows as a table."""
+        columns = (*self[:-1], sizes, self.suffix)
+        return pa.table([column(values, kind) for values, kind in zip(columns, SCHEMA.types, strict=True)], SCHEMA)
+
+
+def plan_columns(keys: list[str], inputs: Sequence[Input]) -> Columns:
+    """Return inputs as a plan stores them."""
+    return Columns(
+        keys,
         [os.fsencode(member.path) for member in inputs],
         [os.fsencode(member.output) for member in inputs],
-        *([getattr(member, name) for member in inputs] for name in PLACE),
-        sizes,
+        [member.offset for member in inputs],
+        [member.size for member in inputs],
+        [member.row for member in inputs],
+        [member.problem for member in inputs],
         [os.fsencode(member.suffix) for member in inputs],
-    ]
-    return pa.table(columns, SCHEMA)
+    )
 
 
 def planned_input(row: dict[str, Any]) -> PlannedInput:
-    """Return an input as `plan_table` stored it; the first plans had no suffixes."""
+    """Return an input as `plan_columns` stored it; the first plans had no suffixes."""
     place = {name: row[name] for name in PLACE}
     path, output, suffix = (os.fsdecode(row.get(name) or b"") for name in ("path", "output", "suffix"))
     return PlannedInput(row["key"], Input(path, output, **place, suffix=suffix))

@@ -1,50 +1,53 @@
 """Telling whether the inputs of a run are still the same, in a few bytes an input."""
 
-import hashlib
 import os
-from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
-from ..inputs.input import Input, stat_size
+from ..inputs.input import Input
+from ..workers.pipeline import batched
+from .identities import Measured, Places, digest_sum, identities, measured, names, short_hashes
 
 MODULUS = 2**256
+BLOCK = 1000
+"""Inputs that are measured together."""
+
+Measure = Callable[[Iterable[tuple[Places, Any]]], Iterator[tuple[Any, Measured]]]
+"""How inputs are measured: given blocks of places, each with whatever goes with it, returns that with what was found."""
 
 
-class Sizes:
-    """Sizes of files as they are now; the members of an archive follow each other and ask once."""
-
-    def __init__(self) -> None:
-        self._last = ("", -1)
-
-    def of(self, member: Input) -> int:
-        """Return the size of an input's file in bytes, -1 where there is none."""
-        if self._last[0] != member.path:
-            self._last = (member.path, stat_size(member.path))
-        return self._last[1]
+def in_turn(blocks: Iterable[tuple[Places, Any]]) -> Iterator[tuple[Any, Measured]]:
+    """Measure inputs here, a block when it is asked for."""
+    return ((beside, measured(places)) for places, beside in blocks)
 
 
-class Fingerprint:
-    """A digest of a set of inputs, the same in whatever order they come: the sum of the digests of its members."""
+def places_of(members: Sequence[Input]) -> Places:
+    """Return the places of inputs."""
+    return Places(
+        [os.fsencode(member.path) for member in members],
+        [member.offset for member in members],
+        [member.row for member in members],
+    )
 
-    def __init__(self) -> None:
-        self._sum = 0
-        self._sizes = Sizes()
 
-    def add(self, member: Input, size: int) -> None:
-        """Add an input whose file had `size` bytes."""
-        self._sum += int.from_bytes(hashlib.sha256(_identity(member, size)).digest(), "little")
+def fingerprint_now(inputs: Iterable[Input], measure: Measure = in_turn) -> str:
+    """Return the fingerprint of inputs with the sizes that their files have now."""
+    blocks = ((places_of(block), None) for block in batched(inputs, BLOCK))
+    return fingerprint(found.digest for _, found in measure(blocks))
 
-    def add_now(self, member: Input) -> None:
-        """Add an input with the size its file has now."""
-        self.add(member, self._sizes.of(member))
 
-    def hexdigest(self) -> str:
-        """Return the digest of what was added so far."""
-        return f"{self._sum % MODULUS:064x}"
+def fingerprint_then(inputs: Iterable[tuple[Input, int]]) -> str:
+    """Return the fingerprint of inputs with the sizes that their files had."""
+    return fingerprint(digest_sum(identities(*block)) for block in _blocks(inputs))
+
+
+def fingerprint(digests: Iterable[int]) -> str:
+    """Return the digest of a set of inputs, the same in whatever order they come: the sum of the digests of its members."""
+    return f"{sum(digests) % MODULUS:064x}"
 
 
 @dataclass(frozen=True)
@@ -77,67 +80,79 @@ class Changes:
 
     def is_new(self, member: Input) -> bool:
         """Tell whether an input was not planned."""
-        return holds(self.new, place_hash(member))
+        return holds(self.new, _place_hash(member))
 
     def is_changed(self, member: Input) -> bool:
         """Tell whether an input was planned and has another size now."""
-        return holds(self.changed, place_hash(member))
+        return holds(self.changed, _place_hash(member))
 
     def _sizes_of_changed(self) -> Iterator[str]:
-        sizes = Sizes()
         for member, size in self._before():
             if self.is_changed(member):
-                yield f"{member.place}: {_size(size)} then, {_size(sizes.of(member))} now"
+                now = measured(places_of([member])).sizes[0]
+                yield f"{member.place}: {_size(size)} then, {_size(now)} now"
 
 
-def changed_inputs(before: Callable[[], Iterable[tuple[Input, int]]], now: Callable[[], Iterable[Input]]) -> Changes:
+def changed_inputs(
+    before: Callable[[], Iterable[tuple[Input, int]]], now: Callable[[], Iterable[Input]], measure: Measure = in_turn
+) -> Changes:
     """Compare planned inputs (with their sizes) and inputs as they are; holds four hashes of 8 bytes an input."""
-    sizes = Sizes()
-    planned, planned_places = _hashes(before())
-    present, present_places = _hashes((member, sizes.of(member)) for member in now())
-    other = np.setdiff1d(present[:, 0], planned[:, 0])
-    changed = present[np.isin(present[:, 0], other), 1]
+    planned, planned_places = map(np.sort, _hashes(_blocks(before())))
+    places = (places_of(block) for block in batched(now(), BLOCK))
+    found = measure((block, block) for block in places)
+    present, present_places = _hashes((block, sizes) for block, (sizes, _) in found)
+    changed = present_places[~among(planned, present)]
     return Changes(
-        new=np.setdiff1d(present_places, planned_places),
-        gone=np.setdiff1d(planned_places, present_places),
-        changed=np.intersect1d(changed, planned_places),
+        new=np.unique(present_places[~among(planned_places, present_places)]),
+        gone=np.unique(planned_places[~among(np.sort(present_places), planned_places)]),
+        changed=np.unique(changed[among(planned_places, changed)]),
         _before=before,
         _now=now,
     )
 
 
-def place_hash(member: Input) -> int:
-    """Return 8 bytes that tell the places of inputs apart."""
+def short_hash(value: bytes) -> int:
+    """Return 8 bytes of a digest."""
+    return int.from_bytes(short_hashes([value]), "little")
+
+
+def hash_array(hashes: bytes | bytearray) -> np.ndarray:
+    """Return hashes as `short_hashes` makes them, uint64; those of a bytearray may be sorted in place."""
+    return np.frombuffer(hashes, "<u8")
+
+
+def among(ordered: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return which of some hashes a sorted array holds."""
+    if not len(ordered):
+        return np.zeros(len(values), bool)
+    return ordered[np.searchsorted(ordered[:-1], values)] == values
+
+
+def holds(ordered: np.ndarray, value: int) -> bool:
+    """Tell whether a sorted array of hashes holds one."""
+    return bool(among(ordered, np.array([value], np.uint64))[0])
+
+
+def _blocks(inputs: Iterable[tuple[Input, int]]) -> Iterator[tuple[Places, list[int]]]:
+    for block in batched(inputs, BLOCK):
+        yield places_of([member for member, _ in block]), [size for _, size in block]
+
+
+def _hashes(blocks: Iterable[tuple[Places, list[int]]]) -> tuple[np.ndarray, np.ndarray]:
+    """Return hashes of identities and of places."""
+    whole, places = bytearray(), bytearray()
+    for block, sizes in blocks:
+        whole += short_hashes(identities(block, sizes))
+        places += short_hashes(names(block))
+    return hash_array(whole), hash_array(places)
+
+
+def _place_hash(member: Input) -> int:
     return short_hash(os.fsencode(member.place))
 
 
-def short_hash(value: bytes) -> int:
-    """Return 8 bytes of a digest."""
-    return int.from_bytes(hashlib.blake2b(value, digest_size=8).digest(), "little")
-
-
-def holds(values: np.ndarray, value: int) -> bool:
-    """Tell whether a sorted array of hashes holds one."""
-    place = int(np.searchsorted(values, np.uint64(value)))
-    return place < len(values) and int(values[place]) == value
-
-
-def _hashes(members: Iterable[tuple[Input, int]]) -> tuple[np.ndarray, np.ndarray]:
-    """Return [n,2] hashes of identities and of places, and the sorted places."""
-    flat = array("Q")
-    for member, size in members:
-        flat.append(short_hash(_identity(member, size)))
-        flat.append(place_hash(member))
-    pairs = np.array(flat, np.uint64).reshape(-1, 2)
-    return pairs, np.unique(pairs[:, 1])
-
-
-def _identity(member: Input, size: int) -> bytes:
-    return os.fsencode(f"{member.place}\0{size}")
-
-
 def _named(hashes: np.ndarray, members: Iterable[Input]) -> Iterator[str]:
-    return (member.place for member in members if holds(hashes, place_hash(member)))
+    return (member.place for member in members if holds(hashes, _place_hash(member)))
 
 
 def _size(size: int) -> str:

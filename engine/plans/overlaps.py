@@ -20,7 +20,9 @@ from ..inputs.trees import PathPattern, split_pattern
 from ..outputs.layout import plan_files
 from ..outputs.output_formats import RunFiles
 from ..outputs.plan import planned_rows, row_columns
-from .fingerprint import holds, short_hash
+from ..workers.pipeline import batched
+from .fingerprint import BLOCK, among, hash_array, holds, short_hash
+from .identities import short_hashes
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,25 @@ class Canonical:
 
     def __call__(self, path: bytes) -> bytes:
         """Return the canonical path of a file."""
-        folder, _, name = path.rpartition(b"/")
-        return self.folder(folder or (b"/" if path.startswith(b"/") else b".")) + b"/" + name
+        return self.all([path])[0]
+
+    def all(self, paths: Iterable[bytes]) -> list[bytes]:
+        """Return the canonical paths of files; those in one folder had better follow each other."""
+        found, last, start = list[bytes](), None, b""
+        for path in paths:
+            folder, slash, name = path.rpartition(b"/")
+            if folder + slash != last:
+                last, start = folder + slash, self.folder(folder or slash or b".") + b"/"
+            found.append(start + name)
+        return found
 
     def hash(self, path: bytes) -> int:
         """Return 8 bytes that tell canonical paths apart."""
         return short_hash(self(path))
+
+    def hashes(self, paths: Iterable[bytes]) -> np.ndarray:
+        """Return what `hash` returns of each path."""
+        return hash_array(short_hashes(self.all(paths)))
 
 
 class OverlapCheck:
@@ -67,19 +82,20 @@ class OverlapCheck:
         self._names = lru_cache(maxsize=64)(_names)
         self._made = self._hashes_of_made(made())
         self._folders = array("Q")
-        paths = np.sort(np.array(array("Q", self._hashes()), np.uint64))
+        paths = self._sorted_hashes()
         self._refuse_doubles(paths)
         self._refuse_folders_as_files(paths)
-        self._touched = np.union1d(paths, self._made)
+        self._touched = np.sort(np.concatenate([paths, self._made])) if len(self._made) else paths
 
     def refuse_inputs(self, given: Iterable[str], through_links: bool) -> None:
         """Raise `UnseeError` naming an input that would be written over.
 
         given: further files that are read. through_links: follow inputs that are links themselves.
         """
-        hashes = array("Q", map(self.canonical.hash, self._inputs(given)))
-        if np.isin(np.array(hashes, np.uint64), self._touched).any():
-            self._refuse_input(next(path for path in self._inputs(given) if self._is_touched(path)))
+        for paths in batched(self._inputs(given), BLOCK):
+            touched = among(self._touched, self.canonical.hashes(paths))
+            if touched.any():
+                self._refuse_input(paths[int(touched.argmax())])
         for path in self._inputs(given) if through_links else ():
             if os.path.islink(path) and holds(self._touched, short_hash(os.path.realpath(path))):  # noqa: PTH114
                 self._refuse_input(path)
@@ -98,28 +114,37 @@ class OverlapCheck:
                     "choose an output folder that the pattern does not reach"
                 )
 
-    def _hashes(self) -> Iterator[int]:
-        """Yield the hash of every file that is written; refuse those that are there and were made by no run."""
-        for written in self._fixed():
-            yield from self._of_folder(os.fsencode(os.path.dirname(written.path)), [os.path.basename(written.path)])  # noqa: PTH119, PTH120
-        suffixes = [path for _, path in self.files.of_image("")]
-        for (outputs,) in row_columns(self.rows, "output") if suffixes else ():
-            for folder, members in itertools.groupby(outputs, key=lambda output: output.rpartition(b"/")[0]):
-                yield from self._of_folder(folder, suffixes, members)
+    def _sorted_hashes(self) -> np.ndarray:
+        hashes = bytearray()
+        for some in self._hashes():
+            hashes += some
+        paths = hash_array(hashes)
+        paths.sort()
+        return paths
 
-    def _of_folder(self, folder: bytes, suffixes: list[str], outputs: Iterable[bytes] = (b"",)) -> Iterator[int]:
-        """Yield the hashes of files in one folder of the run directory: outputs with each of the suffixes."""
+    def _hashes(self) -> Iterator[bytes]:
+        """Yield the hashes of every file that is written; refuse those that are there and were made by no run."""
+        for written in self._fixed():
+            folder, _, name = os.fsencode(written.path).rpartition(b"/")
+            yield self._of_folder(folder, [name])
+        suffixes = [os.fsencode(path) for _, path in self.files.of_image("")]
+        for (outputs,) in row_columns(self.rows, "output") if suffixes else ():
+            for folder, members in itertools.groupby(outputs, key=_folder_of):
+                start = len(folder) + 1 if folder else 0
+                yield self._of_folder(folder, [output[start:] + suffix for output in members for suffix in suffixes])
+
+    def _of_folder(self, folder: bytes, names: list[bytes]) -> bytes:
+        """Return the hashes of files in one folder of the run directory."""
         place = self._place(folder)
-        canonical, names = self.canonical.folder(place) + b"/", self._names(place)
+        canonical, there = self.canonical.folder(place) + b"/", self._names(place)
         self._folders.extend(self.canonical.hash(self._place(part)) for part in _and_above(folder))
-        ends = [os.fsencode(suffix) for suffix in suffixes]
-        for output in outputs:
-            stem = output.rpartition(b"/")[2]
-            for end in ends:
-                found = short_hash(canonical + stem + end)
-                if names and stem + end in names and not holds(self._made, found):
-                    self._refuse_stranger(found)
-                yield found
+        hashes = short_hashes([canonical + name for name in names])
+        if there:
+            found = [int(one) for name, one in zip(names, hash_array(hashes), strict=True) if name in there]
+            stranger = next((one for one in found if not holds(self._made, one)), None)
+            if stranger is not None:
+                self._refuse_stranger(stranger)
+        return hashes
 
     def _hashes_of_made(self, made: Iterable[str]) -> np.ndarray:
         """Return sorted hashes of files and of the folders that they lie in."""
@@ -168,7 +193,8 @@ class OverlapCheck:
         )
 
     def _refuse_folders_as_files(self, paths: np.ndarray) -> None:
-        both = np.intersect1d(paths, np.array(self._folders, np.uint64))
+        folders = np.sort(np.array(self._folders, np.uint64))
+        both = folders[among(paths, folders)]
         if len(both):
             written = next(self._with_hash({int(both[0])}))
             raise UnseeError(
@@ -190,9 +216,6 @@ class OverlapCheck:
             f"{os.fsdecode(path)} is an input, and {what} would be written over it: choose another output folder"
         )
 
-    def _is_touched(self, path: bytes) -> bool:
-        return holds(self._touched, self.canonical.hash(path))
-
     def _hash(self, written: Written) -> int:
         return self.canonical.hash(self._place(os.fsencode(written.path)))
 
@@ -202,6 +225,10 @@ class OverlapCheck:
 
 def _resolved(folder: bytes) -> bytes:
     return os.path.realpath(folder)
+
+
+def _folder_of(output: bytes) -> bytes:
+    return output.rpartition(b"/")[0]
 
 
 def _and_above(folder: bytes) -> Iterator[bytes]:

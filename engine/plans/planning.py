@@ -5,7 +5,6 @@ A draft is checked without the model; `Draft.freeze` puts it in force once the m
 
 import glob
 import os
-from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,21 +14,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-import pyarrow.parquet as pq
-
 from ...errors import UnseeError
-from ...files import atomic_path, flush_and_rename, temporary_of
+from ...files import flush_and_rename, temporary_of
 from ..inputs.input import Input, is_url
 from ..inputs.sources import Sources
 from ..outputs.layout import PLAN_ROWS_FILE, Sharding, journal_path, rows_path
 from ..outputs.output_formats import RunFiles
-from ..outputs.output_names import fitted
-from ..outputs.plan import SCHEMA, Plan, PlannedInput, plan_table, planned_input, planned_rows, read_plan, row_columns
+from ..outputs.plan import Columns, Plan, PlannedInput, planned_rows, read_plan, row_columns
 from ..outputs.rows import SUCCESS, read_rows
-from ..workers.pipeline import batched
+from .ahead import Ahead
+from .draft_rows import kept_shards, sharded, write_rows
 from .earlier_run import forget, has_plan, made_files
-from .fingerprint import Changes, Fingerprint, Sizes, changed_inputs, holds, short_hash
+from .fingerprint import Changes, changed_inputs, fingerprint_now, fingerprint_then
 from .overlaps import OverlapCheck
 
 
@@ -106,7 +102,9 @@ def drafted(request: PlanRequest) -> Iterator[Draft]:
     refuse_nesting(request.folder, request.sources)
     request.rows.parent.mkdir(parents=True, exist_ok=True)
     try:
-        yield _draft(request)
+        with Ahead() as ahead:
+            draft = _draft(request, ahead)
+        yield draft
     finally:
         request.rows.unlink(missing_ok=True)
 
@@ -134,29 +132,22 @@ def refuse_nesting(folder: Path, sources: Sources) -> None:
             raise UnseeError(f"the output folder {folder} lies in the input folder {source}: choose one outside it")
 
 
-def _draft(request: PlanRequest) -> Draft:
+def _draft(request: PlanRequest, ahead: Ahead) -> Draft:
     if request.overwrite or not has_plan(request.folder):
-        return _fresh(request)
+        return _fresh(request, ahead)
     plan = read_plan(request.folder)
-    if not request.extend and _fingerprint(request.sources) == plan.fingerprint:
+    if not request.extend and fingerprint_now(ahead.stream(request.sources), ahead.measure) == plan.fingerprint:
         return Draft(plan, plan, rows_changed=False)
-    changes = changed_inputs(plan.inputs, request.sources.stream)
+    changes = changed_inputs(plan.inputs, lambda: ahead.stream(request.sources), ahead.measure)
     if not changes:
         return _repaired(plan)
     _refuse_changes(plan, changes, request)
-    return _renewed(plan, changes, request)
+    return _renewed(plan, changes, request, ahead)
 
 
-def _fingerprint(sources: Sources) -> str:
-    fingerprint = Fingerprint()
-    for member in sources.stream():
-        fingerprint.add_now(member)
-    return fingerprint.hexdigest()
-
-
-def _fresh(request: PlanRequest) -> Draft:
+def _fresh(request: PlanRequest, ahead: Ahead) -> Draft:
     left_out: Counter[str] = Counter()
-    plan = _written(request, _sharded(request.sources.stream(left_out), request.shards, 0), 0)
+    plan = _written(request, sharded(ahead.stream(request.sources, left_out), request.shards, 0), 0, ahead)
     _refuse_overlaps(request, plan)
     plan = replace(plan, left_out=dict(left_out), started_in=str(Path.cwd()))
     return Draft(plan, overwrite=request.overwrite)
@@ -164,10 +155,7 @@ def _fresh(request: PlanRequest) -> Draft:
 
 def _repaired(plan: Plan) -> Draft:
     """Return a draft of the plan as it is, with a summary that is as its rows are."""
-    fingerprint = Fingerprint()
-    for member, size in plan.inputs():
-        fingerprint.add(member, size)
-    right = replace(plan, fingerprint=fingerprint.hexdigest())
+    right = replace(plan, fingerprint=fingerprint_then(plan.inputs()))
     return Draft(right, right, rows_changed=False, summary_changed=right != plan)
 
 
@@ -210,76 +198,26 @@ def _changed(plan: Plan, changes: Changes) -> Iterator[PlannedInput]:
     return (planned for planned, _ in rows if changes.is_changed(planned.input))
 
 
-def _renewed(plan: Plan, changes: Changes, request: PlanRequest) -> Draft:
+def _renewed(plan: Plan, changes: Changes, request: PlanRequest, ahead: Ahead) -> Draft:
     """Return the plan with inputs' sizes as they are now and with shards for those that are new."""
-    kept = (plan.rows(shard) for shard in range(plan.shards))
-    new = (member for member in request.sources.stream() if changes.is_new(member))
-    shards = chain(kept, _sharded(new, request.shards, plan.shards))
+    kept = kept_shards(plan.folder / PLAN_ROWS_FILE, plan.shards)
+    new = (member for member in ahead.stream(request.sources) if changes.is_new(member))
+    shards = chain(kept, sharded(new, request.shards, plan.shards))
     renewed = frozenset(planned.shard for planned in _changed(plan, changes))
-    written = _written(request, shards, plan.shards)
+    written = _written(request, shards, plan.shards, ahead)
     made = replace(plan, count=written.count, shards=written.shards, fingerprint=written.fingerprint)
     _refuse_overlaps(request, made)
     return Draft(made, plan, renewed=renewed)
 
 
-def _written(request: PlanRequest, shards: Iterable[list[PlannedInput]], first_new: int) -> Plan:
-    """Stream the inputs, a list a shard, into the temporary file of the plan's rows.
-
-    first_new: the first shard whose outputs may still be named.
-    """
-    fingerprint, sizes = Fingerprint(), Sizes()
-    outputs = array("Q")  # 8 bytes an input are all that planning keeps of it
-    count = 0
-    with pq.ParquetWriter(request.rows, SCHEMA) as writer:
-        for members in shards:
-            found = [sizes.of(member.input) for member in members]
-            writer.write_table(plan_table(members, found), row_group_size=len(members))
-            count += 1
-            for member, size in zip(members, found, strict=True):
-                fingerprint.add(member.input, size)
-                outputs.append(_output_hash(member.input))
-    if not outputs:
+def _written(request: PlanRequest, shards: Iterable[Columns], first_new: int, ahead: Ahead) -> Plan:
+    """Write the rows of a plan; see `write_rows`."""
+    rows = write_rows(request.rows, shards, first_new, ahead.measure)
+    if not rows.count:
         part = request.sources.part
         told = f": part {part} is empty, there are fewer archives, or thousands of images, than parts" if part else ""
         raise UnseeError(f"no images among the inputs{told}")
-    values, counts = np.unique(np.frombuffer(outputs, np.uint64), return_counts=True)
-    if (counts > 1).any():
-        _tell_apart(request.rows, values[counts > 1], first_new)
-    return Plan(request.folder, len(outputs), count, {}, fingerprint.hexdigest())
-
-
-def _tell_apart(rows: Path, shared: np.ndarray, first_new: int) -> None:
-    """Give inputs that would write one map their extension too: a.jpg and a.png become a.jpg.png and a.png.png."""
-    file = pq.ParquetFile(rows)
-    with atomic_path(rows) as temporary, pq.ParquetWriter(temporary, SCHEMA) as writer:
-        for shard in range(file.num_row_groups):
-            table = file.read_row_group(shard)
-            if shard >= first_new:
-                found = [planned_input(row) for row in table.to_pylist()]
-                members = [replace(planned, input=_told_apart(planned.input, shared)) for planned in found]
-                table = plan_table(members, table["bytes"].to_pylist())
-            writer.write_table(table, row_group_size=table.num_rows)
-
-
-def _told_apart(member: Input, shared: np.ndarray) -> Input:
-    if not holds(shared, _output_hash(member)):
-        return member
-    return replace(member, output=fitted(member.output + member.suffix))
-
-
-def _output_hash(member: Input) -> int:
-    return short_hash(os.fsencode(member.output))
-
-
-def _sharded(inputs: Iterable[Input], shards: Sharding, first_shard: int) -> Iterator[list[PlannedInput]]:
-    for shard, members in enumerate(batched(inputs, shards.samples), first_shard):
-        keys = [f"{shard:05d}{place:04d}" for place in range(len(members))]
-        yield [PlannedInput(key, _named(member, key, shards)) for key, member in zip(keys, members, strict=True)]
-
-
-def _named(member: Input, key: str, shards: Sharding) -> Input:
-    output = f"{key[:5]}/{key}" if shards.output_names == "key" else fitted(member.output)
-    return member if output == member.output else replace(member, output=output)
+    return Plan(request.folder, rows.count, rows.shards, {}, rows.fingerprint)
 
 
 def _refuse_overlaps(request: PlanRequest, plan: Plan) -> None:

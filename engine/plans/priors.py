@@ -11,7 +11,7 @@ from ...formats import MAP_SUFFIXES
 from ..inputs.decoding import DecodingConfig, decode
 from ..inputs.input import Input, ReadingError, read
 from ..inputs.sources import Sources
-from .fingerprint import Fingerprint
+from .fingerprint import fingerprint_now
 
 MISSING_PRIOR, AMBIGUOUS_PRIOR, DAMAGED_PRIOR = "missing_prior", "ambiguous_prior", "damaged_prior"
 
@@ -49,7 +49,4 @@ class Priors:
 
 def prior_fingerprint(folder: str) -> str:
     """Return a digest of the paths and sizes of the maps in a folder: a resumed run must find the same."""
-    fingerprint = Fingerprint()
-    for member in Sources((folder,), "files").stream():
-        fingerprint.add_now(member)
-    return fingerprint.hexdigest()
+    return fingerprint_now(Sources((folder,), "files").stream())
