@@ -37,7 +37,7 @@ from .workers.interruption import interruptible, wait_for_workers
 from .workers.metrics_file import kept_metrics
 
 if TYPE_CHECKING:
-    from .slots import Slot
+    from .shards.slot import Slot
 
 SHOWN_FAILURES = 5
 """Failed images that are named at the end; the rows name all."""
@@ -186,7 +186,8 @@ def _finish(
     resumption: Resumption,
 ) -> dict[int, Exception]:
     """Run what is not done; return the shards that failed for good."""
-    from .slots import growth, schedule
+    from .shards.ray_slots import growth
+    from .slots import schedule
 
     jobs = list(_jobs(plan, store, resumption))
     if not resumption.repair:  # which done-marks may be in need of

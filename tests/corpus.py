@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from unsee.engine import slots
 from unsee.engine.inputs.sources import Sources
 from unsee.engine.outputs.layout import Sharding
 from unsee.engine.run import run
 from unsee.engine.run_config import RunConfig
+from unsee.engine.shards import shard_worker
 from unsee.engine.verify import faults
 from unsee.export.bundles.descent_config import DescentConfig
 from unsee.export.runtime.descender import Descender, Descent
@@ -80,7 +80,7 @@ class IdleDescender(Descender):
 def run_idle(folder: Path, count: int) -> None:
     """Run a corpus of `count` images through the engine, verify it, and print the peak memory in KiB."""
     write_corpus(folder / "in", count)
-    slots.open_descender = lambda *_, **__: IdleDescender()
+    shard_worker.open_descender = lambda *_, **__: IdleDescender()
     config = RunConfig(
         Sources((str(folder / "in"),)),
         str(folder / "out"),

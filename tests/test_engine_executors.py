@@ -18,11 +18,14 @@ from unsee.engine.cleanup.presets import PRESETS, Preset
 from unsee.engine.inputs.sources import Sources
 from unsee.engine.methods.batching import Batcher
 from unsee.engine.outputs.layout import Sharding
+from unsee.engine.outputs.plan import ShardJob
 from unsee.engine.run import run
 from unsee.engine.run_config import RunConfig
+from unsee.engine.shards import machine_slots
 from unsee.engine.shards.job_board import JobBoard
 from unsee.engine.shards.open_shard import Finished, OpenShard
-from unsee.engine.slots import ShardJob, Slot, open_slots, schedule, shared_out
+from unsee.engine.shards.slot import Slot
+from unsee.engine.slots import open_slots, schedule, shared_out
 from unsee.engine.status import summarize
 from unsee.engine.stores.store import Store
 from unsee.engine.verify import faults
@@ -110,7 +113,7 @@ def test_no_driver_is_no_gpu(tmp_path, monkeypatch):
 
 def test_processes_get_their_gpu_and_their_share_of_the_cores(two_gpus, photographs, tiny_model, monkeypatch):
     given = []
-    monkeypatch.setattr(executors, "HeldProcess", lambda make, on_row, environment: given.append(environment))
+    monkeypatch.setattr(machine_slots, "HeldProcess", lambda make, on_row, environment: given.append(environment))
     monkeypatch.setattr(executors, "usable_threads", lambda: 5)
     config = replace(configured(photographs, "out", tiny_model), processes=3, device="auto")
     open_slots(config, Store(Path("out")), lambda row: None)

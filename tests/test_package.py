@@ -73,7 +73,14 @@ ROOMS["engine.outputs"] = {"", "engine.inputs", "engine.methods"}
 ROOMS["engine.indexes"] = {"", "engine.inputs", "engine.outputs"}
 ROOMS["engine.plans"] = {"", "engine.inputs", "engine.outputs", "engine.workers"}
 ROOMS["engine.stores"] = {"", "train.networks", "engine.remote", "engine.workers", "engine.outputs"}
-ROOMS["engine.shards"] = {"", "engine", "engine.outputs", "engine.plans", "engine.stores", "engine.workers"}
+ROOMS["engine.shards"] = MODELS | {
+    "engine",
+    "engine.methods",
+    "engine.outputs",
+    "engine.plans",
+    "engine.stores",
+    "engine.workers",
+}
 ROOMS["engine.networks"] = MODELS | {"engine.cleanup", "engine.methods", "engine.inputs"}
 ROOMS["engine.teaching"] = MODELS | {
     "train",
