@@ -97,7 +97,7 @@ def planning(
     rounds: Rounds = 3,
 ) -> None:
     """Planning many files, and checking that plan again, against a loop that lists them and asks for their sizes."""
-    from ..bench.speed.planning_speed import PlanningBench, bench_planning
+    from ..bench.planning_speed import PlanningBench, bench_planning
 
     bench_planning(PlanningBench(count, rounds))
 

@@ -5,7 +5,7 @@ import json
 
 from rich.console import Console
 
-from unsee.bench.speed.planning_speed import PlanningBench, bench_planning
+from unsee.bench.planning_speed import PlanningBench, bench_planning
 
 
 def test_ways_are_compared_on_the_same_files():

@@ -224,7 +224,7 @@ def test_a_killed_process_is_replaced_and_its_shard_done(local, photographs, tin
             time.sleep(0.005)
         os.kill(started[0], signal.SIGKILL)
 
-    monkeypatch.setattr(executors, "HeldProcess", Watched)
+    monkeypatch.setattr(machine_slots, "HeldProcess", Watched)
     killer = threading.Thread(target=kill_one)
     killer.start()
     run(configured(photographs, tmp_path, tiny_model, processes=2, max_shard_retry=3))

@@ -21,12 +21,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 
-from ...engine.inputs.sources import Sources
-from ...engine.outputs.layout import Sharding
-from ...engine.plans.planning import make_plan
-from ...errors import UnseeError
-from ...terminal import stdout
-from .machine import machine
+from ..engine.inputs.sources import Sources
+from ..engine.outputs.layout import Sharding
+from ..engine.plans.planning import make_plan
+from ..errors import UnseeError
+from ..terminal import stdout
+from .speed.machine import machine
 
 A_FOLDER = 1000
 """Files in each folder of the corpus."""
