@@ -105,7 +105,14 @@ class RaySlot(Slot):
         joined_ray().kill(self.actor)
 
     def _new_actor(self) -> Any:
-        return self.actor_class.remote(self.config, self.store, str(Path.cwd()))
+        return self.actor_class.remote(self.config, self.store, _here())
+
+
+def _here() -> str:
+    """Return the folder of this process; nothing where it is gone, as Ray removes those of submitted jobs."""
+    with suppress(FileNotFoundError):
+        return str(Path.cwd())
+    return ""
 
 
 def open_ray_slots(config: RunConfig, store: Store) -> list[Slot]:
