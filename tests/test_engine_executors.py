@@ -21,10 +21,10 @@ from unsee.engine.outputs.layout import Sharding
 from unsee.engine.outputs.plan import ShardJob
 from unsee.engine.run import run
 from unsee.engine.run_config import RunConfig
-from unsee.engine.shards import machine_slots
+from unsee.engine.shards import job_board, machine_slots
 from unsee.engine.shards.job_board import JobBoard
 from unsee.engine.shards.open_shard import Finished, OpenShard
-from unsee.engine.shards.slot import Slot
+from unsee.engine.shards.slot import LostMachineError, Slot
 from unsee.engine.slots import open_slots, schedule, shared_out
 from unsee.engine.status import summarize
 from unsee.engine.stores.store import Store
@@ -192,6 +192,48 @@ def test_a_board_that_is_closed_gives_nothing():
     board.close()
     assert not board.crashed(0, RuntimeError("killed"))
     assert not board.wait()
+
+
+def test_a_lost_machine_counts_against_no_shard():
+    slot, done = FakeSlot({1: 9}, LostMachineError()), []
+    assert schedule([slot], [ShardJob(0), ShardJob(1)], 1, lambda stats: done.append(stats["shard"])) == {}
+    assert (sorted(done), slot.restarts) == ([0, 1], 9)
+
+
+def test_what_other_runs_do_waits_and_what_they_have_done_is_passed_over(monkeypatch):
+    monkeypatch.setattr(job_board, "SECONDS_BETWEEN_LOOKS", 0.01)
+    states, done = {0: ["another's", "another's", "done"], 1: ["ours"], 2: ["another's", "ours"]}, []
+
+    def claim(job):
+        return states[job.shard].pop(0)
+
+    jobs = [ShardJob(shard) for shard in range(3)]
+    assert schedule([FakeSlot({})], jobs, 1, lambda stats: done.append(stats["shard"]), claim) == {}
+    assert (done, states[0]) == ([1, 2], [])
+
+
+def test_a_cluster_s_new_places_are_used_and_none_that_has_no_place_is_waited_for(monkeypatch):
+    monkeypatch.setattr(executors, "SECONDS_BETWEEN_LOOKS", 0.01)
+
+    class Placeless(FakeSlot):
+        def run(self, take, on_done):
+            threading.Event().wait()
+
+    come, done = [FakeSlot({})], []
+    jobs = [ShardJob(shard) for shard in range(3)]
+    failed = schedule(
+        [Placeless({})], jobs, 1, lambda stats: done.append(stats["shard"]), growth=lambda: [come.pop()] if come else []
+    )
+    assert (failed, sorted(done)) == ({}, [0, 1, 2])
+
+
+def test_auto_is_a_process_a_gpu(two_gpus, photographs, tiny_model, monkeypatch):
+    given = []
+    monkeypatch.setattr(machine_slots, "HeldProcess", lambda make, on_row, environment: given.append(environment))
+    for device in ("auto", "cpu"):
+        config = replace(configured(photographs, "out", tiny_model), processes="auto", device=device)
+        open_slots(config, Store(Path("out")), lambda row: None)
+    assert [environment["CUDA_VISIBLE_DEVICES"] for environment in given] == ["0", "1"]
 
 
 def test_a_shard_that_always_fails_is_listed():
