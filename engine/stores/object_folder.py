@@ -32,6 +32,8 @@ MULTIPART = 50 * 2**20
 """Bytes above which an object is sent in parts."""
 LASTING = (FileNotFoundError, FileExistsError, PermissionError, NotImplementedError, IsADirectoryError, TypeError)
 """What another try does not mend."""
+WITHOUT_KEYS = ("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound")
+"""Errors of botocore that say the same, by their names: it need not be installed."""
 USER_INFO = re.compile(r"(?<=://)[^/@]*@")
 
 
@@ -150,7 +152,8 @@ class ObjectFolder:
             except Exception as error:  # file systems raise what their libraries do
                 if isinstance(error, FileNotFoundError) and "missing" in missing:
                     return missing["missing"]
-                pause = None if isinstance(error, LASTING) else next(pauses, None)
+                lasting = isinstance(error, LASTING) or type(error).__name__ in WITHOUT_KEYS
+                pause = None if lasting else next(pauses, None)
                 if pause is None:
                     raise self._refusal(name, error) from None
             time.sleep(pause * random.uniform(0.5, 1.0))

@@ -227,7 +227,7 @@ def test_a_refused_run_leaves_no_litter(corpus):
         (["in", "--output-folder", "in/maps"], 2),
         (["in/*.bmp", "--output-folder", "new"], 2),
         (["in", "--output-folder", "new", "--device", "cuda:7"], 5),
-        (["in", "--output-folder", "s3://bucket/maps"], 2),
+        (["in", "--output-folder", "nothing-knows://bucket/maps"], 2),
         (["in", "--output-folder", "new", "--cnn1", "unsee-small"], 2),
     ]:
         assert unsee("run", *arguments, cwd=corpus, expect=code).err.count("\n") == 1

@@ -65,7 +65,10 @@ def assert_as_in_a_folder(bench, url, local):
     assert bench.store.uploads() == []
 
 
-@pytest.mark.parametrize("output_format", ["files", "webdataset", "npy", "parquet"])
+@pytest.mark.parametrize(
+    "output_format",
+    ["files", *(pytest.param(name, marks=pytest.mark.proof) for name in ("webdataset", "npy", "parquet"))],
+)
 def test_results_are_those_of_a_folder(bench, output_format):
     options = (*OPTIONS, "--output-format", output_format, "--segment", "jaccard")
     url = f"s3://{BUCKET}/{output_format}"
@@ -95,6 +98,7 @@ def test_what_is_missing_is_told_and_made_again(bench):
     assert_as_in_a_folder(bench, url, "local")
 
 
+@pytest.mark.proof
 def test_failed_images_are_tried_again_and_new_ones_added(bench):
     url = f"s3://{BUCKET}/grown"
     bench("run", "in/0", *OPTIONS, "--output-folder", url)
@@ -109,6 +113,7 @@ def test_failed_images_are_tried_again_and_new_ones_added(bench):
     assert url in refused.err and "cache" not in refused.err
 
 
+@pytest.mark.proof
 def test_overwriting_leaves_nothing_of_the_earlier_run(bench):
     url = f"s3://{BUCKET}/anew"
     bench("run", "in", *OPTIONS, "--output-folder", url, "--number-sample-per-shard", 2)
@@ -167,6 +172,14 @@ def test_places_that_cannot_be(bench, arguments, expect, told):
     (bench.folder / "list.txt").write_text(f"s3://{BUCKET}/photos/a.jpg\n")
     assert told in bench("run", *arguments, *OPTIONS, expect=expect).err
     assert list(bench.store.contents("photos")) == ["a.jpg"]
+
+
+def test_a_store_that_lets_nobody_in_is_one_line(images):
+    nobody = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_SHARED_CREDENTIALS_FILE": "none", "AWS_CONFIG_FILE": "none"}
+    refused = unsee(
+        "run", "in", "-o", URL, cwd=images, env={**nobody, "XDG_CACHE_HOME": str(images / "cache")}, expect=1
+    )
+    assert "Unable to locate credentials" in refused.err and refused.err.count("\n") == 1
 
 
 def test_a_store_that_fails_now_and_then_changes_nothing(images):
