@@ -431,6 +431,7 @@ def make():
 """
 
 
+@pytest.mark.proof
 def test_a_module_of_ones_own_makes_maps(photographs, tmp_path):
     (tmp_path / "mynets.py").write_text(CODE)
     words = ("--method", "network", "--model", "mynets:make", *IMAGENET, "--input-size", 64, "--activation", "sigmoid")

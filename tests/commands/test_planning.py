@@ -51,6 +51,7 @@ def wait_until(condition, seconds: float = 60) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="processes are told by /proc")
+@pytest.mark.proof
 def test_killed_while_planning_and_run_again(listing, tmp_path):
     run = ("run", listing, "-o", tmp_path / "out", *FAST)
     process = subprocess.Popen(command(*run), stderr=subprocess.DEVNULL)

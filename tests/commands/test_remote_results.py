@@ -143,6 +143,7 @@ def test_two_drivers_share_a_run(bench):
     assert_as_in_a_folder(bench, url, "local")
 
 
+@pytest.mark.proof
 def test_pages_scores_and_indexes_read_there(bench):
     url = f"s3://{BUCKET}/read"
     options = (*OPTIONS, "--rows-with", "rle,box")
