@@ -25,6 +25,7 @@ def last_line(console):
     return json.loads(console.file.read().splitlines()[-1])
 
 
+@pytest.mark.proof
 def test_pipeline_is_held_against_the_descent_and_the_plain_script(photographs, tiny_model, console):
     report = bench_pipeline(str(photographs), str(tiny_model), count=5, rounds=2, batch_size=2, console=console)
     assert last_line(console) == report

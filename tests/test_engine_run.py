@@ -217,7 +217,7 @@ def test_interruption_ends_with_130_and_says_how_to_go_on(tiny_model, photograph
     assert "the same command goes on" in message
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_hostile_files_one_row_each_in_bounded_memory(shared, squeezenet, tmp_path):
     files = [path for path in (shared / "data/hostile").iterdir() if path.is_file()]
     measured = f"""

@@ -129,17 +129,23 @@ COMMANDS = {
     for words, command in commands_below(place.build(name), name)
 }
 OPTIONS = {words: options_of(command) for words, command in COMMANDS.items()}
-FOREIGN = {"--no-deps": "pip", "--no-index": "pip", "--no-build-isolation": "pip", "--nproc-per-node": "torchrun"}
+FOREIGN = {
+    "--no-deps": "pip",
+    "--no-index": "pip",
+    "--no-build-isolation": "pip",
+    "--nproc-per-node": "torchrun",
+    "--working-dir": "ray job submit",
+}
 """Options of other programs that the pages name."""
 
 
-FOR_ELSEWHERE = {"--rm", "--user", "--gpus", "--array", "--gres", "--cpus-per-task", "-v", "-o", "-t"}
-"""Options of docker and SLURM in the blocks for them."""
+FOR_ELSEWHERE = {"--address", "--rm", "--user", "--gpus", "--array", "--gres", "--cpus-per-task", "-v", "-o", "-t"}
+"""Options of docker, SLURM and Ray in the blocks for them."""
 
 
 def test_blocks_for_other_machines_name_options_that_exist() -> None:
     blocks = blocks_for_elsewhere()
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     for page, block in blocks:
         named = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", block)) - FOR_ELSEWHERE
         assert named <= OPTIONS["run"], page

@@ -480,7 +480,7 @@ def test_ray_runs_a_network(photographs, tmp_path):
     assert all(other[name] == data for name, data in one.items() if name.endswith(".png"))
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.timeout(900)
 def test_a_box_without_torch_and_onnx_runs_the_bundle_and_says_what_the_file_needs(bare_venv, photographs, tmp_path):
     write_network(tmp_path / "u2net.onnx", Form(64, outputs=7))
