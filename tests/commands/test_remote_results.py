@@ -183,6 +183,7 @@ def test_a_store_that_lets_nobody_in_is_one_line(images):
     assert "Unable to locate credentials" in refused.err and refused.err.count("\n") == 1
 
 
+@pytest.mark.proof
 def test_a_store_that_fails_now_and_then_changes_nothing(images):
     with object_store(failing=0.05) as failing:
         bench = Bench(failing, images)
