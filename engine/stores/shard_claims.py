@@ -11,10 +11,11 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
-from threading import Event, Thread
 
 from ...errors import OutputError
+from ..workers.daemon_threads import repeating
 from .object_folder import ObjectFolder
 
 CLAIMS = ".claims"
@@ -36,30 +37,24 @@ class Claims:
     @contextmanager
     def living(self) -> Iterator[None]:
         """Show that this driver lives during the block; what it claims and has not let go of is free when it ends."""
-        ended = Event()
         self._beat(0)
-        clock = Thread(target=self._beat_on, args=[ended], daemon=True)
-        clock.start()
+        numbers = count(1)
         try:
-            yield
+            with repeating(lambda: self._beat_on(next(numbers)), SECONDS_BETWEEN_BEATS):
+                yield
         finally:
-            ended.set()
-            clock.join()
             with suppress(OutputError):  # others find out by the silence
                 self.objects.remove([*map(_claim, self._held), _life(self.driver)])
 
     def take(self, what: str) -> bool:
         """Claim something, or take over the claim of a driver that is no more; False where a living one has it."""
-        if what in self._held or self.objects.create(_claim(what), self.driver.encode()):
-            self._held.add(what)
+        if what in self._held or self._created(what):
             return True
         owner = self._owner(what)
         if owner is not None and self._lives(owner):
             return False
         self.objects.remove([_claim(what)])
-        taken = self.objects.create(_claim(what), self.driver.encode())
-        self._held |= {what} if taken else set()
-        return taken
+        return self._created(what)
 
     def release(self, what: str) -> None:
         """Let go of a claim."""
@@ -74,6 +69,12 @@ class Claims:
             owner = what.removeprefix(DRIVERS) if what.startswith(DRIVERS) else self._owner(what)
             if owner != self.driver and not (owner and self._lives(owner)):
                 self.objects.remove([name])
+
+    def _created(self, what: str) -> bool:
+        created = self.objects.create(_claim(what), self.driver.encode())
+        if created:
+            self._held.add(what)
+        return created
 
     def _owner(self, what: str) -> str | None:
         owner = self.objects.get(_claim(what))
@@ -97,12 +98,9 @@ class Claims:
     def _beat(self, number: int) -> None:
         self.objects.put(_life(self.driver), str(number).encode())
 
-    def _beat_on(self, ended: Event) -> None:
-        number = 1
-        while not ended.wait(SECONDS_BETWEEN_BEATS):
-            with suppress(OutputError):  # the next beat may get through
-                self._beat(number)
-            number += 1
+    def _beat_on(self, number: int) -> None:
+        with suppress(OutputError):  # the next beat may get through
+            self._beat(number)
 
 
 def _claim(what: str) -> str:

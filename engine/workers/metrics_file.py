@@ -5,12 +5,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from threading import Event, Thread
 from typing import Protocol
 
 from ...errors import UnseeError
 from ...files import write_bytes
+from .daemon_threads import repeating
 
 LOG = logging.getLogger("unsee")
 SUFFIX = ".prom"
@@ -49,20 +50,11 @@ def kept_metrics(path: str | None, folder: str, progress: Figures, every: float 
         yield
         return
     writer = _Writer(Path(path), folder, progress)
-    ended = Event()
-
-    def renew() -> None:
-        while not ended.wait(every):
-            writer.write(active=True)
-
     writer.write(active=True)
-    clock = Thread(target=renew, daemon=True)
-    clock.start()
     try:
-        yield
+        with repeating(partial(writer.write, active=True), every):
+            yield
     finally:
-        ended.set()
-        clock.join()
         writer.write(active=False)
 
 
