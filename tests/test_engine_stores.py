@@ -20,7 +20,7 @@ from unsee.engine.stores.object_folder import ObjectFolder
 from unsee.engine.stores.remote_store import RemoteStore
 from unsee.engine.stores.shard_claims import Claims
 from unsee.engine.stores.store import OutdatedPlanError
-from unsee.errors import OutputError, UnseeError
+from unsee.errors import MissingExtraError, OutputError, UnseeError
 from unsee.tests.corpus import contents, picture_files
 
 
@@ -112,6 +112,11 @@ def test_messages_and_workers_hold_nothing_of_a_url_s_credentials(images):
     with pytest.raises(UnseeError) as caught:
         run(replace(configured(images, "x"), output_folder="ftp://me:secret@127.0.0.1:9/run"))
     assert "secret" not in str(caught.value)
+
+
+def test_a_package_that_is_missing_is_named_with_what_it_is_for():
+    with pytest.raises(MissingExtraError, match="keeping results at abfs:// URLs needs"):
+        ObjectFolder("abfs://container/run")
 
 
 def test_claims_of_the_living_stand_and_those_of_the_dead_fall(url, monkeypatch):

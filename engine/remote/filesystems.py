@@ -41,15 +41,15 @@ def is_http(url: str) -> bool:
     return url.startswith(("http://", "https://")) and len(protocols_of(url)) == 1
 
 
-def require_protocols(url: str) -> None:
+def require_protocols(url: str, doing: str = "reading") -> None:
     """Raise `MissingExtraError` where a URL needs a package that is not installed, `ValueError` if nothing knows it."""
     for protocol in protocols_of(url):
-        _require_protocol(protocol)
+        _require_protocol(protocol, doing)
 
 
 @cache
-def _require_protocol(protocol: str) -> None:
-    purpose = f"reading {protocol}:// URLs"
+def _require_protocol(protocol: str, doing: str) -> None:
+    purpose = f"{doing} {protocol}:// URLs"
     if protocol in EXTRAS:
         require(*EXTRAS[protocol], purpose)
     try:

@@ -47,7 +47,7 @@ class ObjectFolder:
         self.url = url.rstrip("/")
         self.shown = USER_INFO.sub("", self.url)
         try:
-            require_protocols(url)
+            require_protocols(url, "keeping results at")
         except ValueError as error:
             raise UnseeError(f"{self.shown}: {error}") from None
 
