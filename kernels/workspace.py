@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import MissingExtraError
+from ..errors import MissingExtraError, first_line
+from ..extras import how_to_install
 
 LEGACY_STREAM = 1  # CUDA's number for the default stream, where 0 would mean that none is named
 
@@ -29,7 +30,9 @@ def load_cuda() -> ModuleType:
     try:
         from numba import cuda
     except ImportError as error:
-        raise MissingExtraError("numba-cuda", "gpu", "computing on a GPU") from error
+        raise MissingExtraError(
+            f"computing on a GPU needs numba-cuda ({first_line(error)}): {how_to_install('gpu')}"
+        ) from error
     # A few images make a small grid, and nothing can be done about it.
     warnings.filterwarnings("ignore", message="Grid size .* will likely result in GPU under-utilization")
     return cuda

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import UnseeError
+from ...errors import UnseeError, first_line
 from ...export.bundles.descent_config import DescentConfig
 from ...export.parity.levels import relative_error
 from ...export.parity.synthetic import synthetic_images
@@ -73,7 +73,7 @@ def _measured(variant: Variant, scale: Scale) -> dict[str, Any]:
         return _speed_and_error(variant, scale)
     except Exception as error:
         if isinstance(error, UnseeError) or is_out_of_memory(error):
-            return {"failed": f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"}
+            return {"failed": f"{type(error).__name__}: {first_line(error)[:200]}"}
         raise
     finally:
         gc.collect()

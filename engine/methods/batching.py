@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from ...errors import UnseeError
+from ...errors import UnseeError, first_line
 from ...export.runtime.descender import Descender, Descent
 from ...export.runtime.mapper import Mapper
 from ...export.runtime.memory import is_out_of_memory
@@ -56,9 +56,8 @@ class Halving:
 
     def _halve(self, ran: int, error: Exception) -> None:
         if ran <= 1:
-            reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
             raise UnseeError(
-                f"out of memory with a single image: use a smaller model or another device ({reason})"
+                f"out of memory with a single image: use a smaller model or another device ({first_line(error)[:200]})"
             ) from None
         self.size = ran // 2
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ...errors import UnseeError
+from ...errors import UnseeError, first_line
 from ...files import flush_and_rename, temporary_of
 from ...names import printable
 from ...parquet import Table
@@ -194,5 +194,5 @@ def read_rows(path: Path, failures_only: bool = False) -> list[Row]:
 
 def unreadable_result(path: Path, error: Exception) -> UnseeError:
     """Return what to say of a file of a finished shard that is missing or damaged."""
-    reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
+    reason = getattr(error, "strerror", None) or first_line(error)
     return UnseeError(f"{path} cannot be read ({reason}): unsee run --repair makes the shard again")

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import fsspec
 
-from ...errors import OutputError, UnseeError
+from ...errors import OutputError, UnseeError, first_line
 from ...files import temporary_of
 from ...names import printable
 from ..remote.filesystems import require_protocols
@@ -159,7 +159,7 @@ class ObjectFolder:
             time.sleep(pause * random.uniform(0.5, 1.0))
 
     def _refusal(self, name: str, error: Exception) -> OutputError:
-        reason = (str(error) or type(error).__name__).splitlines()[0].replace(self.url, self.shown)
+        reason = first_line(error).replace(self.url, self.shown)
         where = "/".join(filter(None, (self.shown, printable(name))))
         return OutputError(f"{where}: the store does not answer as it should ({type(error).__name__}: {reason})")
 

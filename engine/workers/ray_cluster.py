@@ -5,7 +5,7 @@ import socket
 from types import ModuleType
 from typing import Any
 
-from ...errors import DeviceUnavailableError, UnseeError
+from ...errors import DeviceUnavailableError, UnseeError, first_line
 from ...extras import require
 
 CORES_OF_ACTOR = 1
@@ -31,7 +31,7 @@ def joined_ray() -> ModuleType:
     try:
         ray.init(address=address, log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise _no_cluster(address, str(error)) from None
+        raise _no_cluster(address, first_line(error)) from None
     return ray
 
 
@@ -91,8 +91,7 @@ def answer(asked: Any, seconds: float | None = None) -> Any:
             "or use fewer --processes"
         ) from None
     except ray.exceptions.RayError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UnseeError(f"a Ray actor cannot be started ({type(error).__name__}: {reason})") from None
+        raise UnseeError(f"a Ray actor cannot be started ({type(error).__name__}: {first_line(error)})") from None
 
 
 def is_gone(error: Exception) -> bool:
@@ -113,9 +112,8 @@ def _check_answers(address: str) -> None:
     try:
         socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
-        raise _no_cluster(address, str(error)) from None
+        raise _no_cluster(address, first_line(error)) from None
 
 
 def _no_cluster(address: str, reason: str) -> DeviceUnavailableError:
-    first = reason.strip().splitlines()[0] if reason.strip() else "no answer"
-    return DeviceUnavailableError(f"RAY_ADDRESS is {address}, where no Ray cluster can be joined: {first}")
+    return DeviceUnavailableError(f"RAY_ADDRESS is {address}, where no Ray cluster can be joined: {reason}")

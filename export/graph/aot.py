@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.export.passes import move_to_device_pass
 
-from ...errors import UnseeError
+from ...errors import UnseeError, first_line
 from ...files import atomic_path
 from ..bundles.bundle import Bundle
 from ..bundles.descent_contents import DescentContents
@@ -14,7 +14,6 @@ from ..parity.checking import check_bundle
 from ..parity.descent_parity import Finish, raw_map
 from ..runtime.pytorch.aot_packages import describe_package, package_path
 from ..runtime.pytorch.torch_runner import torch_device
-from .forward import first_line
 from .step import pixel_classifier
 from .tracing import export_step
 
@@ -45,7 +44,9 @@ def prepare_package(
                 placed = move_to_device_pass(program, place)
                 torch._inductor.aoti_compile_and_package(placed, package_path=str(compiled))
         except Exception as error:  # whatever the compiler raises
-            raise UnseeError(f"the step cannot be compiled ahead of time: {first_line(error)}") from error
+            raise UnseeError(
+                f"the step cannot be compiled ahead of time: {type(error).__name__}: {first_line(error)}"
+            ) from error
         compiled.replace(temporary)
     describe_package(bundle, place)
     try:

@@ -10,7 +10,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ...errors import UnseeError
+from ...errors import UnseeError, first_line
 from ..forms.resizes import RESIZES, resize_matrices
 from ..forms.rewrites import drop_checks
 
@@ -35,7 +35,9 @@ def functional_forward(network: nn.Module, size: int) -> fx.GraphModule:
         except UnseeError:
             raise
         except Exception as error:  # torch.export has dozens of its own
-            raise UnseeError(f"the network cannot be exported as one graph: {first_line(error)}") from error
+            raise UnseeError(
+                f"the network cannot be exported as one graph: {type(error).__name__}: {first_line(error)}"
+            ) from error
     assert isinstance(graph, fx.GraphModule)
     drop_checks(graph.graph)
     _multiply_instead_of_resizing(graph)
@@ -53,11 +55,6 @@ def _plain_attention() -> Iterator[None]:
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
-
-
-def first_line(error: Exception) -> str:
-    """Return what an exception says, on one line."""
-    return f"{type(error).__name__}: {(str(error).strip() or '?').splitlines()[0]}"
 
 
 def _multiply_instead_of_resizing(graph: fx.GraphModule) -> None:

@@ -13,7 +13,7 @@ from torch._subclasses import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 
-from ...errors import UnseeError
+from ...errors import UnseeError, first_line
 from ..bundles.descent_config import DescentConfig
 from ..forms.decompositions import decompositions
 from ..forms.folding import fold_batch_norms
@@ -26,7 +26,7 @@ from ..forms.rewrites import (
     slice_before_transposing,
     split_convolutions,
 )
-from .forward import first_line, functional_forward
+from .forward import functional_forward
 from .operators import has_onnx_form, origin
 from .step import FROM_LOGITS, build_step
 
@@ -78,7 +78,9 @@ def traced(function: Callable[..., Any], forward: fx.GraphModule, inputs: tuple[
     except UnseeError:
         raise
     except Exception as error:  # whatever an operator without a rule raises
-        raise UnseeError(f"the network's gradient cannot be exported as one graph: {first_line(error)}") from error
+        raise UnseeError(
+            f"the network's gradient cannot be exported as one graph: {type(error).__name__}: {first_line(error)}"
+        ) from error
     check_writable(graph, forward)
     return graph
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from ...errors import DeviceUnavailableError, UnseeError
+from ...errors import DeviceUnavailableError, UnseeError, first_line
 from ...extras import how_to_install, require
 from ..bundles.bundle import Bundle, Contents
 from ..bundles.graphs import BATCH
@@ -141,7 +141,7 @@ class Lanes:
 
     def _meaning(self, error: Exception) -> Exception:
         """Return what it means that the runtime could not open or run the graph: on a CPU, or by name, a bad file."""
-        reason = str(error).splitlines()[0][:300]
+        reason = first_line(error)[:300]
         if is_out_of_memory(error):
             return error
         if not self.device.is_cuda or type(error).__name__ in ("InvalidProtobuf", "InvalidGraph", "NoSuchFile"):

@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ...errors import UnseeError
+from ...errors import UnseeError, first_line
 from ...files import atomic_path, write_json
 from .metadata import (
     LABELS_FILE,
@@ -84,7 +84,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     except OSError as error:
         raise UnseeError(f"{path}: cannot be read ({error.strerror or error})") from None
     except (SafetensorError, RuntimeError, ValueError, EOFError) as error:
-        raise UnseeError(f"{path}: damaged weights ({str(error).splitlines()[0]})") from None
+        raise UnseeError(f"{path}: damaged weights ({first_line(error)})") from None
     except Exception as error:  # pickle.UnpicklingError and whatever a hostile pickle can raise
         raise UnseeError(f"{path}: not a plain weight file ({type(error).__name__})") from None
     if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
@@ -106,7 +106,7 @@ def _check_input(module: nn.Module, metadata: Metadata) -> None:
     try:
         logits = module.eval()(torch.zeros(1, 3, size, size, device="meta"))
     except RuntimeError as error:
-        raise UnseeError(f"input size {size} does not fit {metadata.network} ({str(error).splitlines()[0]})") from None
+        raise UnseeError(f"input size {size} does not fit {metadata.network} ({first_line(error)})") from None
     if logits.shape != (1, metadata.classes):
         raise UnseeError(f"{metadata.network} makes {list(logits.shape)} of an image, not {metadata.classes} logits")
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...errors import UnseeError
+from ...errors import UnseeError, first_line
 
 
 def logits_of(output: Any) -> Tensor:
@@ -33,8 +33,7 @@ def count_classes(module: nn.Module, size: int, what: str) -> int:
     except UnseeError:
         raise
     except Exception as error:  # whatever a network raises on an input that it is not made for
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UnseeError(f"{what} does not take an image of {size} x {size}: {reason}") from error
+        raise UnseeError(f"{what} does not take an image of {size} x {size}: {first_line(error)}") from error
     if len(shape) != 2 or shape[0] != 1:
         raise UnseeError(f"{what} makes {list(shape)} of an image, where logits [1,N] belong")
     return shape[1]

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from ....errors import UnseeError
+from ....errors import UnseeError, first_line
 from ....extras import require
 from ....fields import number, triple, whole
 from ..checkpoints import Classifier
@@ -28,8 +28,9 @@ def load(directory: str, weights: Path | None = None) -> Classifier:
             str(folder), local_files_only=True, trust_remote_code=False
         )
     except (OSError, ValueError, RuntimeError, ImportError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UnseeError(f"{directory}: not an image classifier that transformers loads ({reason})") from None
+        raise UnseeError(
+            f"{directory}: not an image classifier that transformers loads ({first_line(error)})"
+        ) from None
     names = module.config.id2label
     labels = [Label(str(names[index])) for index in sorted(names)]
     return classifier_of(module, full, spec, labels, origin=folder.name)

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from ....errors import UnseeError
+from ....errors import UnseeError, first_line
 from ....extras import require
 from ..checkpoints import Classifier
 from ..metadata import InputSpec, Label
@@ -56,8 +56,9 @@ def _created(name: str, **options: Any) -> nn.Module:
     try:
         return timm.create_model(name, **options)
     except (OSError, RuntimeError) as error:  # no connection, no such weights
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UnseeError(f"timm:{name}: cannot be had ({reason}); with --weights FILE nothing is fetched") from None
+        raise UnseeError(
+            f"timm:{name}: cannot be had ({first_line(error)}); with --weights FILE nothing is fetched"
+        ) from None
 
 
 def _timm() -> Any:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
-from ....errors import UnseeError
+from ....errors import UnseeError, first_line
 from ..architectures.efficientnet_lite import EfficientNetLite0
 from ..checkpoints import Classifier, matched_weights
 from ..libraries import timm_models, torchvision_models
@@ -68,9 +68,7 @@ class TracedBackbone(nn.Module):
             with redirect_stderr(StringIO()):  # where it prints the traceback of what it raises
                 ShapeProp(traced).propagate(torch.zeros(1, 3, TRIED_SIDE, TRIED_SIDE))
         except Exception as error:  # fx.proxy.TraceError, and whatever a network that branches on its data raises
-            raise UnseeError(
-                f"{name}: no backbone, for torch.fx cannot follow it ({str(error).splitlines()[0]})"
-            ) from None
+            raise UnseeError(f"{name}: no backbone, for torch.fx cannot follow it ({first_line(error)})") from None
         last = {_stride(node): node for node in traced.graph.nodes if _stride(node) in STRIDES}
         if len(last) < 2:
             raise UnseeError(f"{name}: no backbone, for it makes no feature maps at two or more strides of {STRIDES}")
