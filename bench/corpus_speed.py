@@ -1,18 +1,18 @@
 """`unsee bench corpus`: a large corpus of small images in tars, some damaged, against a small one and the descent alone.
 
-Every run is an `unsee run` of its own process, whose largest memory the system tells. The last line printed is JSON.
+Every run is an `unsee run` of its own process, whose largest memory the system tells; with Ray, that of its actors. The
+last line printed is JSON.
 """
 
 import io
 import json
-import os
-import subprocess
 import sys
 import tarfile
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -27,10 +27,12 @@ from ..engine.inputs.decoding import DecodingConfig, decode
 from ..engine.inputs.input import read
 from ..engine.inputs.sources import Sources
 from ..engine.methods.models import open_descender
+from ..engine.outputs.done_marks import done_shards
 from ..engine.run_config import RunConfig
 from ..engine.status import summarize
-from ..errors import ExitCode, UnseeError
+from ..errors import UnseeError
 from ..terminal import stdout
+from .command_memory import most_held, most_held_on_ray
 from .speed.machine import machine
 
 IN_A_TAR = 1000
@@ -43,7 +45,9 @@ MEMORY_GOAL, SPEED_GOAL = 1.1, 0.95
 
 @dataclass(frozen=True)
 class CorpusBench:
-    """images: a source of photographs. count, small: images of the two corpora. side: their longer side in pixels."""
+    """images: a source of photographs. count, small: images of the two corpora. side: their longer side in pixels.
+    ray: on two machines, of which one dies halfway through the large corpus.
+    """
 
     images: str
     count: int = 200_000
@@ -51,6 +55,7 @@ class CorpusBench:
     side: int = 160
     samples: int = 1000
     batch_size: int = 16
+    ray: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,7 @@ def bench_corpus(bench: CorpusBench, console: Console | None = None) -> dict[str
         "damaged": round(1 / DAMAGED, 4),
         "samples_per_shard": bench.samples,
         "batch_size": bench.batch_size,
+        "machines": 2 if bench.ray else 1,
         "images_per_second": {"corpus": round(large.images_per_second, 2), "descent_alone": round(alone, 2)},
         "megabytes": {"corpus": round(large.megabytes, 1), "small_corpus": round(small.megabytes, 1)},
         "over_descent_alone": round(large.images_per_second / alone, 4),
@@ -121,22 +127,21 @@ def _run(pictures: Sequence[bytes], bench: CorpusBench, count: int) -> _Run:
         _write_tars(folder / "in", pictures, count)
         options = ["--number-sample-per-shard", bench.samples, "--batch-size", bench.batch_size]
         options += ["--output-format", "webdataset", "--max-error-rate", 1, "--output-folder", folder / "out"]
-        megabytes = _peak_megabytes([sys.executable, "-m", "unsee", "run", folder / "in", *options])
+        command = [str(part) for part in (sys.executable, "-m", "unsee", "run", folder / "in", *options)]
+        if bench.ray:
+            half_done = partial(_is_half_done, folder / "out", -(-count // bench.samples))
+            command += ["--distributor", "ray", "--processes", "2"]
+            megabytes = most_held_on_ray(command, half_done if count > bench.small else None)
+        else:
+            megabytes = most_held(command)
         summary = summarize(folder / "out")
     if (summary.count, summary.failed) != (count, -(-count // DAMAGED)):
         raise UnseeError(f"of {count} images {summary.count} have rows, and {summary.failed} failed")
     return _Run(summary.rate, megabytes)
 
 
-def _peak_megabytes(command: Sequence[object]) -> float:
-    """Run a command; return the largest memory that it held."""
-    process = subprocess.Popen([str(part) for part in command], stderr=subprocess.PIPE, text=True)
-    message = process.stderr.read() if process.stderr else ""
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != ExitCode.OK:
-        raise UnseeError(f"the run ended with {process.returncode}: {message.strip()[-300:]}")
-    return usage.ru_maxrss / 1024
+def _is_half_done(folder: Path, shards: int) -> bool:
+    return 2 * len(list(done_shards(folder, shards))) >= shards
 
 
 def _write_tars(folder: Path, pictures: Sequence[bytes], count: int) -> None:

@@ -68,11 +68,12 @@ def corpus(
     count: Annotated[int, typer.Option(min=1, help="images of the corpus")] = 200_000,
     small: Annotated[int, typer.Option(min=1, help="images of the one whose memory it is held against")] = 2000,
     batch_size: BatchSize = 16,
+    ray: Annotated[bool, typer.Option("--ray", help="on two machines of a Ray cluster, of which one dies")] = False,
 ) -> None:
     """A corpus of small images in tars, 2 % of them damaged: memory against a small one, speed against the descent alone."""
     from ..bench.corpus_speed import CorpusBench, bench_corpus
 
-    bench_corpus(CorpusBench(images, count, small, batch_size=batch_size))
+    bench_corpus(CorpusBench(images, count, small, batch_size=batch_size, ray=ray))
 
 
 @app.command()

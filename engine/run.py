@@ -216,17 +216,10 @@ def _jobs(plan: Plan, store: Store, resumption: Resumption) -> Iterator[ShardJob
             continue
         drop_journal(plan.folder, shard)  # of a run that was killed after its done-mark
         retry = resumption.retry
-        if resumption.repair and _is_faulty(plan, store, shard):
+        if resumption.repair and list(shard_faults(store, plan, shard)):
             yield ShardJob(shard, retry or frozenset())
         elif retry is not None and any(_is_retried(row, retry) for row in _failures(store, shard)):
             yield ShardJob(shard, retry)
-
-
-def _is_faulty(plan: Plan, store: Store, shard: int) -> bool:
-    store.bring_shard(plan, shard)
-    faulty = any(shard_faults(plan, shard))
-    store.drop_shard(plan, shard)
-    return faulty
 
 
 def _tell_other_codes(plan: Plan, retry: Retry | None, console: Console) -> None:

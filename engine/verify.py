@@ -31,19 +31,20 @@ def faults_of(store: Store) -> Iterator[str]:
         if not is_done(plan.folder, shard):
             yield f"shard {shard:05d}: not done"
             continue
-        store.bring_shard(plan, shard)
-        yield from (f"shard {shard:05d}: {fault}" for fault in shard_faults(plan, shard))
-        store.drop_shard(plan, shard)
+        yield from (f"shard {shard:05d}: {fault}" for fault in shard_faults(store, plan, shard))
 
 
-def shard_faults(plan: Plan, shard: int) -> Iterator[str]:
-    """Yield what is wrong with a shard that is done."""
+def shard_faults(store: Store, plan: Plan, shard: int) -> Iterator[str]:
+    """Yield what is wrong with a shard that is done, which is brought for it."""
+    store.bring_shard(plan, shard)
     try:
         yield from _shard_faults(plan, shard)
     except UnseeError as error:
         yield str(error)
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         yield f"unreadable ({type(error).__name__}: {error})"
+    finally:
+        store.drop_shard(plan, shard)
 
 
 def _shard_faults(plan: Plan, shard: int) -> Iterator[str]:
