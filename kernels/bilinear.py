@@ -1,24 +1,17 @@
-"""Bilinear resizing of 8-bit maps, byte for byte as Pillow's Image.resize does it (src/libImaging/Resample.c).
+"""Bilinear resizing of 8-bit maps, each to a size of its own, in memory and on a CUDA device (see `resampling`)."""
 
-Pillow averages over all pixels under a triangle, which is as wide as the step where a map shrinks: along one axis, then
-along the other, with weights in fixed point and 8 bits in between. Rows come first but where a map loses height and columns
-are the smaller work: found by comparing with Pillow 13, see `columns_first`.
-"""
-
-import math
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from . import resampling
 from .device import empty, handed_back, is_cuda, launch_blocks, on_device, to_device
 from .parallel import compiled
+from .resampling import HALF, PRECISION, axis_weights, columns_first
 
 cuda: Any = None  # bound by launch: a CPU needs no CUDA
 
-PRECISION = 22  # bits of a weight behind the point
-HALF = 1 << (PRECISION - 1)
 # Columns of the plan of a pass, one row a map: where the map begins and how wide it is, where the new one begins, how wide
 # it is and which of all new rows is its first, whether weights run along rows, where they begin, and how many an entry has.
 SOURCE, SOURCE_WIDTH, TARGET, WIDTH, FIRST_ROW, ALONG_ROWS, WEIGHTS, ENTRY = range(8)
@@ -45,30 +38,8 @@ def resized_all(levels: np.ndarray, sizes: Sequence[tuple[int, int]]) -> tuple[n
     if len(sizes) != shape[0] or any(min(size) < 1 for size in sizes):
         raise ValueError(f"{shape[0]} sizes of 1 pixel or more are needed, got {list(sizes)}")
     plans, weights = _plan(shape, sizes)
-    flat = _resized_cuda(levels, plans, weights) if is_cuda(levels) else _resized_cpu(levels, plans, weights)
+    flat = _resized_cuda(levels, plans, weights) if is_cuda(levels) else _resized_cpu(levels, sizes)
     return flat, plans[1, :, TARGET].copy()
-
-
-def columns_first(shape: tuple[int, int], size: tuple[int, int]) -> bool:
-    """Whether Pillow resizes along columns before it does along rows; the bytes can differ by a level."""
-    (height, width), (new_height, new_width) = shape, size
-    return new_height < height and 2 * (new_width - width) + height - new_height > 0
-
-
-@lru_cache(maxsize=512)
-def axis_weights(length: int, new_length: int) -> np.ndarray:
-    """Weights of each new pixel along an axis, int32 [new_length, 2 + n]: first old pixel, how many, their weights."""
-    step = length / new_length
-    stretch = max(step, 1.0)
-    center = (np.arange(new_length) + 0.5) * step
-    first = np.maximum((center - stretch + 0.5).astype(np.int64), 0)
-    end = np.minimum((center + stretch + 0.5).astype(np.int64), length)
-    places = first[:, None] + np.arange(math.ceil(stretch) * 2 + 1)
-    weights = np.maximum(1 - np.abs((places - center[:, None] + 0.5) * (1 / stretch)), 0)
-    weights[places >= end[:, None]] = 0
-    sums = np.cumsum(weights, axis=1)[:, -1:]  # one after the other, as Pillow adds them
-    fixed = 0.5 + weights / np.where(sums > 0, sums, 1) * (1 << PRECISION)
-    return np.concatenate((first[:, None], (end - first)[:, None], fixed), axis=1).astype(np.int32)
 
 
 class _WeightTable:
@@ -112,13 +83,9 @@ def _enter(
     plan[image + 1, [TARGET, FIRST_ROW]] = target + height * width, first_row + height
 
 
-def _resized_cpu(levels: np.ndarray, plans: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    source = np.ascontiguousarray(levels).reshape(-1)
-    for plan in plans:
-        target = np.empty(plan[-1, TARGET], np.uint8)
-        _pass_loop(source, plan, weights, target)
-        source = target
-    return source
+def _resized_cpu(levels: np.ndarray, sizes: Sequence[tuple[int, int]]) -> np.ndarray:
+    made = [resampling.resized(one, *size).reshape(-1) for one, size in zip(levels, sizes, strict=True)]
+    return np.concatenate([np.zeros(0, np.uint8), *made])
 
 
 def _resized_cuda(levels: Any, plans: np.ndarray, weights: np.ndarray) -> Any:
@@ -136,15 +103,6 @@ def _resized_cuda(levels: Any, plans: np.ndarray, weights: np.ndarray) -> Any:
 def _room(length: int) -> int:
     """The next power of two: of these there are few, however many sums of sizes there are, so that memory is used again."""
     return 1 << (length - 1).bit_length() if length else 0
-
-
-@compiled
-def _pass_loop(source: np.ndarray, plan: np.ndarray, weights: np.ndarray, target: np.ndarray) -> None:
-    for image in range(len(plan) - 1):
-        for row in range(plan[image + 1, FIRST_ROW] - plan[image, FIRST_ROW]):
-            start = plan[image, TARGET] + row * plan[image, WIDTH]
-            for column in range(plan[image, WIDTH]):
-                target[start + column] = _level(source, plan[image], weights, row, column)
 
 
 @compiled

@@ -50,7 +50,7 @@ ROOMS = {
     },
     "engine.remote": {""},
     "engine.workers": {""},
-    "engine.inputs": {"", "engine.remote"},
+    "engine.inputs": {"", "kernels", "engine.remote"},
 }
 """What each room may import of the others; "" is the root. Rooms below are open to those above as a whole."""
 MODELS = {

@@ -1,4 +1,4 @@
-"""`unsee bench kernels`: the kernels against scikit-image, numpy and PySODMetrics, in one process, round by round.
+"""`unsee bench kernels`: the kernels against Pillow, scikit-image, numpy and PySODMetrics, in one process, round by round.
 
 Each round times ours and then the peer on the same input; the ratio of a round compares neighbours in time, and the
 median over rounds stands for the machine. The last line printed is JSON.
@@ -26,7 +26,9 @@ from ...kernels.color import rgb_to_lab
 from ...kernels.contrast import low_level_map
 from ...kernels.device import load_cuda
 from ...kernels.pooling import paint, superpixel_mean, superpixel_statistics
+from ...kernels.resampling import resized
 from ...kernels.slic import slic, slic_lab
+from ...resizing import FILTERS
 from ...terminal import stdout
 from ...threads import cores
 from ..peers.scikit_image import finished_map, superpixels
@@ -71,7 +73,11 @@ def bench_kernels(
     console = console or stdout()
     photographs = _photographs(images, batch_size)
     pictures = np.stack([np.asarray(picture.resize((size, size))) for picture in photographs])
-    comparisons = [*_compare_post_processing(pictures, rounds), *_compare_metrics(_pairs(photographs), rounds)]
+    comparisons = [
+        *_compare_resizing(photographs, size, rounds),
+        *_compare_post_processing(pictures, rounds),
+        *_compare_metrics(_pairs(photographs), rounds),
+    ]
     console.print(_table(comparisons), soft_wrap=False)
     report = {
         "benchmark": "kernels",
@@ -92,6 +98,26 @@ def _gpu_is_here() -> bool:
         return load_cuda().is_available()
     except MissingExtraError:
         return False
+
+
+def _compare_resizing(photographs: list[Image.Image], size: int, rounds: int) -> list[Comparison]:
+    """Time photographs of the usual size on their way onto the grid, and maps on their way back."""
+    height, width = PAIR_SIZE
+    given = [photograph.resize((width, height)) for photograph in photographs]
+    maps = [photograph.convert("L").resize((size, size)) for photograph in photographs]
+    comparisons = []
+    for name, images, (rows, columns) in (("onto the grid", given, (size, size)), ("maps back", maps, PAIR_SIZE)):
+        for resample in ("bilinear", "lanczos"):
+            ours = partial(_each, lambda one, *to: resized(np.asarray(one), *to), images, rows, columns, resample)
+            peer = partial(
+                _each, lambda one, *to: np.asarray(one.resize(*to)), images, (columns, rows), FILTERS[resample]
+            )
+            comparisons.append(_compared(f"{name}, {resample}", "Pillow", ours, peer, len(images), rounds, 3))
+    return comparisons
+
+
+def _each(function: Callable[..., Any], images: list[Image.Image], *arguments: Any) -> list[np.ndarray]:
+    return [function(image, *arguments) for image in images]
 
 
 def _compare_post_processing(pictures: np.ndarray, rounds: int) -> list[Comparison]:

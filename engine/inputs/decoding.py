@@ -38,6 +38,8 @@ SIDEWAYS = {TURNS[orientation] for orientation in (5, 6, 7, 8)}
 GREY_16_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
 STRIP = 2**20
 """Pixels that are converted together."""
+AT_ONCE = 2**22
+"""Pixels of an image up to which our kernel resizes it, which needs another copy of them; Pillow makes the same bytes."""
 
 
 @dataclass(frozen=True)
@@ -197,8 +199,14 @@ def _resized(
     image: Image.Image, size: tuple[int, ...], turn: Image.Transpose | None, resample: Filter = "bilinear"
 ) -> np.ndarray:
     """Resize, then turn: turning the small grid costs little, and the resampling is the same along both axes."""
-    small = image.resize((size[0], size[1]), FILTERS[resample])
-    return np.asarray(small if turn is None else small.transpose(turn))
+    from ...kernels.resampling import resized  # it loads numba, which planning has no use for
+
+    width, height = size
+    if image.width * image.height <= AT_ONCE:
+        small = resized(np.asarray(image), height, width, resample)
+    else:
+        small = np.asarray(image.resize((width, height), FILTERS[resample]))
+    return small if turn is None else np.asarray(Image.fromarray(small).transpose(turn))
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

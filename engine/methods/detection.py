@@ -9,7 +9,8 @@ from PIL import Image
 
 from ...export.runtime.descender import Descent
 from ...export.runtime.model_info import ModelInfo
-from ...resizing import FILTERS, Filter, Frame
+from ...kernels.resampling import resized
+from ...resizing import Filter, Frame
 from ..cleanup.postprocess import Finished, finish
 from ..cleanup.presets import PostConfig
 
@@ -58,7 +59,7 @@ class Detection:
 
     def resized(self, width: int, height: int) -> np.ndarray:
         """Return the finished map, uint8 [height,width]."""
-        return np.asarray(Image.fromarray(self.saliency).resize((width, height), FILTERS[self.resample]))
+        return resized(self.saliency, height, width, self.resample)
 
     def cropped(self, frame: Frame | None) -> "Detection":
         """Return what was found within a frame of the grid, see `cropped`."""
