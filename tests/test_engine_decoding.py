@@ -9,7 +9,7 @@ from PIL import Image
 from unsee.engine.inputs import decoding
 from unsee.engine.inputs.decoding import ORIENTATION_TAG, DecodingConfig, decode, on_grid, to_rgb
 from unsee.errors import DecodingError
-from unsee.resizing import Resizing
+from unsee.resizing import FILTERS, Resizing
 
 GRID = DecodingConfig(8)
 STORED = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
@@ -166,6 +166,18 @@ def test_strips_make_the_bytes_of_a_whole(mode, monkeypatch):
     whole = to_rgb(image)
     monkeypatch.setattr(decoding, "STRIP", 200)
     np.testing.assert_array_equal(np.asarray(to_rgb(image)), np.asarray(whole))
+
+
+@pytest.mark.parametrize("resample", FILTERS)
+@pytest.mark.parametrize("sides", [(53, 37), (300, 40), (40, 300), (1, 400), (400, 1)])
+def test_images_of_any_size_are_resized_as_pillow_does(sides, resample, monkeypatch):
+    """An image that loses more height than width is resized along its columns first."""
+    noise = Image.fromarray(np.random.default_rng(1).integers(0, 256, (*sides, 3), np.uint8))
+    expected = np.asarray(noise.resize((24, 24), FILTERS[resample]))
+    for strip in (decoding.STRIP, 500, 7):
+        monkeypatch.setattr(decoding, "STRIP", strip)
+        found = decode(encoded(noise, "PNG"), DecodingConfig(24, resizing=Resizing(resample=resample)))
+        np.testing.assert_array_equal(found.pixels, expected)
 
 
 def with_transparency(image):

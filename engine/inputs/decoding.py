@@ -16,7 +16,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from ...errors import UnseeError
 from ...images import MOST_PIXELS, damaged, open_image
-from ...resizing import FILTERS, STRETCHED, Filter, Frame, Mode, Resizing
+from ...resizing import STRETCHED, Filter, Frame, Mode, Resizing
 from .pixel_budget import PixelBudget
 
 ORIENTATION_TAG = 0x0112
@@ -37,9 +37,7 @@ SIDEWAYS = {TURNS[orientation] for orientation in (5, 6, 7, 8)}
 
 GREY_16_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
 STRIP = 2**20
-"""Pixels that are converted together."""
-AT_ONCE = 2**22
-"""Pixels of an image up to which our kernel resizes it, which needs another copy of them; Pillow makes the same bytes."""
+"""Pixels that are converted, or resized, together."""
 
 
 @dataclass(frozen=True)
@@ -199,14 +197,28 @@ def _resized(
     image: Image.Image, size: tuple[int, ...], turn: Image.Transpose | None, resample: Filter = "bilinear"
 ) -> np.ndarray:
     """Resize, then turn: turning the small grid costs little, and the resampling is the same along both axes."""
-    from ...kernels.resampling import resized  # it loads numba, which planning has no use for
-
-    width, height = size
-    if image.width * image.height <= AT_ONCE:
-        small = resized(np.asarray(image), height, width, resample)
-    else:
-        small = np.asarray(image.resize((width, height), FILTERS[resample]))
+    small = _small(image, size[0], size[1], resample)
     return small if turn is None else np.asarray(Image.fromarray(small).transpose(turn))
+
+
+def _small(image: Image.Image, width: int, height: int, resample: Filter) -> np.ndarray:
+    """Resize strip by strip along the axis that comes first: an array of all of it takes as much room as the image."""
+    from ...kernels.resampling import columns_first, resized  # it loads numba, which planning has no use for
+
+    down = columns_first((image.height, image.width), (height, width))
+    boxes = _strips(image.size, down)
+    strips = (np.asarray(image if len(boxes) == 1 else image.crop(box)) for box in boxes)
+    made = [resized(one, *((height, one.shape[1]) if down else (len(one), width)), resample) for one in strips]
+    return resized(np.concatenate(made, axis=1 if down else 0), height, width, resample)
+
+
+def _strips(size: tuple[int, int], upright: bool) -> list[tuple[int, int, int, int]]:
+    """Return boxes of at most `STRIP` pixels that make up an image: of whole columns where upright, else of whole rows."""
+    width, height = size
+    across, along = (height, width) if upright else (width, height)
+    step = max(1, STRIP // across)
+    spans = [(first, min(first + step, along)) for first in range(0, along, step)]
+    return [(first, 0, end, height) if upright else (0, first, width, end) for first, end in spans]
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -238,10 +250,8 @@ def _converter(image: Image.Image) -> Callable[[Image.Image], Image.Image] | Non
 def _by_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
     """Convert an image a strip at a time: what is made on the way takes several times the room of the result."""
     result = Image.new("RGB", image.size)
-    rows = max(1, STRIP // image.width)
-    for top in range(0, image.height, rows):
-        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
-        result.paste(convert(strip), (0, top))
+    for box in _strips(image.size, upright=False):
+        result.paste(convert(image.crop(box)), box)
     return result
 
 
