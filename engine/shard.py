@@ -35,7 +35,7 @@ from .segmentation.stored_picture import Picture
 from .shards.open_shard import Finished, OpenShard
 from .stores.store import Store
 from .workers.daemon_threads import Workers
-from .workers.pipeline import StageClock, batched, made_ahead, ordered_map, ordered_map_within
+from .workers.pipeline import SharedStage, StageClock, batched, made_ahead, ordered_map, ordered_map_within
 
 Encoded: TypeAlias = tuple["Work", Stored | None]
 """A finished image, of which nothing but its row is left, and its map as it is stored."""
@@ -98,6 +98,7 @@ class ShardRunner:
             method.info.input_size, config.exif, config.max_pixels, config.exact_decoding, fine, method.info.resizing
         )
         self.priors = Priors(config.prior, self.decoding) if config.prior else None
+        self._descents = SharedStage("descent")
         self._last_end = 0.0
 
     @property
@@ -183,7 +184,7 @@ class ShardRunner:
             raise BadImageError(f"{row.path}: {row.status}: {row.error_message}")
 
     def _stored(self, works: Iterable[Work]) -> Generator[list[Work], None, None]:
-        """Chain the stages; the descent runs in the calling thread, the others ahead of and behind it in pools.
+        """Chain the stages; but for a descent that takes one batch at a time, all of them run in pools.
 
         Between two batches the calling thread hands on whole batches and does nothing else.
         """
@@ -192,13 +193,14 @@ class ShardRunner:
         with (
             Workers(config.worker_count, "decode") as decoders,
             Workers(1, "batch") as batchers,
+            Workers(self.method.at_once, "descend") as descenders,
             Workers(config.worker_count, "encode") as encoders,
             Workers(cleaner_count, "post") as cleaners,
             Workers(1, "write") as writers,
         ):
             batches = made_ahead(batchers, self._batches(works, decoders), AHEAD)
             clean = partial(self._clean_and_encode, encoders=encoders)
-            cleaned = ordered_map(cleaners, clean, map(self._descend, batches), cleaner_count + AHEAD)
+            cleaned = ordered_map(cleaners, clean, self._descended(batches, descenders), cleaner_count + AHEAD)
             yield from ordered_map(writers, self._store, cleaned, 1 + AHEAD)
 
     def _batches(self, works: Iterable[Work], decoders: Workers) -> Iterator[Batch]:
@@ -250,8 +252,14 @@ class ShardRunner:
         message = f"not read and decoded within {self.config.timeout:g} seconds"
         return _failed(work, "failed_to_decode", "timeout", message)
 
+    def _descended(self, batches: Iterator[Batch], descenders: Workers) -> Iterator[tuple[Batch, Any]]:
+        """Run the models; a GPU works for the calling thread only, and is not kept waiting by it."""
+        if self.method.at_once == 1:
+            return map(self._descend, batches)
+        return ordered_map(descenders, self._descend, batches, self.method.at_once)
+
     def _descend(self, batch: Batch) -> tuple[Batch, Any]:
-        with batch.clock.stage("descent"):
+        with self._descents.on(batch.clock):
             return batch, self.method.compute(batch.pixels if batch.priors is None else batch.priors)
 
     def _clean_and_encode(self, descended: tuple[Batch, Any], encoders: Workers) -> list[Encoded]:

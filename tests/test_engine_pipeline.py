@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from unsee.engine.workers.daemon_threads import Workers
-from unsee.engine.workers.pipeline import StageClock, batched, made_ahead, ordered_map, ordered_map_within
+from unsee.engine.workers.pipeline import SharedStage, StageClock, batched, made_ahead, ordered_map, ordered_map_within
 
 
 def test_results_keep_their_order_while_calls_overlap():
@@ -117,6 +117,25 @@ def test_clock_adds_up_over_threads():
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(4)))
     assert clock.seconds["work"] >= 0.08
+
+
+def test_a_stage_whose_calls_overlap_counts_the_time_in_which_any_of_them_runs(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("unsee.engine.workers.pipeline.time.perf_counter", lambda: now[0])
+    stage, clocks = SharedStage("work"), [StageClock() for _ in range(3)]
+    first, second, third = (stage.on(clock) for clock in clocks)
+    for at, enter, context in [
+        (1, 1, first),
+        (3, 1, second),
+        (6, 0, first),
+        (7, 0, second),
+        (9, 1, third),
+        (10, 0, third),
+    ]:
+        now[0] = at
+        context.__enter__() if enter else context.__exit__(None, None, None)
+    assert sum(clock.seconds["work"] for clock in clocks) == 7
+    assert clocks[2].seconds == {"work": 1}
 
 
 def test_a_call_that_hangs_becomes_what_late_returns():

@@ -1,5 +1,7 @@
 """When memory runs out: told from other errors, and answered by batches that are really smaller."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -146,3 +148,16 @@ def test_on_the_cpu_a_first_batch_of_one_does_not_keep_later_ones_from_all_lanes
     np.testing.assert_array_equal(alone.delta[0], together.delta[0])
     np.testing.assert_array_equal(descender.descend(pixels[:1]).delta, alone.delta)
     assert lanes.count == 4
+
+
+def test_on_the_cpu_batches_may_be_run_at_once(tiny_bundle):
+    bundle = read_bundle(tiny_bundle, DescentContents)
+    descender = Descender.of_bundle(bundle, bundle.contents.descent, "cpu", threads=3)
+    assert descender.runner.takes_several
+    pixels = [images(count, 48, seed=count) for count in (1, 5, 2, 4, 3)]
+    expected = [descender.descend(one) for one in pixels]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(3):
+            for found, alone in zip(pool.map(descender.descend, pixels), expected, strict=True):
+                np.testing.assert_array_equal(found.delta, alone.delta)
+                np.testing.assert_array_equal(found.logits, alone.logits)

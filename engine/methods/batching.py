@@ -30,6 +30,11 @@ class Halving:
         self.size = size or (AUTOMATIC_ON_CPU if self.on_cpu else AUTOMATIC_ON_GPU)
         self.pads = False
 
+    @property
+    def at_once(self) -> int:
+        """How many threads may give it batches: enough that the runner never waits for the next."""
+        return 2 if self.runner.takes_several else 1
+
     def close(self) -> None:
         """Give back what the model holds."""
         self.runner.close()
@@ -42,16 +47,17 @@ class Halving:
         parts: list[Part] = []
         start = 0
         while start < count or not parts:
+            size = self.size  # which another batch may halve meanwhile
             try:
                 if self.pads:
-                    self.runner.expect(self.size)
-                parts.append(work(slice(start, start + self.size)))
-                start += self.size
+                    self.runner.expect(size)
+                parts.append(work(slice(start, start + size)))
+                start += size
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
                 padded = self.pads and not self.on_cpu
-                self._halve(self.size if padded else min(self.size, count - start), error)
+                self._halve(size if padded else min(size, count - start), error)
         return parts
 
     def _halve(self, ran: int, error: Exception) -> None:
@@ -70,6 +76,10 @@ class BatchedMethod(Method[Computed], Generic[Computed, Batches]):
     @property
     def batch_size(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]  # it shrinks when memory runs out
         return self.batcher.size
+
+    @property
+    def at_once(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]  # it is the runner's
+        return self.batcher.at_once
 
     def pad_batches(self) -> None:
         """See `Method.pad_batches`."""

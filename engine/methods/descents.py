@@ -117,17 +117,24 @@ class MaskedMethod(Method[MaskedDescents]):
 
     @property
     def batch_size(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]  # it shrinks when memory runs out
-        return min(batcher.size for batcher in (self.recognizer, *(batcher for batcher, _ in self.masked)))
+        return min(batcher.size for batcher in self._batchers())
+
+    @property
+    def at_once(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]  # it is the runners'
+        return min(batcher.at_once for batcher in self._batchers())
 
     def pad_batches(self) -> None:
         """See `Method.pad_batches`."""
-        for batcher in (self.recognizer, *(batcher for batcher, _ in self.masked)):
+        for batcher in self._batchers():
             batcher.pads = True
 
     def close(self) -> None:
         """See `Method.close`."""
-        for batcher in (self.recognizer, *(batcher for batcher, _ in self.masked)):
+        for batcher in self._batchers():
             batcher.close()
+
+    def _batchers(self) -> list[Batcher]:
+        return [self.recognizer, *(batcher for batcher, _ in self.masked)]
 
     def compute(self, images: np.ndarray) -> MaskedDescents:
         """Name the classes by CNN1, in a descent of one pass where the others make the maps, and descend on those."""

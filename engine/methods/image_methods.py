@@ -87,6 +87,8 @@ IMAGE_METHODS: dict[str, ImageMaps] = {
 class ImageMethod(Method[np.ndarray]):
     """A method that needs no classifier: a function from images to maps, on this machine's CPU."""
 
+    at_once = 2
+
     def __init__(self, name: str, maps: ImageMaps, batch_size: int | None) -> None:
         self.maps = maps
         self.batch_size = batch_size or AUTOMATIC_ON_CPU

@@ -17,11 +17,13 @@ Computed = TypeVar("Computed")
 class Method(ABC, Generic[Computed]):
     """Finds the salient object in batches of images, each image on its own.
 
-    info: what runs where. batch_size: how many images are best computed together.
+    info: what runs where. batch_size: how many images are best computed together. at_once: how many threads are best to
+    call `compute`; one where it may not be called by several.
     """
 
     info: ModelInfo
     batch_size: int
+    at_once: int = 1
 
     @abstractmethod
     def compute(self, images: np.ndarray) -> Computed:

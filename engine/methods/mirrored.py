@@ -22,6 +22,11 @@ class MirroredMethod(Method[MirroredPair]):
         """That of the method."""
         return self.method.batch_size
 
+    @property
+    def at_once(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]  # it is the method's
+        """That of the method."""
+        return self.method.at_once
+
     def compute(self, images: np.ndarray) -> MirroredPair:
         """Run the models on images, uint8 [B,S,S,3], and on their mirror images."""
         return self.method.compute(images), self.method.compute(self._mirrored(images))

@@ -29,9 +29,36 @@ class StageClock:
         try:
             yield
         finally:
-            elapsed = time.perf_counter() - start
-            with self._lock:
-                self.seconds[name] = self.seconds.get(name, 0.0) + elapsed
+            self.add(name, time.perf_counter() - start)
+
+    def add(self, name: str, seconds: float) -> None:
+        """Count seconds under `name`."""
+        with self._lock:
+            self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+
+
+class SharedStage:
+    """Times a stage whose calls overlap, and take from one another while they do: the time in which any of them runs."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self._running, self._counted = name, 0, 0.0
+        self._lock = Lock()
+
+    @contextmanager
+    def on(self, clock: StageClock) -> Iterator[None]:
+        """Count the block's time on a clock, but for what has been counted of it on others."""
+        self._count(clock, 1)
+        try:
+            yield
+        finally:
+            self._count(clock, -1)
+
+    def _count(self, clock: StageClock, more: int) -> None:
+        with self._lock:
+            now = time.perf_counter()
+            if self._running:
+                clock.add(self.name, now - self._counted)
+            self._running, self._counted = self._running + more, now
 
 
 def ordered_map(pool: Executor, function: Callable[[T], R], items: Iterable[T], ahead: int) -> Iterator[R]:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from queue import LifoQueue
+from threading import Lock
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -26,7 +28,7 @@ Result = TypeVar("Result")
 
 
 class Lanes:
-    """A bundle's graph opened with ONNX Runtime, and what runs it: on the CPU lanes, which never wait for one another.
+    """A bundle's graph opened with ONNX Runtime, and what runs it: on the CPU lanes, which take images as they get free.
 
     On the CPU a lane has one thread, and several only as long as no batch was as large as the number of threads. On CUDA
     there is one lane, and a batch is padded to the largest that has run since memory last ran out. The backend ort-tensorrt
@@ -43,18 +45,19 @@ class Lanes:
         self.precision = bundle_precision(precision, bundle.precision, self.device.is_cuda, backend, bundle.directory)
         self.threads = threads
         self.pool = ThreadPoolExecutor(1 if self.device.is_cuda else self.threads)
-        self.lanes: list[Any] = []
+        self.lanes: LifoQueue[Any] = LifoQueue()
         self.lane_threads = 1
         self.has_run = False
         self.padded = 0
+        self._fitting = Lock()
 
     @property
     def count(self) -> int:
         """How many parts of a batch run at once."""
         return 1 if self.device.is_cuda else max(1, self.threads // self.lane_threads)
 
-    def pieces(self, images: int) -> int:
-        """Return into how many pieces a lane cuts its images: on the CPU it runs one at a time."""
+    def parts(self, images: int) -> int:
+        """Return into how many parts a batch is cut: on the CPU lanes run an image at a time."""
         return 1 if self.device.is_cuda else images
 
     def start(self, lane: Callable[[Any], Any]) -> None:
@@ -76,34 +79,44 @@ class Lanes:
         except Exception as error:
             if self.device.is_cuda:
                 self.padded = 0  # what failed at this size is opened anew for the next
-                self.lanes = []
+                self.lanes = LifoQueue()
             if type(error).__module__.startswith("onnxruntime"):
                 raise self._meaning(error) from error
             raise
 
     def _fit_device(self, batch: int) -> None:
-        if batch > self.padded or not self.lanes:
-            self.lanes = []  # its memory is given back before more is taken
+        if batch > self.padded or self.lanes.empty():
+            self.lanes = LifoQueue()  # its memory is given back before more is taken
             self._reopen(batch)
             self.padded = batch
 
     def _fit_threads(self, batch: int) -> None:
-        wanted = max(1, self.threads // batch)
-        if self.has_run:
-            wanted = min(wanted, self.lane_threads)
-        if wanted != self.lane_threads:
-            self.lane_threads = wanted
-            self._reopen(batch)
-        self.has_run = True
+        with self._fitting:
+            wanted = max(1, self.threads // batch)
+            if self.has_run:
+                wanted = min(wanted, self.lane_threads)
+            if wanted != self.lane_threads:
+                self.lane_threads = wanted
+                self._reopen(batch)
+            self.has_run = True
 
     def run(self, parts: Sequence[Part], work: Callable[[Any, Part], Result]) -> list[Result]:
-        """Do the work on each part in a lane of its own."""
-        return list(self.pool.map(work, self.lanes, parts))
+        """Do the work on each part in whichever lane is free."""
+        lanes = self.lanes
+
+        def done(part: Part) -> Result:
+            lane = lanes.get()
+            try:
+                return work(lane, part)
+            finally:
+                lanes.put(lane)  # and this thread takes it again, with what its core has in the cache
+
+        return list(self.pool.map(done, parts))
 
     def close(self) -> None:
         """Give back threads and memory."""
         self.pool.shutdown(wait=False)
-        self.lanes = []
+        self.lanes = LifoQueue()
 
     def on_device(self, value: np.ndarray) -> Any:
         """Return a copy of an array in the device's memory: on the CPU the runtime would share the array's."""
@@ -118,7 +131,10 @@ class Lanes:
 
     def _reopen(self, batch: int) -> None:
         session = self._open(batch)
-        self.lanes = [self.lane(session) for _ in range(self.count)]
+        lanes: LifoQueue[Any] = LifoQueue()
+        for _ in range(self.count):
+            lanes.put(self.lane(session))
+        self.lanes = lanes
 
     def _open(self, batch: int) -> Any:
         """Open the runtime's session and make sure that the device asked for is the one in use."""

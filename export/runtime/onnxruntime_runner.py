@@ -15,9 +15,9 @@ from .runner import ONE_TURN, Arrays, Counters, Runner, count_of, first, joined,
 class OnnxRuntimeRunner(Runner):
     """ONNX Runtime with bound, reused buffers: between turns nothing is copied but the counters.
 
-    On the CPU a batch is split over lanes, which run an image at a time: its activations stay in the cache, and no result
-    can depend on batch mates. On CUDA it is padded (see `Lanes`), and the graph is replayed as a CUDA graph. threads: of the
-    CPU provider, all that the process may use where None.
+    On the CPU the images of all batches that are run at once are spread over lanes, which take one at a time: its
+    activations stay in the cache, and no result can depend on batch mates. On CUDA a batch is padded (see `Lanes`), and the
+    graph is replayed as a CUDA graph. threads: of the CPU provider, all that the process may use where None.
     """
 
     def __init__(
@@ -30,23 +30,20 @@ class OnnxRuntimeRunner(Runner):
     ) -> None:
         self.lanes = Lanes(bundle, device, threads or usable_threads(), backend, precision)
         super().__init__(bundle.graph, backend, str(self.lanes.device), self.lanes.precision)
+        self.takes_several = not self.lanes.device.is_cuda
         self.lanes.start(lambda session: _Lane(self.lanes, session, self.graph))
 
     def run(self, inputs: Mapping[str, np.ndarray], turns: Sequence[Counters] = ONE_TURN) -> Arrays:
         """See `Runner.run`."""
         count = count_of(inputs)
         with self.lanes.fitted(max(count, self.expected) if self.lanes.device.is_cuda else count) as batch:
-            parts = split(padded(inputs, batch), self.lanes.count)
-            ends = self.lanes.run(parts, lambda lane, part: self._run(lane, part, turns))
+            parts = split(padded(inputs, batch), self.lanes.parts(batch))
+            ends = self.lanes.run(parts, lambda lane, part: lane.run(part, turns))
             return first(joined(ends), count)
 
     def close(self) -> None:
         """See `Runner.close`."""
         self.lanes.close()
-
-    def _run(self, lane: "_Lane", part: Arrays, turns: Sequence[Counters]) -> Arrays:
-        pieces = split(part, self.lanes.pieces(count_of(part)))
-        return joined([lane.run(piece, turns) for piece in pieces])
 
 
 class _Lane:

@@ -41,6 +41,9 @@ class Runner(ABC):
         stays on the device.
         """
 
+    takes_several: bool = False
+    """Whether several threads may call `run` at once: their batches then follow one another without a pause."""
+
     stream_handle: int | None = None
     """The CUDA stream that the runner works on, where it can leave its outputs on the device."""
 
