@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,7 +70,8 @@ class Plan:
 
     def rows(self, shard: int) -> list[PlannedInput]:
         """Read the inputs of one shard."""
-        table = pq.ParquetFile(self.folder / PLAN_ROWS_FILE).read_row_group(shard)
+        path = self.folder / PLAN_ROWS_FILE
+        table = pq.ParquetFile(path, metadata=_metadata(path, path.stat().st_mtime_ns)).read_row_group(shard)
         return [planned_input(row) for row in table.to_pylist()]
 
     def inputs(self) -> Iterator[tuple[Input, int]]:
@@ -94,6 +96,12 @@ class Plan:
             "identity": self.identity,
         }
         write_json(self.folder / PLAN_FILE, value)
+
+
+@lru_cache(maxsize=1)
+def _metadata(path: Path, changed: int) -> pq.FileMetaData:  # noqa: ARG001 - a file that is changed is another one
+    """Read where the shards of a plan are: it takes longer the more there are, and every one asks for it."""
+    return pq.read_metadata(path)
 
 
 def read_plan(folder: Path) -> Plan:
