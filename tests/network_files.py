@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime
 from onnx import helper, numpy_helper
-from PIL import Image
+from PIL import Image, ImageOps
 
 from unsee.resizing import Sides
 
@@ -119,19 +119,17 @@ class Script:
     output: str | None = None
 
     def map(self, network: Path, photograph: Path, form: Form, size: int | Sides) -> np.ndarray:
-        """Return the map of a photograph, of EXIF's orientation 1 or 6, at its own size, uint8 [H,W].
+        """Return the map of a photograph, turned as its EXIF orientation says, at its own size, uint8 [H,W].
 
         size: of the input, or its height and width.
         """
-        stored = Image.open(photograph)
-        image, turned = stored.convert("RGB"), stored.getexif().get(ORIENTATION) == 6
-        width, height = image.size[::-1] if turned else image.size
+        image = ImageOps.exif_transpose(Image.open(photograph)).convert("RGB")
+        width, height = image.size
         rows, columns = size if isinstance(size, tuple) else (size, size)
         box = self._box(width, height, rows, columns)
-        sides = box[2] - box[0], box[3] - box[1]
-        small = image.resize(sides[::-1] if turned else sides, self.filter)
+        small = image.resize((box[2] - box[0], box[3] - box[1]), self.filter)
         grid = Image.new("RGB", (columns, rows), (self.padding,) * 3)
-        grid.paste(small.transpose(Image.Transpose.ROTATE_270) if turned else small, box[:2])
+        grid.paste(small, box[:2])
         pixels = np.array(grid)
         if form.type == "uint8":
             values = pixels.astype(np.float64)

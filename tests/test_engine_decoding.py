@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from unsee.engine.inputs import decoding
 from unsee.engine.inputs.decoding import ORIENTATION_TAG, DecodingConfig, decode, on_grid, to_rgb
@@ -178,6 +178,18 @@ def test_images_of_any_size_are_resized_as_pillow_does(sides, resample, monkeypa
         monkeypatch.setattr(decoding, "STRIP", strip)
         found = decode(encoded(noise, "PNG"), DecodingConfig(24, resizing=Resizing(resample=resample)))
         np.testing.assert_array_equal(found.pixels, expected)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_are_resized_as_if_they_had_been_turned_before(orientation):
+    for sides in [(90, 120), (300, 40), (40, 300), (24, 60)]:
+        noise = Image.fromarray(np.random.default_rng(2).integers(0, 256, (*sides, 3), np.uint8))
+        tag = Image.Exif()
+        tag[ORIENTATION_TAG] = orientation
+        upright = ImageOps.exif_transpose(Image.open(io.BytesIO(encoded(noise, "PNG", exif=tag))))
+        for resample in FILTERS:
+            found = decode(encoded(noise, "PNG", exif=tag), DecodingConfig(24, resizing=Resizing(resample=resample)))
+            np.testing.assert_array_equal(found.pixels, np.asarray(upright.resize((24, 24), FILTERS[resample])))
 
 
 def with_transparency(image):

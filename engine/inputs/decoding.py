@@ -196,16 +196,24 @@ def _inner_size(image: tuple[int, int], room: tuple[int, int], mode: Mode) -> tu
 def _resized(
     image: Image.Image, size: tuple[int, ...], turn: Image.Transpose | None, resample: Filter = "bilinear"
 ) -> np.ndarray:
-    """Resize, then turn: turning the small grid costs little, and the resampling is the same along both axes."""
-    small = _small(image, size[0], size[1], resample)
+    """Resize, then turn, which costs little on the small grid; the bytes are those of an image that is turned before."""
+    from ...kernels.resampling import columns_first  # it loads numba, which planning has no use for
+
+    (width, height), sideways = size, turn in SIDEWAYS
+    sides = (
+        ((image.width, image.height), (width, height)) if sideways else ((image.height, image.width), (height, width))
+    )
+    small = _small(image, width, height, resample, columns_first(*sides) != sideways)
     return small if turn is None else np.asarray(Image.fromarray(small).transpose(turn))
 
 
-def _small(image: Image.Image, width: int, height: int, resample: Filter) -> np.ndarray:
-    """Resize strip by strip along the axis that comes first: an array of all of it takes as much room as the image."""
-    from ...kernels.resampling import columns_first, resized  # it loads numba, which planning has no use for
+def _small(image: Image.Image, width: int, height: int, resample: Filter, down: bool) -> np.ndarray:
+    """Resize strip by strip along one axis, columns where down, then along the other.
 
-    down = columns_first((image.height, image.width), (height, width))
+    An array of the whole image would take as much room as the image.
+    """
+    from ...kernels.resampling import resized
+
     boxes = _strips(image.size, down)
     strips = (np.asarray(image if len(boxes) == 1 else image.crop(box)) for box in boxes)
     made = [resized(one, *((height, one.shape[1]) if down else (len(one), width)), resample) for one in strips]
