@@ -51,6 +51,9 @@ COMMANDS = {
 }
 
 
+RESUMABLE = ("run", "promote", "train")
+
+
 class Commands(TyperGroup):
     """Turns a user's mistake into one line, and it and an interruption into their exit codes.
 
@@ -85,7 +88,10 @@ class Commands(TyperGroup):
             stderr().print(f"unsee: {error}", style="red")
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
-            stderr().print("unsee: interrupted; the same command goes on where this one stopped")
+            resumes = ctx.invoked_subcommand in RESUMABLE
+            stderr().print(
+                f"unsee: interrupted{'; the same command goes on where this one stopped' if resumes else ''}"
+            )
             raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 

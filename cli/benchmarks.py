@@ -110,7 +110,7 @@ def evaluate(
     method_json: Annotated[Path | None, typer.Option(help="methods, as PySODEvalToolkit lists them")] = None,
     include_datasets: Annotated[list[str] | None, typer.Option(help="data sets to score (default: all)")] = None,
     include_methods: Annotated[list[str] | None, typer.Option(help="methods to score (default: all)")] = None,
-    protocol: Annotated[str, typer.Option(help="pysod, cheng, lps, selfmask or tokencut (docs/scores.md)")] = "pysod",
+    protocol: Annotated[str, typer.Option(help="pysod, cheng, lps, selfmask, tokencut or sal-eval")] = "pysod",
     metrics: Annotated[
         str, typer.Option("--metrics", "--metric-names", help="names with commas")
     ] = "mae,fmeasure,em,sm,wfm",
@@ -220,7 +220,7 @@ def quality(
         typer.Option(help="NAME=VALUE[,VALUE] of the given preset, backend or precision: a row for each; repeatable"),
     ] = None,
     peers: Annotated[str | None, typer.Option(help="what users would pick instead, with commas, or all")] = None,
-    protocol: Annotated[str, typer.Option(help="pysod, cheng, lps, selfmask or tokencut (docs/scores.md)")] = "cheng",
+    protocol: Annotated[str, typer.Option(help="pysod, cheng, lps, selfmask, tokencut or sal-eval")] = "cheng",
     limit: Annotated[int | None, typer.Option(min=1, help="photographs (default: all)")] = None,
     batch_size: BatchSize = 8,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")] = "auto",

@@ -27,6 +27,7 @@ EVERYDAY = (
 @with_preset
 @with_run()
 def run(
+    context: typer.Context,
     inputs: Annotated[list[str], typer.Argument(help="files, folders, patterns, lists, archives; paths or URLs")],
     preset: Preset,
     cnn1: Annotated[str | None, typer.Option(help="method a: classifier of whole images (default: --model)")] = None,
@@ -43,9 +44,23 @@ def run(
     """
     if cnn1 is not None and given.config.given["method"] != "a":
         raise UnseeError("--cnn1 belongs to method a: add --method a, or name the classifier with --model")
+    if promote_iterations is not None and not promote:
+        raise UnseeError("--promote-iterations belongs to a promoter: add --promote")
     promotion = PromotionConfig(promote, promote_iterations) if promote else None
     recognizer = {"model": cnn1} if cnn1 else {}
-    execute(given.configured(inputs, preset=preset, promotion=promotion, **recognizer), given)
+    config = given.configured(inputs, preset=preset, promotion=promotion, **recognizer)
+    _check_method(config, context)
+    execute(config, given)
+
+
+def _check_method(config: RunConfig, context: typer.Context) -> None:
+    """Refuse a method that was typed for a model of another: only where it is left out does the model decide."""
+    from ..engine.methods.models import method_for
+
+    meant = method_for(config.method, config.model)
+    source = context.get_parameter_source("method")
+    if source and source.name == "COMMANDLINE" and meant != config.method:
+        raise UnseeError(f"{config.model} is not for --method {config.method}: use --method {meant}, or leave it out")
 
 
 @everyday(*EVERYDAY, "prior", "images", "iterations")

@@ -209,7 +209,14 @@ class Detector:
             mask = detection.resized_mask(image.width, image.height)
             assert detection.raw is not None  # see `MethodConfig.keeps_raw`
             yield Saliency(
-                full, detection.label, detection.score, detection.raw, mask, detection.target, item.photograph
+                full,
+                detection.label,
+                detection.score,
+                detection.raw,
+                mask,
+                detection.target,
+                item.photograph,
+                detection,
             )
 
     def _found(self, items: "list[Item]") -> list[Detection | Failure | None]:

@@ -7,6 +7,7 @@ from ..export.runtime.backends import can_export
 from ..export.runtime.driver import cuda_devices
 from ..extras import how_to_install, installed_version, rival_wheels
 from ..threads import cores
+from ..train.networks.model_names import DEFAULT_NAME
 from .methods.models import prefers_torch
 
 EXTRAS = {
@@ -31,8 +32,9 @@ def findings() -> list[tuple[str, str]]:
         *((package, _version(package) or "missing") for package in REQUIRED),
         *((package, _extra_finding(package, extra)) for package, extra in EXTRAS.items()),
         ("CUDA devices", _cuda_devices()),
-        ("a checkpoint runs on", _checkpoint_choice()),
         ("a bundle runs on", _onnxruntime_choice()),
+        (f"{DEFAULT_NAME}, preset best, runs on", _onnxruntime_choice()),
+        ("a checkpoint runs on", _checkpoint_choice()),
     ]
 
 

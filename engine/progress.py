@@ -46,7 +46,12 @@ class Progress:
     @property
     def rate(self) -> float:
         """What is finished in a second, since it was shown."""
-        return self.done / max(time.monotonic() - self._started, 1e-9)
+        return self.done / self.seconds
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been shown."""
+        return max(time.monotonic() - self._started, 1e-9)
 
     @contextmanager
     def shown(self, total: int | None) -> Iterator[None]:
@@ -111,7 +116,7 @@ class Progress:
     def _time_left(self) -> str:
         if not self.total or not self.done or self.done >= self.total:
             return ""
-        return f", {_clock_time((self.total - self.done) / self.rate)} left"
+        return f", {_clock_time((self.total - self.done) / self.rate)} left" if self.rate else ""
 
 
 class RunProgress(Progress):
@@ -125,11 +130,23 @@ class RunProgress(Progress):
         self._watch = watch
         self._by_rows = False
         self.shards = 0
+        self.carried = 0
+        """Inputs of shards whose maps an earlier run had made."""
         self.codes: Counter[str] = Counter()
         """Failed inputs by their error codes."""
         self.stage_seconds: Counter[str] = Counter()
         self._seen: dict[str, int] = {}
         """How many inputs of each shard are counted: a shard that is tried again brings the same ones once more."""
+
+    @property
+    def made(self) -> int:
+        """What this run has finished itself."""
+        return self.done - self.carried
+
+    @property
+    def rate(self) -> float:
+        """What this run finishes in a second, since it was shown."""
+        return self.made / self.seconds
 
     def count_row(self, row: Row) -> None:
         """Count an input that has just been finished."""
@@ -150,6 +167,7 @@ class RunProgress(Progress):
     def count_shard(self, stats: dict[str, Any]) -> None:
         """Count a shard, unless its inputs have been counted one by one."""
         self.shards += 1
+        self.carried += stats["carried"]
         self.stage_seconds.update(stats["stage_seconds"])
         if not self._by_rows:
             self.codes.update({code: count for code, count in stats["status_dict"].items() if code != SUCCESS})

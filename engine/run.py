@@ -20,15 +20,16 @@ from .methods.method_config import CLASSIFIER_METHODS
 from .methods.models import method_for
 from .outputs.done_marks import done_shards, is_done, read_stats
 from .outputs.journal import drop_journal
-from .outputs.layout import PLAN_ROWS_FILE
+from .outputs.layout import PLAN_FILE, PLAN_ROWS_FILE
 from .outputs.output_formats import RunFiles
-from .outputs.plan import Plan, ShardJob
+from .outputs.plan import Plan, ShardJob, read_plan
 from .outputs.rows import SUCCESS, Retry, Row, read_rows
 from .plans.earlier_run import made_files
 from .plans.planning import Draft, PlanRequest, drafted, preview, refuse_nesting
 from .plans.priors import prior_fingerprint
 from .progress import RunProgress, Watch
 from .run_config import Resumption, RunConfig
+from .segmentation.picture_config import check_holds_maps
 from .status import Summary, summarize
 from .stores.store import OutdatedPlanError, Store
 from .stores.stores import store_of
@@ -95,8 +96,8 @@ def dry_run(config: RunConfig, console: Console, resumption: Resumption | None =
     with store.opened():
         plan, first = preview(_request(config, store.folder, resumption or Resumption()))
     console.print(
-        f"{counted(plan.count, 'input')} in {counted(plan.shards, 'shard')} of up to {config.shards.samples}, "
-        f"preset {config.preset.name}"
+        f"{counted(plan.count, 'input')} in {counted(plan.shards, 'shard')} of up to {config.shards.samples}"
+        f"{_preset_of(config)}"
     )
     for member in first:
         console.print(f"  {member.place} -> {member.output}")
@@ -120,6 +121,8 @@ def _run(config: RunConfig, store: Store, progress: RunProgress, resumption: Res
 def _request(config: RunConfig, folder: Path, resumption: Resumption) -> PlanRequest:
     if config.prior:
         refuse_nesting(folder, Sources((config.prior,)))
+        if (Path(config.prior) / PLAN_FILE).is_file():
+            check_holds_maps(config.prior, read_plan(Path(config.prior)).identity)
     return PlanRequest(
         folder,
         config.sources,
@@ -255,7 +258,7 @@ def _shards_error(failed: dict[int, Exception]) -> UnseeError:
 
 def _report(console: Console, summary: Summary, progress: RunProgress) -> None:
     speed = (
-        f" ({progress.done} in this run, {progress.rate:.1f} images/s)" if progress.done else " (nothing left to do)"
+        f" ({progress.made} in this run, {progress.rate:.1f} images/s)" if progress.done else " (nothing left to do)"
     )
     console.print(f"{counted(summary.count, 'image')}, {summary.failed} failed{speed}")
     stages = ", ".join(f"{name} {spent:.1f}" for name, spent in summary.stage_seconds.items())

@@ -21,7 +21,7 @@ OnError = Literal["record", "raise"]
 Distributor = Literal["local", "ray"]
 LARGEST_SHARD = 10_000
 MOST_WORKERS = 4
-ALGORITHM = 4
+ALGORITHM = 5
 """Raised whenever the same inputs and options give other bytes than before: a run is not resumed across it."""
 
 
@@ -78,8 +78,8 @@ class RunConfig(MethodConfig):
             or self.max_shard_retry < 0
         ):
             raise UnseeError("workers, processes and timeout must be above 0, max shard retry at least 0")
-        if self.max_bytes < 1:
-            raise UnseeError(f"max bytes must be at least 1, got {self.max_bytes}")
+        if self.max_bytes < 1 or self.max_pixels < 1:
+            raise UnseeError(f"max bytes and max pixels must be at least 1, got {self.max_bytes} and {self.max_pixels}")
         if not 0 <= self.max_error_rate <= 1:
             raise UnseeError(f"max error rate must be 0 to 1, got {self.max_error_rate}")
         if self.output_format not in get_args(OutputFormat):
@@ -123,7 +123,7 @@ class RunConfig(MethodConfig):
             "method": self.method,
             **asdict(self.preset),
             "segmentation": asdict(self.segmentation),
-            "pictures": asdict(self.pictures),
+            "pictures": self.pictures.identity(),
             "batch_size": "any" if image_by_image else self.batch_size or "auto",
             "samples_per_shard": self.shards.samples,
             "output_names": self.shards.output_names,

@@ -10,7 +10,8 @@ from PIL import Image
 
 from ..errors import OutputError, UnseeError
 from ..files import atomic_path
-from .segmentation.objects import Box, level_of, marked, widened
+from .methods.detection import Detection
+from .segmentation.objects import Box, level_of, marked, object_mask, widened
 from .segmentation.picture_config import OTSU
 
 Picture: TypeAlias = Literal["map", "mask", "overlay", "cutout", "crop"]
@@ -32,7 +33,7 @@ class Saliency:
     or one that cannot name things (see `Metadata`). score: its probability in the original image. target: its index. raw:
     float32 [S,S] in 0..1, the map on the last network's grid before any clean-up, without the borders of a letterbox. mask:
     uint8 [H,W], 0 and 255, where the detector segments. photograph: reads the image again, RGB and upright, at its full
-    size.
+    size. detection: what was found on the grid, by which the object is told as `unsee run` tells it.
     """
 
     map: np.ndarray
@@ -42,6 +43,7 @@ class Saliency:
     mask: np.ndarray | None = None
     target: int | None = None
     photograph: Callable[[], Image.Image] | None = field(default=None, compare=False)
+    detection: Detection | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         height, width = self.map.shape
@@ -52,7 +54,7 @@ class Saliency:
     def box(self) -> Box | None:
         """Left, top, width and height of the object in pixels, None where nothing is marked."""
         height, width = self.map.shape
-        return marked(self.object_mask() > 0, width, height).box
+        return marked(object_mask(self._found), width, height).box
 
     def object_mask(self, threshold: str | float = OTSU) -> np.ndarray:
         """Return the object, uint8 [H,W], 0 and 255: as it was segmented, or where the map is above a threshold.
@@ -61,7 +63,7 @@ class Saliency:
         """
         if self.mask is not None:
             return self.mask
-        return np.uint8(255) * (self.map > level_of(self.map, str(threshold)))
+        return np.uint8(255) * (self.map > level_of(self._found.saliency, str(threshold)))
 
     def overlay(self) -> Image.Image:
         """Return the photograph with everything but the object dimmed to grey."""
@@ -106,6 +108,12 @@ class Saliency:
         except OSError as error:
             raise OutputError(f"{target}: cannot be written ({error.strerror or error})") from None
         return target
+
+    @property
+    def _found(self) -> Detection:
+        if self.detection is not None:
+            return self.detection
+        return Detection(self.map, self.raw, mask=None if self.mask is None else self.mask > 0)
 
     def _photograph(self) -> Image.Image:
         if self.photograph is None:

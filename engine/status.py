@@ -12,6 +12,7 @@ from .outputs.plan import read_plan
 class Summary:
     """Totals of a run directory: shards done of all, inputs done of all, failures, statuses, seconds by stage and in all.
 
+    carried: inputs that were taken over as they were when their shards were last run, which took none of the seconds.
     left_out: what of the sources is no input, counted by reason.
     """
 
@@ -20,6 +21,7 @@ class Summary:
     count: int = 0
     planned: int = 0
     failed: int = 0
+    carried: int = 0
     seconds: float = 0.0
     statuses: Counter[str] = field(default_factory=Counter)
     stage_seconds: Counter[str] = field(default_factory=Counter)
@@ -33,7 +35,7 @@ class Summary:
     @property
     def rate(self) -> float:
         """Finished inputs per second of a shard's time, one shard after the other."""
-        return self.count / self.seconds if self.seconds else 0.0
+        return (self.count - self.carried) / self.seconds if self.seconds else 0.0
 
     @property
     def seconds_left(self) -> float | None:
@@ -50,6 +52,7 @@ def summarize(folder: Path) -> Summary:
         summary.shards += 1
         summary.count += stats["count"]
         summary.failed += stats["failed"]
+        summary.carried += stats["carried"]
         summary.seconds += stats["duration"]
         summary.statuses.update(stats["status_dict"])
         summary.stage_seconds.update(stats["stage_seconds"])

@@ -9,7 +9,7 @@ from ...engine.outputs.layout import MAP_SUFFIX, MASK_SUFFIX, PLAN_FILE
 from ...engine.outputs.plan import read_plan
 from ...engine.outputs.rows import SUCCESS
 from ...engine.outputs.sink import stored_rows
-from ...engine.segmentation.picture_config import stored_kind
+from ...engine.segmentation.picture_config import check_holds_maps
 from ...errors import UnseeError
 from ...formats import MAP_SUFFIXES
 from .remarks import Remark, Tally
@@ -74,12 +74,7 @@ def flat_folder(folder: Path) -> ImageFolder:
 
 def _run_maps(folder: Path) -> ImageFolder:
     plan = read_plan(folder)
-    stored = plan.identity.get("output_format")
-    if stored != "files":
-        raise UnseeError(f"{folder} is a run whose maps are no files but {stored}: make it with --output-format files")
-    kind = stored_kind(plan.identity)
-    if kind in ("cutout", "crop"):
-        raise UnseeError(f"{folder} is a run whose pictures are no maps but {kind}s: make it with --output-kind map")
+    check_holds_maps(folder, plan.identity)
     maps, own = [], set()
     done = list(done_shards(folder, plan.shards))
     for shard in done:

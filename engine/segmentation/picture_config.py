@@ -1,7 +1,7 @@
 """What is stored of an image, as plain values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Literal, get_args
 
 from ...errors import UnseeError
@@ -33,6 +33,10 @@ class PictureConfig:
         if self.threshold != OTSU and not _is_share(self.threshold):
             raise UnseeError(f"threshold must be otsu or a number from 0 to 1, got {self.threshold!r}")
 
+    def identity(self) -> dict[str, Any]:
+        """Return, as JSON, what decides the bytes of what is stored; a margin does so of a crop only."""
+        return asdict(self if self.output_kind == "crop" else replace(self, margin=PictureConfig.margin))
+
     @property
     def needs_photograph(self) -> bool:
         """Whether the stored picture shows the photograph, at its full size."""
@@ -42,6 +46,15 @@ class PictureConfig:
 def stored_kind(identity: Mapping[str, Any]) -> OutputKind:
     """Return what a run has stored, by its identity."""
     return identity.get("pictures", {}).get("output_kind", "map")
+
+
+def check_holds_maps(folder: object, identity: Mapping[str, Any]) -> None:
+    """Raise `UnseeError` where a run, by its identity, has stored no maps that can be read as images."""
+    stored, kind = identity.get("output_format"), stored_kind(identity)
+    if stored != "files":
+        raise UnseeError(f"{folder} is a run whose maps are no files but {stored}: make it with --output-format files")
+    if kind in ("cutout", "crop"):
+        raise UnseeError(f"{folder} is a run whose pictures are no maps but {kind}s: make it with --output-kind map")
 
 
 def _is_share(text: str) -> bool:

@@ -23,7 +23,7 @@ SETTLED = 10
 
 def saliency_cut(image: np.ndarray, saliency: np.ndarray) -> np.ndarray:
     """Cut the salient object out of an image: uint8 [H,W,3] RGB and float [H,W] -> bool [H,W], empty for a flat map."""
-    cv2 = require("cv2", "segment", "SaliencyCut")
+    cv2 = load_opencv()
     trimap = _first_trimap(cv2, saliency)
     mask = np.zeros(saliency.shape, bool)
     for _ in range(ROUNDS):
@@ -36,6 +36,11 @@ def saliency_cut(image: np.ndarray, saliency: np.ndarray) -> np.ndarray:
             break
         trimap = _next_trimap(cv2, mask)
     return mask
+
+
+def load_opencv() -> ModuleType:
+    """Import cv2; raises `MissingExtraError` where it is not installed."""
+    return require("cv2", "segment", "SaliencyCut")
 
 
 def _first_trimap(cv2: ModuleType, saliency: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from ..cleanup.edge_refinement import edge_refined
 from ..methods.detection import Detection, Failure, Images
 from .objectness import objectness
 from .proposals import ProposalsError, best_proposal, own_proposals, read_proposals
-from .saliency_cut import saliency_cut
+from .saliency_cut import load_opencv, saliency_cut
 from .segment_config import SegmentConfig
 
 LAB_EXTENT = 100.0
@@ -70,6 +70,8 @@ class Segmenter:
 
     def __init__(self, config: SegmentConfig) -> None:
         self.config = config
+        if config.segment == "saliencycut":
+            load_opencv()  # whose absence is told before anything is begun
 
     def segmented(
         self, found: Sequence[Detection | None], images: Images, names: Sequence[str]
