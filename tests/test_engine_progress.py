@@ -46,7 +46,7 @@ def test_ends_of_shards_that_follow_one_another_share_a_line():
     progress, file = log(kind=RunProgress)
     with progress.shown(40):
         for _ in range(20):
-            progress.count_shard({"count": 2, "failed": 1, "status_dict": {}, "stage_seconds": {}})
+            progress.count_shard({"count": 2, "failed": 1, "carried": 0, "status_dict": {}, "stage_seconds": {}})
     assert [line.split(" images")[0] for line in lines_of(file)] == ["2 of 40", "40 of 40"]
     assert (progress.done, progress.failed) == (40, 20)
 
@@ -59,7 +59,7 @@ def test_a_shard_that_is_tried_again_counts_once():
     with progress.shown(6):
         for row in [*rows[:2], *rows[3:], *rows[:3]]:
             progress.count_row(row)
-        progress.count_shard({"count": 3, "failed": 0, "status_dict": {}, "stage_seconds": {}})
+        progress.count_shard({"count": 3, "failed": 0, "carried": 0, "status_dict": {}, "stage_seconds": {}})
     assert progress.done == 6
 
 

@@ -67,8 +67,8 @@ def open_descender(
     bundle = _bundle_of(found, config, device, backend, precision)
     if bundle:
         return Descender.of_bundle(bundle, config, device, backend, precision=precision)
-    if found.checkpoint and is_bundle(found.checkpoint):
-        require("torch", "export", f"{found.name}, which is exported for preset best, with other constants")
+    if found.checkpoint and is_bundle(found.checkpoint) and backend not in TORCH_BACKENDS:
+        require("torch", "export", f"{model}, which is exported for preset best, with other constants")
     require("torch", "train", "running a classifier checkpoint")
     from ...export.graph.eager import eager_descender
 

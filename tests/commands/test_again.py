@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -180,7 +181,10 @@ def test_repair_makes_again_what_is_missing_or_damaged(finished, output_format):
     if output_format == "files":
         (corpus / "out/01.png").unlink()
     unsee("verify", "out", cwd=corpus, expect=4)
-    run(corpus, "--output-format", output_format, "--repair", expect=3)
+    said = run(corpus, "--output-format", output_format, "--repair", expect=3)
+    carried = sum(json.loads(path.read_text())["carried"] for path in (corpus / "out").glob("*_stats.json"))
+    counted = max(map(int, re.findall(r"of (\d+) images", said)))
+    assert 0 < carried < counted and f"({counted - carried} in this run, " in said
     unsee("verify", "out", cwd=corpus)
     assert without_times(corpus / "out") == before
 
@@ -229,10 +233,28 @@ def test_a_refused_run_leaves_no_litter(corpus):
         (["in", "--output-folder", "new", "--device", "cuda:7"], 5),
         (["in", "--output-folder", "nothing-knows://bucket/maps"], 2),
         (["in", "--output-folder", "new", "--cnn1", "unsee-small"], 2),
+        (["in", "--output-folder", "new", "--promote-iterations", "3"], 2),
+        (["in", "--output-folder", "new", "--model", "unsee-student", "--method", "b"], 2),
     ]:
         assert unsee("run", *arguments, cwd=corpus, expect=code).err.count("\n") == 1
         assert bytes_below(corpus) == before
         assert sorted(path.name for path in corpus.iterdir()) == ["in"]
+
+
+def test_a_run_that_lacks_a_package_leaves_no_litter(corpus):
+    shutil.rmtree(corpus / "out")
+    (corpus / "hidden").mkdir()
+    (corpus / "hidden/cv2.py").write_text("raise ModuleNotFoundError('hidden', name='cv2')")
+    env = {"PYTHONPATH": os.pathsep.join((str(corpus / "hidden"), os.environ.get("PYTHONPATH", "")))}
+    done = unsee("run", "in", "-o", "new", *QUICK, "--segment", "saliencycut", cwd=corpus, env=env, expect=5)
+    assert "SaliencyCut needs cv2" in done.err
+    assert sorted(path.name for path in corpus.iterdir()) == ["hidden", "in"]
+
+
+def test_what_decides_no_byte_does_not_keep_a_run_from_going_on(corpus):
+    run(corpus, "--margin", "0.5", expect=3)
+    run(corpus, "--margin", "0.5", "--output-kind", "crop", output="crops", expect=3)
+    assert "pictures.margin: 0.5 then" in run(corpus, "--output-kind", "crop", output="crops", expect=2)
 
 
 def test_inputs_are_looked_at_before_the_model(corpus):

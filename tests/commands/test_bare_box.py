@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from unsee.errors import ExitCode
 from unsee.tests.commands.running import FAST, Finished, rows_of, unsee
 from unsee.tests.conftest import ROOT
 
@@ -71,6 +72,15 @@ def test_the_default_run_needs_no_more_than_this_and_names_nothing(bare_venv, ph
     assert all(isinstance(row["target"], int) for row in rows)
 
 
+def test_another_preset_of_the_built_in_model_says_what_it_takes(bare_venv, photographs, tmp_path):
+    done = on_the_box(
+        bare_venv, "run", photographs, "-o", "maps", "--preset", "paper", cwd=tmp_path, expect=ExitCode.UNAVAILABLE
+    )
+    assert "unsee-small, which is exported for preset best, with other constants needs torch" in done.err
+    assert "pip install 'unsee[export]'" in done.err
+    assert not (tmp_path / "maps").exists()
+
+
 def test_methods_without_a_network_run(bare_venv, photographs, tmp_path):
     image = photographs / "01.png"
     on_the_box(bare_venv, "run", image, "--method", "rbd", "--output-folder", "out", cwd=tmp_path)
@@ -115,7 +125,7 @@ def test_scores_and_reports(bare_venv, report_venv, tiny_bundle, photographs, tm
     ("arguments", "extra"),
     [
         (("run", "{photographs}", "--output-folder", "out", "--model", "{checkpoint}"), "train"),
-        (("run", "{photographs}", "--output-folder", "out", "--preset", "reference"), "train"),
+        (("run", "{photographs}", "--output-folder", "out", "--preset", "reference"), "export"),
         (("run", "{photographs}", "--output-folder", "out", "--backend", "torch"), "train"),
         (("export", "{checkpoint}", "bundle"), "export"),
     ],

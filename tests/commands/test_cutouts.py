@@ -146,3 +146,10 @@ def test_cutouts_are_not_scored_as_maps(folder, outputs, kind):
 
 def test_another_kind_in_the_same_folder_is_refused(folder, outputs):
     assert "pictures.output_kind: mask then, crop now" in run(folder, "mask", "--output-kind", "crop", expect=2)
+
+
+@pytest.mark.parametrize(("kind", "said"), [("cutout", "are no maps but cutouts"), ("crop", "are no maps but crops")])
+def test_pictures_that_are_no_maps_are_not_promoted(folder, outputs, kind, said):
+    done = unsee("promote", "--prior", kind, "--images", "in", "--model", "any", "-o", "lifted", cwd=folder, expect=2)
+    assert said in done.err
+    assert not (folder / "lifted").exists()

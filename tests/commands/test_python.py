@@ -96,6 +96,22 @@ for call in (lambda: found.save("m.txt"), lambda: found.save("m.png", "film"), l
     assert Image.open(folder / "x.webp").width <= photograph.width
 
 
+def test_boxes_and_masks_are_those_of_a_run(folder):
+    said = python(
+        folder,
+        """
+import unsee, numpy as np, pyarrow.parquet as pq
+from PIL import Image
+unsee.run("photos", "as-masks", method="rbd", output_kind="mask")
+detector = unsee.Detector(method="rbd")
+for row in pq.read_table("as-masks/00000.parquet").to_pylist():
+    found, mask = detector(row["path"]), np.asarray(Image.open(f"as-masks/{row['output']}.png"))
+    print(found.box == row["box"], (found.object_mask() == mask).all())
+""",
+    )
+    assert said == "True True\n" * 12
+
+
 def test_arrays_and_tensors_of_every_kind_give_the_same_map(folder):
     Image.open(folder / "photos/01.png").convert("L").save(folder / "grey.png")
     said = python(
