@@ -1,27 +1,35 @@
-"""The most memory that a command holds, on this machine alone and on machines of a Ray cluster that are played on it."""
+"""The most memory that a command holds, on this machine alone and on machines of a Ray cluster that are played on it.
+
+The system's own account of a process that ended (`resource`, `os.wait4`) is at least what its parent held when it began it,
+so processes are watched while they live.
+"""
 
 import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ..engine.shards.ray_slots import RayWorker
 from ..errors import ExitCode, UnseeError
 from ..extras import require
 
-SECONDS_BETWEEN_LOOKS = 0.5
+SECONDS_BETWEEN_LOOKS = 0.2
+
+
+def held_by(process: int | str = "self") -> float:
+    """Return the most megabytes that a process has held so far; nothing of one that is gone."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), 0.0)
 
 
 def most_held(command: Sequence[str]) -> float:
     """Run a command; return the megabytes that it held at most. Raises `UnseeError` where it fails."""
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    said = process.stderr.read() if process.stderr else ""
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    _check_ended_well(process, said)
-    return usage.ru_maxrss / 1024
+    return _watched(command, os.environ, held_by)
 
 
 def most_held_on_ray(command: Sequence[str], is_time: Callable[[], bool] | None) -> float:
@@ -32,20 +40,18 @@ def most_held_on_ray(command: Sequence[str], is_time: Callable[[], bool] | None)
     """
     cluster_utils = require("ray.cluster_utils", "ray", "machines of a Ray cluster")
     cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+
+    def look(_: int) -> float:
+        nonlocal is_time
+        if is_time and is_time():
+            cluster.remove_node(doomed, allow_graceful=False)
+            cluster.add_node(num_cpus=1)
+            is_time = None
+        return max(map(held_by, _actors()), default=0.0)
+
     try:
         doomed, _ = (cluster.add_node(num_cpus=1) for _ in range(2))
-        most, environment = 0.0, {**os.environ, "RAY_ADDRESS": cluster.address}
-        with tempfile.TemporaryFile("w+") as said:
-            process = subprocess.Popen(command, env=environment, stderr=said)
-            while process.poll() is None:
-                time.sleep(SECONDS_BETWEEN_LOOKS)
-                most = max(most, _largest_actor())
-                if is_time and is_time():
-                    cluster.remove_node(doomed, allow_graceful=False)
-                    cluster.add_node(num_cpus=1)
-                    is_time = None
-            said.seek(0)
-            _check_ended_well(process, said.read())
+        most = _watched(command, {**os.environ, "RAY_ADDRESS": cluster.address}, look)
     finally:
         cluster.shutdown()
     if is_time:
@@ -53,22 +59,28 @@ def most_held_on_ray(command: Sequence[str], is_time: Callable[[], bool] | None)
     return most
 
 
-def _check_ended_well(process: subprocess.Popen, said: str) -> None:
-    if process.returncode != ExitCode.OK:
-        raise UnseeError(f"the run ended with {process.returncode}: {said.strip()[-300:]}")
+def _watched(command: Sequence[str], environment: Mapping[str, str], look: Callable[[int], float]) -> float:
+    """Run a command; return the most that a look at it, by its number, has found."""
+    most = 0.0
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(command, env=environment, stderr=said)
+        while process.poll() is None:
+            most = max(most, look(process.pid))
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        if process.returncode != ExitCode.OK:
+            said.seek(0)
+            raise UnseeError(f"the run ended with {process.returncode}: {said.read().strip()[-300:]}")
+    return most
 
 
-def _largest_actor() -> float:
-    """Return the most megabytes that an actor of a run has held, of those that live."""
-    return max((_held_by_actor(place) for place in Path("/proc").glob("[0-9]*")), default=0.0)
+def _actors() -> list[int]:
+    """Return the numbers of the processes that are actors of a run."""
+    name = f"ray::{RayWorker.__name__}".encode()
+    return [int(place.name) for place in Path("/proc").glob("[0-9]*") if _command_line(place).startswith(name)]
 
 
-def _held_by_actor(place: Path) -> float:
-    """Return the megabytes that a process has held at most; nothing of one that is no actor of a run, or gone."""
+def _command_line(place: Path) -> bytes:
     try:
-        if not (place / "cmdline").read_bytes().startswith(f"ray::{RayWorker.__name__}".encode()):
-            return 0.0
-        held = [line for line in (place / "status").read_text().splitlines() if line.startswith("VmHWM:")]
+        return (place / "cmdline").read_bytes()
     except OSError:
-        return 0.0
-    return int(held[0].split()[1]) / 1024 if held else 0.0
+        return b""  # it is gone

@@ -26,6 +26,7 @@ from ..engine.outputs.layout import Sharding
 from ..engine.plans.planning import make_plan
 from ..errors import UnseeError
 from ..terminal import stdout
+from .command_memory import held_by
 from .speed.machine import machine
 
 A_FOLDER = 1000
@@ -81,13 +82,7 @@ def time_way(way: str, images: str, output: str) -> None:
     started = time.perf_counter()
     count = WAYS[way](images, output)
     seconds = time.perf_counter() - started
-    print(json.dumps({"count": count, "seconds": seconds, "memory_mb": _peak_memory()}))
-
-
-def _peak_memory() -> float:
-    """Return the most memory that this process has had; what `resource` says is at least what its parent had."""
-    status = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
+    print(json.dumps({"count": count, "seconds": seconds, "memory_mb": held_by()}))
 
 
 def plain_loop(images: str, output: str) -> int:

@@ -1,13 +1,13 @@
 """Made on the fly: a large corpus, a tiny model, and a descender that costs nothing."""
 
 import io
-import resource
 import tarfile
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from unsee.bench.command_memory import held_by
 from unsee.engine.inputs.sources import Sources
 from unsee.engine.outputs.layout import Sharding
 from unsee.engine.run import run
@@ -78,7 +78,7 @@ class IdleDescender(Descender):
 
 
 def run_idle(folder: Path, count: int) -> None:
-    """Run a corpus of `count` images through the engine, verify it, and print the peak memory in KiB."""
+    """Run a corpus of `count` images through the engine, verify it, and print the peak memory in megabytes."""
     write_corpus(folder / "in", count)
     shard_worker.open_descender = lambda *_, **__: IdleDescender()
     config = RunConfig(
@@ -90,7 +90,7 @@ def run_idle(folder: Path, count: int) -> None:
     )
     summary = run(config)
     assert (summary.count, summary.failed) == (count, -(-count // DAMAGED)), summary
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = held_by()
     assert not list(faults(folder / "out"))
     print(peak)
 
