@@ -109,9 +109,11 @@ class Detector:
         promoter_size = self.promoter.info.input_size if self.promoter else None
         info = self.method.info
         self.decoding = DecodingConfig(info.input_size, promoter_size=promoter_size, resizing=info.resizing)
+        self._closed = False
 
     def close(self) -> None:
-        """Give back threads and memory."""
+        """Give back threads and memory; what is asked for from here on is an `UnseeError`."""
+        self._closed = True
         self.method.close()
         if self.promoter:
             self.promoter.close()
@@ -170,6 +172,8 @@ class Detector:
         return self._results(images, on_error)
 
     def _results(self, images: Any, on_error: OnItemError) -> Iterator[Saliency | FailedItemError]:
+        if self._closed:
+            raise UnseeError("the detector is closed: make another one")
         if on_error not in get_args(OnItemError):
             raise UnseeError(f"on_error must be one of {get_args(OnItemError)}, got {on_error!r}")
         if not isinstance(images, Iterable) or isinstance(images, (str, bytes)):

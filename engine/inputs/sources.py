@@ -61,6 +61,8 @@ class Sources:
     _spool: Spool = field(default_factory=Spool, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if not all(self.inputs):
+            raise UnseeError("an input has no name: . is this folder")
         if self.part is not None:
             Part.parsed(self.part)
 

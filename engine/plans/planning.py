@@ -161,8 +161,11 @@ def _repaired(plan: Plan) -> Draft:
 
 def _refuse_changes(plan: Plan, changes: Changes, request: PlanRequest) -> None:
     if len(changes.gone) or (len(changes.new) and not request.extend):
-        advice = "restore them, use another output folder, --extend for new ones, or --overwrite"
-        raise UnseeError(f"{plan.folder} was planned for other inputs ({changes.describe()}): {advice}")
+        remedy = "restore what is gone" if len(changes.gone) else "--extend takes up what is new"
+        raise UnseeError(
+            f"{plan.folder} was planned for other inputs ({changes.describe()}): {remedy}, or use another output folder, "
+            "or --overwrite"
+        )
     if len(changes.changed) == 0:
         return
     if not request.retry:

@@ -135,6 +135,16 @@ def test_words_that_contradict_or_name_nothing_are_told(corpus):
     for other in ("--extend", "--repair"):
         assert f"nothing is left for {other}" in run(corpus, "--overwrite", other, expect=2)
     assert "no image failed with timeuot; there are not_an_image" in run(corpus, "--retry-errors", "timeuot", expect=3)
+    assert "an input has no name" in run(corpus, inputs=("",), expect=2)
+
+
+def test_inputs_that_came_and_went_are_told_apart(corpus):
+    shutil.copy(corpus / "in/00.jpg", corpus / "in/later.jpg")
+    assert "--extend takes up what is new" in run(corpus, expect=2)
+    (corpus / "in/01.png").unlink()
+    for options in ((), ("--extend",)):
+        said = run(corpus, *options, expect=2)
+        assert "1 gone (in/01.png)" in said and "restore what is gone" in said and "--extend" not in said
 
 
 def test_another_version_of_the_algorithm_is_refused(corpus):

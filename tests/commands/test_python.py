@@ -57,6 +57,7 @@ print(unsee.run("photos", "out", method="rbd", overwrite=True).count)
         ("unsee.run('photos', 'x', method='rbd', max_shard_retry=-1)", "max shard retry at least 0"),
         ("unsee.run('absent', 'x', method='rbd')", "absent"),
         ("unsee.Detector(method='rbd')(None)", "expected a path, a PIL image, an array"),
+        ("d = unsee.Detector(method='rbd'); d.close(); d('photos/00.jpg')", "the detector is closed"),
     ],
 )
 def test_mistakes_are_one_error_of_ours(folder, call, message):
