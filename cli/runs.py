@@ -124,7 +124,7 @@ def status(folder: RunFolder, json: AsJson = False) -> None:
 def verify(folder: RunFolder, json: AsJson = False) -> None:
     """Check that rows in = rows out and that every map is there and whole; exit code 4 where not."""
     from ..engine.stores.stores import store_of
-    from ..engine.verify import faults_of
+    from ..engine.verify import NOT_DONE, faults_of
 
     store = store_of(folder)
     with store.opened():
@@ -132,13 +132,13 @@ def verify(folder: RunFolder, json: AsJson = False) -> None:
             found = list(faults_of(store))
             _print_json({"whole": not found, "faults": found})
             raise typer.Exit(ExitCode.MISMATCH if found else 0)
-        count = 0
+        count, unfinished = 0, True
         for count, fault in enumerate(faults_of(store), 1):
             stderr().print(fault)
+            unfinished &= fault.endswith(NOT_DONE)
     if count:
-        raise VerificationError(
-            f"{folder}: {counted(count, 'fault')}; the command of the run with --repair makes good what it can"
-        )
+        remedy = "finishes it" if unfinished else "with --repair makes good what it can"
+        raise VerificationError(f"{folder}: {counted(count, 'fault')}; the command of the run {remedy}")
     stdout().print(f"{folder}: every row and map is there")
 
 

@@ -19,6 +19,9 @@ from .segmentation.picture_config import stored_kind
 from .stores.store import Store
 
 
+NOT_DONE = "not done"
+
+
 def faults(folder: Path) -> Iterator[str]:
     """Yield what is wrong with a run directory, a line each; nothing where all is well."""
     yield from faults_of(Store(folder))
@@ -29,7 +32,7 @@ def faults_of(store: Store) -> Iterator[str]:
     plan = read_plan(store.folder)
     for shard in range(plan.shards):
         if not is_done(plan.folder, shard):
-            yield f"shard {shard:05d}: not done"
+            yield f"shard {shard:05d}: {NOT_DONE}"
             continue
         yield from (f"shard {shard:05d}: {fault}" for fault in shard_faults(store, plan, shard))
 
