@@ -18,7 +18,6 @@ from .outputs.sink import stored_rows
 from .segmentation.picture_config import stored_kind
 from .stores.store import Store
 
-
 NOT_DONE = "not done"
 
 
