@@ -12,7 +12,7 @@ RUN pip install --no-cache-dir --constraint /wheels/constraints.txt \
         "$(echo /wheels/unsee-*.whl)[cpu,networks,coco,names,http,s3,gcs]" \
     && rm -r /wheels \
     && useradd --create-home --uid 10001 unsee
-USER unsee
+USER 10001
 ENV NUMBA_CACHE_DIR=/home/unsee/.cache/numba
 # Compiles the kernels, so that no container waits for them.
 RUN python -c "import numpy, unsee; unsee.saliency(numpy.tile(numpy.arange(96, dtype='uint8')[:, None, None], (1, 80, 3)))" \
