@@ -1,6 +1,8 @@
 """The consoles that commands print on: text is taken as it is, never as markup, and cannot steer the terminal."""
 
 import logging
+import os
+import sys
 from typing import Any
 
 from rich.console import Console
@@ -19,6 +21,17 @@ class PlainConsole(Console):
         super().print(*(shown(item) if isinstance(item, str) else item for item in objects), **options)
 
 
+class _MessageConsole(PlainConsole):
+    """A console whose reader may go away: that nobody reads the messages any more ends no work."""
+
+    def on_broken_pipe(self) -> None:
+        """Say nothing from here on, nor let anything else in this process fail to."""
+        self.quiet = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stderr.fileno())
+        os.close(nowhere)
+
+
 def stdout() -> PlainConsole:
     """Return the console of a command's results."""
     return PlainConsole()
@@ -26,7 +39,7 @@ def stdout() -> PlainConsole:
 
 def stderr() -> PlainConsole:
     """Return the console of messages and progress."""
-    return PlainConsole(stderr=True)
+    return _MessageConsole(stderr=True)
 
 
 def counted(count: int, noun: str) -> str:

@@ -1,8 +1,9 @@
 """What a log shows of a run while it goes on, and that nothing but results stays behind."""
 
 import re
+import subprocess
 
-from unsee.tests.commands.running import FAST, unsee
+from unsee.tests.commands.running import FAST, command, unsee
 
 LINE = re.compile(r"^(\d+) of 12 images, (\d+) failed, [\d.e-]+ images/s(, \d+:\d\d:\d\d left)?$", re.MULTILINE)
 
@@ -26,3 +27,13 @@ def test_two_processes_report_images_and_not_only_shards(photographs, tiny_bundl
     lines = LINE.findall(unsee(*base, "--processes", 2).err)
     assert lines[0][0] == "1"
     assert lines[-1][0] == "12"
+
+
+def test_a_run_goes_on_when_nobody_reads_its_log_any_more(photographs, tmp_path):
+    arguments = ("run", photographs, "-o", "maps", "--method", "rbd", "--number-sample-per-shard", 2)
+    process = subprocess.Popen(command(*arguments), cwd=tmp_path, stderr=subprocess.PIPE)
+    assert process.stderr
+    process.stderr.readline()
+    process.stderr.close()
+    assert process.wait(120) == 0
+    assert "every row and map is there" in unsee("verify", "maps", cwd=tmp_path).out
