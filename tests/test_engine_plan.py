@@ -66,9 +66,7 @@ def test_changed_inputs_are_refused(images, tmp_path, change):
 
 
 def test_two_inputs_for_one_output_are_refused(images, tmp_path):
-    with pytest.raises(
-        UnseeError, match=r"written more than once, such as .*, the map of .*/3.jpg and the map of .*/3.jpg"
-    ):
+    with pytest.raises(UnseeError, match=r"/3.jpg is among the inputs more than once"):
         make_plan(tmp_path / "out", Sources((str(images), str(images / "3.jpg"))), IDENTITY, Sharding(3))
     assert not (tmp_path / "out/plan.json").exists()
 

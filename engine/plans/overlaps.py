@@ -187,6 +187,11 @@ class OverlapCheck:
         if len(shared) == 0:
             return
         first, second = itertools.islice(self._with_hash({int(shared[0])}), 2)
+        if first.whose == second.whose:
+            raise UnseeError(
+                f"{first.whose} is among the inputs more than once, which gives its map twice: "
+                "name it once, or use --output-names key"
+            )
         raise UnseeError(
             f"{counted(len(shared), 'output')} would be written more than once, such as {first.path}, {first} and "
             f"{second}: run them into separate output folders, or use --output-names key"

@@ -85,3 +85,12 @@ def test_pattern_of_lists_needs_no_format(lists, tiny_bundle, tmp_path):
     options = ("--output-folder", tmp_path / "out", "--model", tiny_bundle, "--output-format", "dummy", *FAST)
     unsee("run", f"{lists}/[ab].*", *options, expect=3)
     assert len(rows_of(tmp_path / "out")) == 5
+
+
+def test_an_input_that_is_listed_twice_is_named(photographs, tmp_path):
+    image = photographs / "01.png"
+    (tmp_path / "list.txt").write_text(f"{image}\n{photographs / '00.jpg'}\n{image}\n")
+    done = unsee("run", "list.txt", "-o", "maps", "--method", "rbd", cwd=tmp_path, expect=2)
+    assert f"{image} is among the inputs more than once" in done.err
+    unsee("run", "list.txt", "-o", "maps", "--method", "rbd", "--output-names", "key", cwd=tmp_path)
+    assert len(rows_of(tmp_path / "maps")) == 3
