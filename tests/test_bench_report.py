@@ -183,6 +183,7 @@ def test_browser_sorts_searches_pages_and_draws(finished, tmp_path):
     assert found["worst"] == found["asked"] == []
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 @pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed")
 def test_page_of_250_photographs_with_masks_makes_a_picture(shared, tmp_path):
@@ -203,6 +204,7 @@ def test_page_of_250_photographs_with_masks_makes_a_picture(shared, tmp_path):
     assert colorful[1000:].max() > 0.1  # photographs
 
 
+@pytest.mark.proof
 @pytest.mark.slow
 def test_100_000_rows_make_a_page_that_pages(finished, tmp_path):
     page = report(finished)

@@ -373,7 +373,7 @@ def test_command_line_iterations_and_mistakes(models, photographs, priors, tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [{"processes": 2}, {"distributor": "ray"}])
+@pytest.mark.parametrize("options", [{"processes": 2}, pytest.param({"distributor": "ray"}, marks=pytest.mark.proof)])
 def test_processes_and_ray_give_the_same_bytes(options, models, photographs, priors, tmp_path):
     promotion = PromotionConfig(str(models["promoter"]), prior=str(priors))
     run(configured(photographs, tmp_path / "here", priors, promotion=promotion))

@@ -69,6 +69,7 @@ def test_a_damaged_bundle_in_the_cache_is_made_again(tiny_model, cache):
     assert bundles(cache) == before
 
 
+@pytest.mark.proof
 def test_promoters_and_attentional_networks_are_exported_once_too(cache, tmp_path):
     model = map_checkpoint(tmp_path / "promoter", "promoter")
     before = bundles(cache) if cache.exists() else []

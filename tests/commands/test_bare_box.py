@@ -87,7 +87,7 @@ def test_methods_without_a_network_run(bare_venv, photographs, tmp_path):
     assert [row["status"] for row in rows_of(tmp_path / "out")] == ["success"]
 
 
-def test_detector_needs_no_torch(bare_venv, best_bundle, photographs, tmp_path):
+def test_detector_needs_no_torch(bare_venv, tiny_bundle, photographs, tmp_path):
     code = """
 import importlib.util, sys, unsee
 bundle, image = sys.argv[1:]
@@ -101,7 +101,7 @@ except unsee.UnseeError as error:
 else:
     raise AssertionError
 """
-    command = [bare_venv, "-c", code, best_bundle, photographs / "01.png"]
+    command = [bare_venv, "-c", code, tiny_bundle, photographs / "01.png"]
     subprocess.run(command, check=True, cwd=tmp_path, env={**os.environ, **ALONE})
 
 

@@ -74,7 +74,13 @@ def test_it_is_renewed_and_a_full_disk_ends_no_run(tmp_path, caplog):
     with kept_metrics(str(tmp_path / "run.prom"), 'a "b"\\\n', progress, every=0.02):
         first = (tmp_path / "run.prom").read_text()
         progress.count_shard(
-            {"count": 5, "failed": 2, "status_dict": {"success": 3, "x": 2}, "stage_seconds": {"read": 1.5}}
+            {
+                "count": 5,
+                "failed": 2,
+                "status_dict": {"success": 3, "x": 2},
+                "carried": 0,
+                "stage_seconds": {"read": 1.5},
+            }
         )
         time.sleep(0.2)
         text = (tmp_path / "run.prom").read_text()
