@@ -190,7 +190,7 @@ def test_pyproject_is_three_lines():
     assert tomllib.loads(text)["build-system"]["build-backend"] == "setuptools.build_meta"
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.timeout(600)
 def test_wheel_works_in_an_environment_without_torch(bare_venv, tmp_path):
     code = """
@@ -206,7 +206,7 @@ assert slic(np.zeros((1, 20, 30, 3), np.uint8), segments=4).shape == (1, 20, 30)
     subprocess.run([bare_venv, "-c", code], check=True, cwd=tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.timeout(600)
 def test_missing_extra_is_one_clear_line(bare_venv, tiny_model, photographs, tmp_path):
     command = [bare_venv, "-m", "unsee", "run", photographs, "--output-folder", tmp_path / "out", "--model", tiny_model]

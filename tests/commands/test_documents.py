@@ -43,7 +43,10 @@ def is_run(step: Step) -> bool:
 
 
 RUN = {page: [step for step in steps(page) if is_run(step)] for page in PAGES}
-PROOFS = (("docs/cli.md", "unsee bench quality "),)
+PROOFS = (
+    ("docs/cli.md", "unsee bench quality "),
+    ("docs/segmentation.md", "unsee run photos/ --output-folder maps/ --method a "),
+)
 """Steps that take a minute or more and on which no other depends: the page, and how they begin. `make slow` runs them."""
 
 

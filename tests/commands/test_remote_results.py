@@ -88,6 +88,7 @@ def test_nothing_of_the_credentials_is_kept_or_shown(bench):
     assert not [data for data in everything if SECRET.encode() in data]
 
 
+@pytest.mark.proof
 def test_what_is_missing_is_told_and_made_again(bench):
     url = f"s3://{BUCKET}/repaired"
     bench("run", "in", *OPTIONS, "--output-folder", "local")
