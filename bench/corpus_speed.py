@@ -27,7 +27,7 @@ from ..engine.inputs.decoding import DecodingConfig, decode
 from ..engine.inputs.input import read
 from ..engine.inputs.sources import Sources
 from ..engine.methods.models import open_descender
-from ..engine.outputs.done_marks import done_shards
+from ..engine.outputs.done_marks import done_shards, read_stats
 from ..engine.run_config import RunConfig
 from ..engine.status import summarize
 from ..errors import UnseeError
@@ -128,20 +128,27 @@ def _run(pictures: Sequence[bytes], bench: CorpusBench, count: int) -> _Run:
         options = ["--number-sample-per-shard", bench.samples, "--batch-size", bench.batch_size]
         options += ["--output-format", "webdataset", "--max-error-rate", 1, "--output-folder", folder / "out"]
         command = [str(part) for part in (sys.executable, "-m", "unsee", "run", folder / "in", *options)]
+        shards = -(-count // bench.samples)
         if bench.ray:
-            half_done = partial(_is_half_done, folder / "out", -(-count // bench.samples))
+            half_done = partial(_is_half_done, folder / "out", shards)
             command += ["--distributor", "ray", "--processes", "2"]
             megabytes = most_held_on_ray(command, half_done if count > bench.small else None)
         else:
             megabytes = most_held(command)
-        summary = summarize(folder / "out")
+        summary, rate = summarize(folder / "out"), count / _seconds(folder / "out", shards)
     if (summary.count, summary.failed) != (count, -(-count // DAMAGED)):
         raise UnseeError(f"of {count} images {summary.count} have rows, and {summary.failed} failed")
-    return _Run(summary.rate, megabytes)
+    return _Run(rate, megabytes)
 
 
 def _is_half_done(folder: Path, shards: int) -> bool:
     return 2 * len(list(done_shards(folder, shards))) >= shards
+
+
+def _seconds(folder: Path, shards: int) -> float:
+    """Return the time from the start of a run's first shard to the end of its last."""
+    stats = [read_stats(folder, shard) for shard in done_shards(folder, shards)]
+    return max(one["end_time"] for one in stats) - min(one["start_time"] for one in stats)
 
 
 def _write_tars(folder: Path, pictures: Sequence[bytes], count: int) -> None:
