@@ -167,7 +167,7 @@ def _finished(detector, picture):
     return Image.fromarray(found.saliency).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
 
 
-@pytest.mark.parametrize("method", ["rc", "rbd", "gradient", "a"])
+@pytest.mark.parametrize("method", ["rc", "rbd", pytest.param("gradient", marks=pytest.mark.proof), "a"])
 def test_every_method_of_the_command_line_gives_its_maps(method, tiny_model, photographs, tmp_path):
     model = {} if method in ("rc", "rbd") else {"model": str(tiny_model), "device": "cpu"}
     preset = PRESETS["a-reference"] if method == "a" else QUICK

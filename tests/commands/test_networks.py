@@ -329,6 +329,7 @@ def test_masks_boxes_and_cutouts_of_a_letterbox_are_of_the_image_alone(photograp
 BOXED = (*IMAGENET, "--resize-mode", "letterbox")
 
 
+@pytest.mark.proof
 def test_a_letterbox_follows_the_orientation_and_every_later_step_sees_the_image_alone(photographs, tmp_path):
     network = write_network(tmp_path / "mine.onnx", Form(64, batch="b"), seed=3)
     map_checkpoint(tmp_path / "promoter", "promoter")
