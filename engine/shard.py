@@ -12,14 +12,15 @@ from operator import attrgetter
 from typing import Any, TypeAlias
 
 import numpy as np
+from PIL import Image
 
 from ..errors import BadImageError, DecodingError
 from ..export.runtime.model_info import ModelInfo
 from ..threads import usable_threads
-from .inputs.decoding import DecodedImage, DecodingConfig, decode
+from .inputs.decoding import DecodedImage, DecodingConfig, decode, on_grid
 from .inputs.input import ReadingError, read
 from .methods.detection import DIVERGED, Detection, Failure, within_frames
-from .methods.method import Method
+from .methods.method import Method, noise
 from .methods.networks import Promoter
 from .outputs.plan import Plan, PlannedInput, ShardJob
 from .outputs.rows import SUCCESS, Row, Stored
@@ -110,6 +111,12 @@ class ShardRunner:
         promoter = self.promoter.info
         runs = f"{promoter.backend} on {promoter.device.split(':')[0]}{_rounded(promoter)}"
         return replace(info, model_id=f"{info.model_id}, promoted by {promoter.model_id} ({runs})")
+
+    def warm_up(self) -> None:
+        """Do once, on noise, what else the first images would wait for: kernels are compiled, those that resize too."""
+        self.method.warm_up()
+        pixels = on_grid(Image.fromarray(noise(self.decoding.size + 1)[0]), self.decoding).pixels
+        Detection(pixels[..., 0], None).resized(1, 1)
 
     def close(self) -> None:
         """Give back what the models hold."""

@@ -44,7 +44,7 @@ class ShardWorker:
     @cached_property
     def warm_runner(self) -> ShardRunner:
         """The runner, with everything compiled: no stage of a shard is charged for that."""
-        self.runner.method.warm_up()
+        self.runner.warm_up()
         return self.runner
 
     def info(self) -> ModelInfo:
