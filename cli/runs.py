@@ -55,11 +55,13 @@ def run(
 
 def _check_method(config: RunConfig, context: typer.Context) -> None:
     """Refuse a method that was typed for a model of another: only where it is left out does the model decide."""
+    source = context.get_parameter_source("method")
+    if not source or source.name != "COMMANDLINE":
+        return
     from ..engine.methods.models import method_for
 
     meant = method_for(config.method, config.model)
-    source = context.get_parameter_source("method")
-    if source and source.name == "COMMANDLINE" and meant != config.method:
+    if meant != config.method:
         raise UnseeError(f"{config.model} is not for --method {config.method}: use --method {meant}, or leave it out")
 
 

@@ -9,7 +9,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow.parquet as pq
 from rich.console import Console
 
 from ..errors import FailedShardsError, OutputError, UnseeError
@@ -20,11 +19,11 @@ from .methods.method_config import CLASSIFIER_METHODS
 from .methods.models import method_for
 from .outputs.done_marks import done_shards, is_done, read_stats
 from .outputs.journal import drop_journal
-from .outputs.layout import PLAN_FILE, PLAN_ROWS_FILE
+from .outputs.layout import PLAN_ROWS_FILE
 from .outputs.output_formats import RunFiles
-from .outputs.plan import Plan, ShardJob, read_plan
+from .outputs.plan import Plan, ShardJob, read_plan, rows_metadata
 from .outputs.rows import SUCCESS, Retry, Row, read_rows
-from .plans.earlier_run import made_files
+from .plans.earlier_run import has_plan, made_files
 from .plans.planning import Draft, PlanRequest, drafted, preview, refuse_nesting
 from .plans.priors import prior_fingerprint
 from .progress import RunProgress, Watch
@@ -121,7 +120,7 @@ def _run(config: RunConfig, store: Store, progress: RunProgress, resumption: Res
 def _request(config: RunConfig, folder: Path, resumption: Resumption) -> PlanRequest:
     if config.prior:
         refuse_nesting(folder, Sources((config.prior,)))
-        if (Path(config.prior) / PLAN_FILE).is_file():
+        if has_plan(Path(config.prior)):
             check_holds_maps(config.prior, read_plan(Path(config.prior)).identity)
     return PlanRequest(
         folder,
@@ -245,7 +244,7 @@ def _is_retried(row: Row, retry: Retry) -> bool:
 
 def _size(plan: Plan, jobs: list[ShardJob]) -> int:
     """Return the number of inputs in the shards to run."""
-    metadata = pq.ParquetFile(plan.folder / PLAN_ROWS_FILE).metadata
+    metadata = rows_metadata(plan.folder / PLAN_ROWS_FILE)
     return sum(metadata.row_group(job.shard).num_rows for job in jobs)
 
 

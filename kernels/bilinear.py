@@ -37,9 +37,8 @@ def resized_all(levels: np.ndarray, sizes: Sequence[tuple[int, int]]) -> tuple[n
         raise ValueError(f"maps must be [B, H, W] with pixels, got {list(shape)}")
     if len(sizes) != shape[0] or any(min(size) < 1 for size in sizes):
         raise ValueError(f"{shape[0]} sizes of 1 pixel or more are needed, got {list(sizes)}")
-    plans, weights = _plan(shape, sizes)
-    flat = _resized_cuda(levels, plans, weights) if is_cuda(levels) else _resized_cpu(levels, sizes)
-    return flat, plans[1, :, TARGET].copy()
+    flat = _resized_cuda(levels, sizes) if is_cuda(levels) else _resized_cpu(levels, sizes)
+    return flat, np.cumsum([0, *(height * width for height, width in sizes)], dtype=np.int64)
 
 
 class _WeightTable:
@@ -88,7 +87,8 @@ def _resized_cpu(levels: np.ndarray, sizes: Sequence[tuple[int, int]]) -> np.nda
     return np.concatenate([np.zeros(0, np.uint8), *made])
 
 
-def _resized_cuda(levels: Any, plans: np.ndarray, weights: np.ndarray) -> Any:
+def _resized_cuda(levels: Any, sizes: Sequence[tuple[int, int]]) -> Any:
+    plans, weights = _plan(tuple(levels.shape), sizes)
     maps = on_device("maps", levels, np.uint8, (None, None, None))
     padded = np.zeros(_room(len(weights)), np.int32)
     padded[: len(weights)] = weights

@@ -71,7 +71,7 @@ class Plan:
     def rows(self, shard: int) -> list[PlannedInput]:
         """Read the inputs of one shard."""
         path = self.folder / PLAN_ROWS_FILE
-        table = pq.ParquetFile(path, metadata=_metadata(path, path.stat().st_mtime_ns)).read_row_group(shard)
+        table = pq.ParquetFile(path, metadata=rows_metadata(path)).read_row_group(shard)
         return [planned_input(row) for row in table.to_pylist()]
 
     def inputs(self) -> Iterator[tuple[Input, int]]:
@@ -98,9 +98,13 @@ class Plan:
         write_json(self.folder / PLAN_FILE, value)
 
 
+def rows_metadata(path: Path) -> pq.FileMetaData:
+    """Return where the shards of a plan are, read once: it takes longer the more there are, and every one asks for it."""
+    return _metadata(path, path.stat().st_mtime_ns)
+
+
 @lru_cache(maxsize=1)
 def _metadata(path: Path, changed: int) -> pq.FileMetaData:  # noqa: ARG001 - a file that is changed is another one
-    """Read where the shards of a plan are: it takes longer the more there are, and every one asks for it."""
     return pq.read_metadata(path)
 
 
@@ -126,7 +130,7 @@ def read_plan(folder: Path) -> Plan:
 def _check_rows(plan: Plan) -> None:
     path = plan.folder / PLAN_ROWS_FILE
     try:
-        groups = pq.read_metadata(path).num_row_groups
+        groups = rows_metadata(path).num_row_groups
         if not 0 < plan.shards <= groups:
             raise ValueError(f"{groups} shards, but {PLAN_FILE} says {plan.shards}")
     except (OSError, ValueError, pa.ArrowException) as error:
