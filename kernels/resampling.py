@@ -33,8 +33,13 @@ def resized(image: np.ndarray, height: int, width: int, resample: str = "bilinea
         raise ValueError(f"images must be uint8 [H,W] or [H,W,C] with pixels, got {image.dtype} {list(image.shape)}")
     if min(height, width) < 1:
         raise ValueError(f"a size of 1 pixel or more is needed, got {height} x {width}")
+    return resized_in_order(image, height, width, resample, columns_first(image.shape[:2], (height, width)))
+
+
+def resized_in_order(image: np.ndarray, height: int, width: int, resample: str, down_first: bool) -> np.ndarray:
+    """Resize as `resized` does an image that it takes, columns first or rows first."""
     image = np.ascontiguousarray(image)
-    if columns_first(image.shape[:2], (height, width)):
+    if down_first:
         return _across(_down(image, height, resample), width, resample)
     return _down(_across(image, width, resample), height, resample)
 

@@ -14,7 +14,6 @@ from unsee.bench.scoring.evaluate import evaluate
 from unsee.bench.scoring.scored_files import EvaluationConfig
 from unsee.engine.cleanup.postprocess import finish
 from unsee.engine.cleanup.presets import PRESETS
-from unsee.kernels.bilinear import resized, resized_all
 from unsee.kernels.change import raw_maps
 from unsee.kernels.device import to_device, to_host
 from unsee.kernels.eight_bits import to_levels
@@ -38,6 +37,8 @@ from unsee.kernels.prune import (
     prune_soft,
     sigmoid,
 )
+from unsee.kernels.resampling import SUPPORT
+from unsee.kernels.resampling_on_device import Resize, resized_planes
 from unsee.kernels.workspace import Workspace
 from unsee.tests.cuda_simulator import on_device, simulator, tiny_blocks  # noqa: F401
 
@@ -190,15 +191,16 @@ def test_a_known_count_spares_the_download(monkeypatch):
     superpixel_statistics(on_device(np.zeros((2, 3, 5, 3), np.float32)), labels, 1)
 
 
-def test_resizing():
-    levels = np.random.default_rng(6).integers(0, 256, (5, 9, 9), dtype=np.uint8)
-    sizes = [(13, 20), (4, 3), (9, 9), (1, 30), (17, 1)]
-    found, offsets = resized_all(on_device(levels), sizes)
-    expected, expected_offsets = resized_all(levels, sizes)
-    equal(found, expected)
-    np.testing.assert_array_equal(offsets, expected_offsets)
-    equal(resized(on_device(levels[0]), 12, 5), resized(levels[0], 12, 5))
-    assert resized_all(on_device(levels[:0]), [])[0].shape == (0,)
+@pytest.mark.parametrize("resample", SUPPORT)
+def test_resizing(resample):
+    sizes = [((9, 7), (13, 20)), ((9, 7), (4, 3)), ((5, 9), (5, 9)), ((1, 8), (1, 30)), ((21, 2), (17, 1))]
+    resizes = [Resize(*size, down_first=bool(place % 2)) for place, size in enumerate(sizes)]
+    levels = np.random.default_rng(6).integers(0, 256, sum(height * width for (height, width), _ in sizes), np.uint8)
+    for each in (levels, np.where(levels > 127, 255, 0).astype(np.uint8)):
+        equal(resized_planes(on_device(each), resizes, resample), resized_planes(each, resizes, resample))
+    assert resized_planes(on_device(levels[:0]), []).shape == (0,)
+    with pytest.raises(ValueError, match="planes must be uint8"):
+        resized_planes(on_device(levels[1:]), resizes, resample)
 
 
 def differences(shape=(3, 24, 30)):
@@ -263,9 +265,10 @@ def test_the_second_batch_allocates_nothing(name):
     for sizes in ([(9, 11), (3, 5)], [(10, 10), (2, 7)]):
         with workspace.batch():
             levels = to_levels(finish(to_device(delta), to_device(images), config).final)
-            flat, _ = resized_all(levels, sizes)
-            found = to_host(flat)
+            flat = levels.reshape(levels.size)
+            resizes = [Resize(levels.shape[1:], size, False) for size in sizes]
+            found = to_host(resized_planes(flat, resizes))
         allocated.append(workspace.allocations)
     assert allocated[1] == allocated[0] > 10
     levels = to_levels(finish(on_device(delta), on_device(images), config).final)
-    equal(resized_all(levels, sizes)[0], found)
+    equal(resized_planes(levels.reshape(levels.size), resizes), found)
