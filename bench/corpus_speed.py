@@ -23,7 +23,8 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from ..engine.inputs.decoding import DecodingConfig, decode
+from ..engine.decoding.decoded_image import DecodingConfig
+from ..engine.decoding.decoding import decode
 from ..engine.inputs.input import read
 from ..engine.inputs.sources import Sources
 from ..engine.methods.models import open_descender

@@ -20,7 +20,8 @@ from rich.progress import track
 from rich.table import Table
 
 from ..engine.cleanup.presets import DEFAULT_PRESET, PRESETS, Preset
-from ..engine.inputs.decoding import DecodingConfig, decode
+from ..engine.decoding.decoded_image import DecodingConfig
+from ..engine.decoding.decoding import decode
 from ..engine.methods.detection import cropped
 from ..engine.methods.image_methods import IMAGE_METHODS
 from ..engine.methods.method_config import MAP_METHODS

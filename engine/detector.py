@@ -17,7 +17,9 @@ from ..train.networks.maps.network_input import NO_CHOICE, NetworkChoice
 from ..train.networks.metadata import InputSpec
 from ..train.networks.model_names import DEFAULT_NAME, model_name
 from .cleanup.presets import Preset, default_preset, preset
-from .inputs.decoding import DecodedImage, DecodingConfig, to_rgb, whole_image
+from .decoding.color_modes import to_rgb
+from .decoding.decoded_image import DecodedImage, DecodingConfig
+from .decoding.decoding import whole_image
 from .inputs.given_images import ImageLike, as_pil, decoded, is_one
 from .methods.detection import DIVERGED, Detection, Failure, within_frames
 from .methods.method_config import MethodConfig, MethodName, PromotionConfig

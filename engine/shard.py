@@ -17,7 +17,8 @@ from PIL import Image
 from ..errors import BadImageError, DecodingError
 from ..export.runtime.model_info import ModelInfo
 from ..threads import usable_threads
-from .inputs.decoding import DecodedImage, DecodingConfig, decode, on_grid
+from .decoding.decoded_image import DecodedImage, DecodingConfig
+from .decoding.decoding import decode, on_grid
 from .inputs.input import ReadingError, read
 from .methods.detection import DIVERGED, Detection, Failure, within_frames
 from .methods.method import Method, noise

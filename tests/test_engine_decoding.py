@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from unsee.engine.inputs import decoding
-from unsee.engine.inputs.decoding import ORIENTATION_TAG, DecodingConfig, decode, on_grid, to_rgb
+from unsee.engine.decoding import strips
+from unsee.engine.decoding.color_modes import to_rgb
+from unsee.engine.decoding.decoded_image import DecodingConfig
+from unsee.engine.decoding.decoding import decode, on_grid
+from unsee.engine.decoding.orientation import ORIENTATION_TAG
 from unsee.errors import DecodingError
 from unsee.resizing import FILTERS, Resizing
 
@@ -164,7 +167,7 @@ def test_strips_make_the_bytes_of_a_whole(mode, monkeypatch):
         "LAB": lambda: Image.merge("LAB", channels[:3]),
     }[mode]()
     whole = to_rgb(image)
-    monkeypatch.setattr(decoding, "STRIP", 200)
+    monkeypatch.setattr(strips, "STRIP", 200)
     np.testing.assert_array_equal(np.asarray(to_rgb(image)), np.asarray(whole))
 
 
@@ -174,8 +177,8 @@ def test_images_of_any_size_are_resized_as_pillow_does(sides, resample, monkeypa
     """An image that loses more height than width is resized along its columns first."""
     noise = Image.fromarray(np.random.default_rng(1).integers(0, 256, (*sides, 3), np.uint8))
     expected = np.asarray(noise.resize((24, 24), FILTERS[resample]))
-    for strip in (decoding.STRIP, 500, 7):
-        monkeypatch.setattr(decoding, "STRIP", strip)
+    for strip in (strips.STRIP, 500, 7):
+        monkeypatch.setattr(strips, "STRIP", strip)
         found = decode(encoded(noise, "PNG"), DecodingConfig(24, resizing=Resizing(resample=resample)))
         np.testing.assert_array_equal(found.pixels, expected)
 

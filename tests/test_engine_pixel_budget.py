@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from unsee.engine.inputs.pixel_budget import PixelBudget
+from unsee.engine.decoding.pixel_budget import PixelBudget
 
 
 def test_pixels_in_flight_stay_within_the_budget():

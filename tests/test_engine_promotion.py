@@ -13,7 +13,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from unsee.cli.app import app
-from unsee.engine.inputs.decoding import DecodingConfig, on_grid
+from unsee.engine.decoding.decoded_image import DecodingConfig
+from unsee.engine.decoding.decoding import on_grid
 from unsee.engine.inputs.sources import Sources
 from unsee.engine.methods import networks as map_methods
 from unsee.engine.methods.batching import MapBatcher

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unsee.engine.inputs.decoding import DecodingConfig, decode
+from unsee.engine.decoding.decoded_image import DecodingConfig
+from unsee.engine.decoding.decoding import decode
 from unsee.grey_png import grey_png
 
 SHAPES = ((1, 1), (1, 7), (7, 1), (5, 3), (64, 48), (301, 1023))

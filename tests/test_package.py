@@ -50,7 +50,8 @@ ROOMS = {
     },
     "engine.remote": {""},
     "engine.workers": {""},
-    "engine.inputs": {"", "kernels", "engine.remote"},
+    "engine.decoding": {"", "kernels", "export.runtime"},
+    "engine.inputs": {"", "kernels", "engine.remote", "engine.decoding"},
 }
 """What each room may import of the others; "" is the root. Rooms below are open to those above as a whole."""
 MODELS = {
@@ -68,10 +69,10 @@ MODELS = {
 }
 ROOMS["engine.cleanup"] = MODELS
 ROOMS["engine.methods"] = MODELS | {"engine.cleanup"}
-ROOMS["engine.segmentation"] = MODELS | {"engine.cleanup", "engine.methods", "engine.inputs"}
+ROOMS["engine.segmentation"] = MODELS | {"engine.cleanup", "engine.decoding", "engine.methods"}
 ROOMS["engine.outputs"] = {"", "engine.inputs", "engine.methods"}
 ROOMS["engine.indexes"] = {"", "engine.inputs", "engine.outputs"}
-ROOMS["engine.plans"] = {"", "engine.inputs", "engine.outputs", "engine.workers"}
+ROOMS["engine.plans"] = {"", "engine.decoding", "engine.inputs", "engine.outputs", "engine.workers"}
 ROOMS["engine.stores"] = {"", "train.networks", "engine.remote", "engine.workers", "engine.outputs"}
 ROOMS["engine.shards"] = MODELS | {
     "engine",
@@ -81,13 +82,14 @@ ROOMS["engine.shards"] = MODELS | {
     "engine.stores",
     "engine.workers",
 }
-ROOMS["engine.networks"] = MODELS | {"engine.cleanup", "engine.methods", "engine.inputs"}
+ROOMS["engine.networks"] = MODELS | {"engine.cleanup", "engine.decoding", "engine.methods", "engine.inputs"}
 ROOMS["engine.teaching"] = MODELS | {
     "train",
     "train.data",
     "train.students",
     "engine",
     "engine.cleanup",
+    "engine.decoding",
     "engine.inputs",
     "engine.outputs",
 }
@@ -96,7 +98,7 @@ ROOMS["bench.scoring"] = {"", "kernels", "engine", *(room for room in ROOMS if r
 ROOMS["bench.pages"] = ROOMS["bench.scoring"] - {"kernels"} | {"bench.scoring"}
 ROOMS["bench.peers"] = MODELS | {"engine.cleanup", "engine.methods"}
 ROOMS["bench.zoo"] = MODELS | {"bench.speed"}
-ROOMS["bench.device"] = MODELS | {"engine", "engine.cleanup", "engine.methods", "bench.speed"}
+ROOMS["bench.device"] = MODELS | {"engine", "engine.cleanup", "engine.decoding", "engine.methods", "bench.speed"}
 ROOMS["bench.speed"] = set(ROOMS) - {"bench.pages"} | {""}
 ROOMS["bench"] = set(ROOMS) | {""}
 ROOMS["cli"] = set(ROOMS) | {""}

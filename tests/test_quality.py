@@ -9,7 +9,8 @@ from PIL import Image
 
 from unsee.engine.cleanup.postprocess import finish
 from unsee.engine.cleanup.presets import PRESETS
-from unsee.engine.inputs.decoding import DecodingConfig, decode
+from unsee.engine.decoding.decoded_image import DecodingConfig
+from unsee.engine.decoding.decoding import decode
 from unsee.engine.methods.models import open_descender
 from unsee.threads import cores
 

@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 from PIL import Image, ImageOps
 
-from ...engine.inputs.decoding import DecodingConfig, decode
+from ...engine.decoding.decoded_image import DecodingConfig
+from ...engine.decoding.decoding import decode
 from ...engine.inputs.input import Input, ReadingError, is_url, read
 from ...engine.outputs.layout import MAP_SUFFIX
 from ...engine.outputs.plan import Plan

@@ -17,7 +17,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from ...engine.inputs.decoding import DecodingConfig, decode
+from ...engine.decoding.decoded_image import DecodingConfig
+from ...engine.decoding.decoding import decode
 from ...engine.inputs.input import Input, read
 from ...engine.inputs.sources import Sources
 from ...engine.methods.descents import DescentMethod

@@ -1,1 +1,1 @@
-"""From what a user names to decoded images."""
+"""From what a user names to the bytes of images."""

@@ -7,7 +7,8 @@ import numpy as np
 from PIL import Image
 
 from ...errors import DecodingError, UnseeError
-from .decoding import DecodedImage, DecodingConfig, decode, on_grid
+from ..decoding.decoded_image import DecodedImage, DecodingConfig
+from ..decoding.decoding import decode, on_grid
 
 CHANNELS = (1, 3, 4)
 KINDS = "uint8 0 to 255 or float 0 to 1, [H,W] or [H,W,C] with 1, 3 (RGB) or 4 (RGBA) channels; tensors are [C,H,W]"

@@ -10,7 +10,7 @@ from ...export.bundles.attribution_contents import AttributionContents
 from ...export.bundles.bundle import holds, read_bundle
 from ...export.runtime.attributor import Attributor
 from ...train.networks.metadata import InputSpec
-from ..inputs.decoding import DecodingConfig
+from ..decoding.decoded_image import DecodingConfig
 from ..inputs.given_images import ImageLike, decoded, is_one
 from .given_networks import as_classifier, is_module
 

@@ -31,7 +31,8 @@ from ...train.networks.model_names import model_name
 from ..cleanup.postprocess import finish
 from ..cleanup.presets import PostConfig, Preset, default_preset
 from ..cleanup.presets import preset as preset_of_name
-from ..inputs.decoding import DecodingConfig, decode
+from ..decoding.decoded_image import DecodingConfig
+from ..decoding.decoding import decode
 from ..inputs.input import read
 from ..inputs.sources import Sources
 from ..methods.region_contrast import region_contrast

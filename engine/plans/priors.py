@@ -8,7 +8,8 @@ from PIL import Image
 
 from ...errors import DecodingError
 from ...formats import MAP_SUFFIXES
-from ..inputs.decoding import DecodingConfig, decode
+from ..decoding.decoded_image import DecodingConfig
+from ..decoding.decoding import decode
 from ..inputs.input import Input, ReadingError, read
 from ..inputs.sources import Sources
 from .fingerprint import fingerprint_now

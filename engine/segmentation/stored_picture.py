@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from ..inputs.decoding import DecodingConfig, whole_image
+from ..decoding.decoded_image import DecodingConfig
+from ..decoding.decoding import whole_image
 from ..methods.detection import Detection
 from .objects import Box, level_of, widened
 from .picture_config import PictureConfig

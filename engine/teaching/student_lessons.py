@@ -13,7 +13,8 @@ from ...train.data.datasets import Dataset
 from ...train.students.made_marks import made, mark_made
 from ...train.students.stored_arrays import new_array
 from ...train.students.student_config import GRID, StudentConfig
-from ..inputs.decoding import DecodingConfig, decode
+from ..decoding.decoded_image import DecodingConfig
+from ..decoding.decoding import decode
 from ..inputs.input import read
 from .teacher_maps import TeacherMaps
 

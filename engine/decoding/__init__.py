@@ -1,0 +1,1 @@
+"""From the bytes of an image file to RGB pixels on the network's grid, on the CPU and on a GPU."""
