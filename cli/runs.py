@@ -66,7 +66,7 @@ def _check_method(config: RunConfig, context: typer.Context) -> None:
 
 
 @everyday(*EVERYDAY, "prior", "images", "iterations")
-@with_run("model", "weights", "method", "cnn2", "cnn3", "input_size", "mean", "std", "labels")
+@with_run("model", "weights", "method", "cnn2", "cnn3", "input_size", "mean", "std", "labels", "decoder")
 def promote(
     prior: Annotated[str, typer.Option(help="folder of maps by any method, called as their images are")],
     images: Annotated[

@@ -19,6 +19,7 @@ from .workers.metrics_file import check_metrics_file
 
 OnError = Literal["record", "raise"]
 Distributor = Literal["local", "ray"]
+Decoder = Literal["cpu", "nvjpeg"]
 LARGEST_SHARD = 10_000
 MOST_WORKERS = 4
 ALGORITHM = 5
@@ -36,8 +37,9 @@ class RunConfig(MethodConfig):
 
     sources: see `Sources`. output_folder: the run directory. segmentation: see `SegmentConfig`. pictures: see
     `PictureConfig`. shards: see `Sharding`. rows_with: see `object_columns`. exif, max_pixels, exact_decoding: see
-    `DecodingConfig`. on_error: whether a failed image becomes a row or ends the run. max_error_rate: share of failed images
-    above which the run ends with `ExitCode.FAILED_ROWS`. timeout: seconds in which an image must be read and decoded.
+    `DecodingConfig`. decoder: see `JpegBatches`. on_error: whether a failed image becomes a row or ends the run.
+    max_error_rate: share of failed images above which the run ends with `ExitCode.FAILED_ROWS`. timeout: seconds in which an
+    image must be read and decoded.
     max_bytes: see `ReadingConfig`. workers: decoding and encoding threads of a process. distributor, processes: see
     `executors`. metrics_file: see `kept_metrics`. max_shard_retry: how often a shard is tried again after a crash.
     """
@@ -53,6 +55,7 @@ class RunConfig(MethodConfig):
     exif: Annotated[bool, "turn images as their EXIF orientation says"] = True
     max_pixels: Annotated[int, "larger images become failed rows"] = 100_000_000
     exact_decoding: Annotated[bool, "decode large JPEGs at full size"] = False
+    decoder: Annotated[Decoder, "of JPEGs: the CPU, or nvJPEG on the network's GPU (torchvision)"] = "cpu"
     on_error: Annotated[OnError, "a failed image becomes a row, or ends the run"] = "record"
     max_error_rate: Annotated[float, "share of failed images that still ends with exit code 0"] = 0.0
     timeout: Annotated[float, "seconds in which an image must be read and decoded"] = 60.0
@@ -137,6 +140,7 @@ class RunConfig(MethodConfig):
             **({"mirror": True} if self.mirror else {}),
             **({"rows_with": list(self.rows_with)} if self.rows_with else {}),
             **({"cleanup": info.cleanup} if info.cleanup != "cpu" else {}),
+            **({"decoder": self.decoder} if self.decoder != "cpu" else {}),
         }
 
 

@@ -19,6 +19,8 @@ from ..export.runtime.model_info import ModelInfo
 from ..threads import usable_threads
 from .decoding.decoded_image import DecodedImage, DecodingConfig
 from .decoding.decoding import decode, on_grid
+from .decoding.jpeg_batches import Jpeg, JpegBatches
+from .decoding.nvjpeg import NvJpeg
 from .inputs.input import ReadingError, read
 from .methods.detection import DIVERGED, Detection, Failure, within_frames
 from .methods.method import Method, noise
@@ -51,14 +53,15 @@ MOST_FINISHING = 2
 class Work:
     """An input on its way through the stages: its row so far, and what the last stage made of it.
 
-    is_last: of its shard. carried: its row, and its map where it succeeded, are taken over from an earlier run. data: the
-    file, where the picture that is stored shows it.
+    is_last: of its shard. jpeg: the file, where a GPU decodes it with its batch. carried: its row, and its map where it
+    succeeded, are taken over from an earlier run. data: the file, where the picture that is stored shows it.
     """
 
     shard: OpenShard
     planned: PlannedInput
     row: Row
     is_last: bool
+    jpeg: Jpeg | None = None
     image: DecodedImage | None = None
     detection: Detection | None = None
     carried: Carried | None = None
@@ -99,6 +102,7 @@ class ShardRunner:
         self.decoding = DecodingConfig(
             method.info.input_size, config.exif, config.max_pixels, config.exact_decoding, fine, method.info.resizing
         )
+        self.jpegs = JpegBatches(self.decoding, NvJpeg(self.info.device)) if config.decoder == "nvjpeg" else None
         self.priors = Priors(config.prior, self.decoding) if config.prior else None
         self._descents = SharedStage("descent")
         self._last_end = 0.0
@@ -122,8 +126,9 @@ class ShardRunner:
     def close(self) -> None:
         """Give back what the models hold."""
         self.method.close()
-        if self.promoter is not None:
-            self.promoter.close()
+        for other in (self.promoter, self.jpegs):
+            if other is not None:
+                other.close()
 
     def run(
         self,
@@ -216,7 +221,7 @@ class ShardRunner:
         size = self.method.batch_size
         loaded = ordered_map_within(decoders, self._load, works, 2 * size, self.config.timeout, self._late)
         for batch in batched(loaded, size, self._first_batch(), attrgetter("is_last")):
-            yield _stacked(batch, self.decoding, self.priors is not None)
+            yield _stacked(self._with_jpegs(batch), self.decoding, self.priors is not None)
 
     def _first_batch(self) -> int | None:
         """Return how many images are enough for the first batch: one a core, where the size decides no result."""
@@ -234,16 +239,27 @@ class ShardRunner:
             if error.code == TIMEOUT:
                 return self._late(work)
             return _failed(work, "failed_to_read", error.code, str(error))
-        work = replace(work, row=replace(work.row, sha256=hashlib.sha256(data).hexdigest()))
+        kept = data if self.config.pictures.needs_photograph else None
+        work = replace(work, row=replace(work.row, sha256=hashlib.sha256(data).hexdigest()), data=kept)
         try:
             with work.shard.clock.stage("decode"):
-                image = decode(data, self.decoding)
+                jpeg = self.jpegs.taken(data) if self.jpegs else None
+                if jpeg:
+                    return replace(work, jpeg=jpeg)
+                work = _decoded(work, decode(data, self.decoding))
         except DecodingError as error:
-            return _failed(work, "failed_to_decode", error.code, str(error))
-        row = replace(work.row, width=image.width, height=image.height, orientation=image.orientation)
-        data = data if self.config.pictures.needs_photograph else None
-        work = replace(work, row=row, image=image, data=data)
+            return _undecoded(work, error)
         return work if self.priors is None else self._with_prior(work)
+
+    def _with_jpegs(self, batch: list[Work]) -> list[Work]:
+        """Decode what a GPU is to decode of a batch."""
+        given = [work.jpeg for work in batch if work.jpeg]
+        if not given:
+            return batch
+        assert self.jpegs
+        with batch[0].shard.clock.stage("decode"):
+            found = iter(self.jpegs.decoded(given))
+        return [_decoded(work, next(found)) if work.jpeg else work for work in batch]
 
     def _with_prior(self, work: Work) -> Work:
         assert work.image and self.priors
@@ -253,7 +269,7 @@ class ShardRunner:
         except ReadingError as error:
             return _failed(work, "failed_to_read", error.code, str(error))
         except DecodingError as error:
-            return _failed(work, "failed_to_decode", error.code, str(error))
+            return _undecoded(work, error)
         return replace(work, image=replace(work.image, prior=prior))
 
     def _late(self, work: Work) -> Work:
@@ -351,5 +367,16 @@ def _rounded(info: ModelInfo) -> str:
     return "" if info.precision == "fp32" else f" in {info.precision}"
 
 
+def _decoded(work: Work, image: DecodedImage | DecodingError) -> Work:
+    if isinstance(image, DecodingError):
+        return _undecoded(work, image)
+    row = replace(work.row, width=image.width, height=image.height, orientation=image.orientation)
+    return replace(work, row=row, image=image, jpeg=None)
+
+
+def _undecoded(work: Work, error: DecodingError) -> Work:
+    return _failed(work, "failed_to_decode", error.code, str(error))
+
+
 def _failed(work: Work, status: str, code: str, message: str) -> Work:
-    return replace(work, row=work.row.failed(status, code, message), image=None)
+    return replace(work, row=work.row.failed(status, code, message), image=None, jpeg=None, data=None)

@@ -1,8 +1,9 @@
-"""Resizing many planes of 8 bits at once, each from a size of its own to another, in memory and on a CUDA device.
+"""Resizing many 8-bit images at once, each from a size of its own to another, in memory and on a CUDA device.
 
-The bytes are those of `resampling`, whose weights are taken. A batch takes two launches, however many planes it has.
+The bytes are those of `resampling`, whose weights are taken. A batch takes two launches, however many images it has.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -15,51 +16,51 @@ from .resampling import HALF, PRECISION, axis_weights, resized_in_order
 cuda: Any = None  # bound by launch: a CPU needs no CUDA
 
 # Columns of the plan of a pass, one row a plane: where it begins and how wide it is, where the new one begins, how wide it
-# is and which of all new rows is its first, whether weights run along rows, where they begin, and how many an entry has.
-SOURCE, SOURCE_WIDTH, TARGET, WIDTH, FIRST_ROW, ALONG_ROWS, WEIGHTS, ENTRY = range(8)
+# is, how far apart its pixels lie and which of all new rows is its first, whether weights run along rows, where they begin,
+# and how many an entry has.
+SOURCE, SOURCE_WIDTH, TARGET, WIDTH, APART, FIRST_ROW, ALONG_ROWS, WEIGHTS, ENTRY = range(9)
 
 
 class Resize(NamedTuple):
-    """One plane's sizes, (height, width), before and after, and which axis comes first: see `columns_first`."""
+    """One image's sizes, (height, width), before and after, and which axis comes first: see `columns_first`."""
 
     before: tuple[int, int]
     after: tuple[int, int]
     down_first: bool
 
 
-def resized_planes(planes: np.ndarray, resizes: Sequence[Resize], resample: str = "bilinear") -> np.ndarray:
-    """Resize planes that lie row by row and one after the other, uint8 [N], into the same; where they lie.
+def resized_images(
+    planes: np.ndarray, resizes: Sequence[Resize], channels: int = 1, resample: str = "bilinear"
+) -> np.ndarray:
+    """Resize images that lie as planes one after the other, uint8 [N], where they lie.
 
-    resample: a filter of `SUPPORT`. Raises ValueError for another dtype or shape, for planes that are more or less than
+    channels: planes of each image. resample: a filter of `SUPPORT`. Returns the new images one after the other, uint8,
+    each [height, width, channels]. Raises ValueError for another dtype or shape, for planes that are more or less than
     their sizes say, and for a side without pixels.
     """
     if any(min(*one.before, *one.after) < 1 for one in resizes):
-        raise ValueError("planes need sizes of 1 pixel or more, before and after")
-    wanted = sum(height * width for (height, width), _, _ in resizes)
+        raise ValueError("images need sizes of 1 pixel or more, before and after")
+    wanted = channels * sum(height * width for (height, width), _, _ in resizes)
     if is_cuda(planes):
-        return _resized_cuda(planes, wanted, resizes, resample)
+        return _resized_cuda(planes, wanted, resizes, channels, resample)
     if planes.dtype != np.uint8 or planes.shape != (wanted,):
         raise ValueError(f"planes must be uint8 [{wanted}], got {planes.dtype} {list(planes.shape)}")
-    return _resized_cpu(planes, resizes, resample)
+    return _resized_cpu(planes, resizes, channels, resample)
 
 
-def plane_offsets(resizes: Sequence[Resize]) -> np.ndarray:
-    """Return where each new plane begins, and where the last one ends, int64 [B + 1]."""
-    return np.cumsum([0, *(height * width for _, (height, width), _ in resizes)], dtype=np.int64)
-
-
-def _resized_cpu(planes: np.ndarray, resizes: Sequence[Resize], resample: str) -> np.ndarray:
+def _resized_cpu(planes: np.ndarray, resizes: Sequence[Resize], channels: int, resample: str) -> np.ndarray:
     made, start = [np.zeros(0, np.uint8)], 0
-    for (rows, columns), size, down_first in resizes:
-        plane = planes[start : start + rows * columns].reshape(rows, columns)
-        made.append(resized_in_order(plane, *size, resample, down_first).reshape(-1))
-        start += rows * columns
+    for before, after, down_first in resizes:
+        end = start + channels * math.prod(before)
+        image = planes[start:end].reshape(channels, *before).transpose(1, 2, 0)
+        made.append(resized_in_order(image, *after, resample, down_first).reshape(-1))
+        start = end
     return np.concatenate(made)
 
 
-def _resized_cuda(planes: Any, wanted: int, resizes: Sequence[Resize], resample: str) -> Any:
+def _resized_cuda(planes: Any, wanted: int, resizes: Sequence[Resize], channels: int, resample: str) -> Any:
     source = on_device("planes", planes, np.uint8, (wanted,))
-    plans, weights = _plan(resizes, resample)
+    plans, weights = _plan(resizes, channels, resample)
     planned, table = to_device(plans), to_device(weights)
     for step, plan in enumerate(plans):
         target = empty((_room(int(plan[-1, TARGET])),), np.uint8)
@@ -92,8 +93,8 @@ class _WeightTable:
         return np.concatenate([*self.tables, rest])
 
 
-def _plan(resizes: Sequence[Resize], resample: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the plans of the two passes, int64 [2, B + 1, 8], whose last rows say where all ends, and the weights."""
+def _plan(resizes: Sequence[Resize], channels: int, resample: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the plans of the two passes, int64 [2, P + 1, 9], whose last rows say where all ends, and the weights."""
     table = _WeightTable(resample)
     passes: tuple[list, list] = [], []
     source, between, target = 0, 0, 0
@@ -102,13 +103,14 @@ def _plan(resizes: Sequence[Resize], resample: str) -> tuple[np.ndarray, np.ndar
         along, down = (1, *table.place(columns, width)), (0, *table.place(rows, height))
         steps = (down, along) if down_first else (along, down)
         middle = (height, columns) if down_first else (rows, width)
-        passes[0].append((source, columns, between, middle[1], first_row[0], *steps[0]))
-        passes[1].append((between, middle[1], target, width, first_row[1], *steps[1]))
-        source, target = source + rows * columns, target + height * width
-        between += middle[0] * middle[1]
-        first_row = [first_row[0] + middle[0], first_row[1] + height]
+        for channel in range(channels):
+            passes[0].append((source, columns, between, middle[1], 1, first_row[0], *steps[0]))
+            passes[1].append((between, middle[1], target + channel, width, channels, first_row[1], *steps[1]))
+            source, between = source + rows * columns, between + math.prod(middle)
+            first_row = [first_row[0] + middle[0], first_row[1] + height]
+        target += channels * height * width
     for entries, end, rows in zip(passes, (between, target), first_row, strict=True):
-        entries.append((0, 0, end, 0, rows, 0, 0, 0))
+        entries.append((0, 0, end, 0, 0, rows, 0, 0, 0))
     return np.array(passes, np.int64), table.array()
 
 
@@ -134,21 +136,22 @@ def _level(source: np.ndarray, entry: np.ndarray, weights: np.ndarray, row: int,
 def _pass_kernel(source: Any, plans: Any, step: int, weights: Any, target: Any) -> None:
     """A block a new row."""
     plan = plans[step]
-    image = _image_of(plan, cuda.blockIdx.x)
-    row = cuda.blockIdx.x - plan[image, FIRST_ROW]
-    start = plan[image, TARGET] + row * plan[image, WIDTH]
-    for column in range(cuda.threadIdx.x, plan[image, WIDTH], cuda.blockDim.x):
-        target[start + column] = _level(source, plan[image], weights, row, column)
+    plane = _plane_of(plan, cuda.blockIdx.x)
+    row = cuda.blockIdx.x - plan[plane, FIRST_ROW]
+    width, apart = plan[plane, WIDTH], plan[plane, APART]
+    start = plan[plane, TARGET] + row * width * apart
+    for column in range(cuda.threadIdx.x, width, cuda.blockDim.x):
+        target[start + column * apart] = _level(source, plan[plane], weights, row, column)
 
 
 @compiled
-def _image_of(plan: np.ndarray, row: int) -> int:
+def _plane_of(plan: np.ndarray, row: int) -> int:
     """Which plane a new row belongs to, by bisection."""
-    image, end = 0, len(plan) - 1
-    while end - image > 1:
-        middle = (image + end) // 2
+    plane, end = 0, len(plan) - 1
+    while end - plane > 1:
+        middle = (plane + end) // 2
         if plan[middle, FIRST_ROW] <= row:
-            image = middle
+            plane = middle
         else:
             end = middle
-    return image
+    return plane

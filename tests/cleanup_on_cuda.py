@@ -1,18 +1,27 @@
 """Checks of the clean-up on the device that descends, run by test_kernels_cuda.py in a process of its own."""
 
+import io
 from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from numba import cuda
+from PIL import Image
 
 from unsee.engine.cleanup.device_cleanup import DeviceCleanup
 from unsee.engine.cleanup.presets import PRESETS
+from unsee.engine.decoding import nvjpeg
+from unsee.engine.decoding.decoded_image import DecodingConfig
+from unsee.engine.decoding.decoding import decode
+from unsee.engine.decoding.jpeg_batches import JpegBatches
 from unsee.engine.methods.descents import DescentMethod, DeviceDescentMethod
 from unsee.export.runtime.descender import Descent
 from unsee.export.runtime.model_info import ModelInfo
+from unsee.kernels.resampling_on_device import Resize
+from unsee.resizing import Resizing
 from unsee.tests.cuda_simulator import on_device, simulated, simulator, tiny_blocks  # noqa: F401
+from unsee.tests.fake_nvjpeg import planes_of
 from unsee.train.networks.metadata import numbered_labels
 
 SIZE = 8
@@ -75,6 +84,46 @@ def test_detections_are_those_of_the_cpu_and_nothing_is_allocated_anew(there, mo
     assert allocated[0] == allocated[1] == allocated[2] > 0
     assert ours.info.cleanup == "device"
     ours.cleanup.close()
+
+
+@pytest.mark.skipif(not simulated(), reason="stands in for nvJPEG and PyTorch on a machine without a GPU")
+def test_jpegs_become_grids_without_leaving_the_device(monkeypatch):
+    monkeypatch.setattr(cuda, "external_stream", lambda handle: cuda.stream())
+    waits = []
+
+    def decode_jpeg(encoded, mode, device):
+        assert waits and mode == "RGB" and device.index == 0
+        return [planes_of(bytes(data)) for data in encoded]
+
+    torch = SimpleNamespace(
+        device=lambda name: SimpleNamespace(index=int(name[-1])),
+        cuda=SimpleNamespace(
+            Stream=lambda device: SimpleNamespace(cuda_stream=1, synchronize=lambda: waits.append(1)),
+            stream=nullcontext,
+        ),
+        uint8=np.uint8,
+        frombuffer=np.frombuffer,
+        cat=lambda parts: on_device(np.concatenate(parts)),
+    )
+    monkeypatch.setattr(nvjpeg, "_libraries", lambda: (torch, decode_jpeg))
+    files = [jpeg(13, 9), jpeg(6, 11)]
+    for config in (DecodingConfig(8), DecodingConfig(8, promoter_size=5, resizing=Resizing("letterbox", "lanczos"))):
+        batches = JpegBatches(config, nvjpeg.NvJpeg("cuda:0"))
+        found = batches.decoded([batches.taken(data) for data in files])
+        for one, data in zip(found, files, strict=True):
+            expected = decode(data, config)
+            np.testing.assert_array_equal(one.pixels, expected.pixels)
+            np.testing.assert_array_equal(one.promoter_pixels, expected.promoter_pixels)
+            assert one.frame == expected.frame
+        batches.close()
+    with pytest.raises(ValueError, match="another size"):
+        batches.device.resized(files[:1], [([Resize((9, 9), (8, 8), False)], "bilinear")])
+
+
+def jpeg(width, height):
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(width).integers(0, 256, (height, width, 3), np.uint8)).save(file, "JPEG")
+    return file.getvalue()
 
 
 def test_batches_under_way_do_not_share_what_they_bring_back():

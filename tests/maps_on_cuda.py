@@ -38,7 +38,7 @@ from unsee.kernels.prune import (
     sigmoid,
 )
 from unsee.kernels.resampling import SUPPORT
-from unsee.kernels.resampling_on_device import Resize, resized_planes
+from unsee.kernels.resampling_on_device import Resize, resized_images
 from unsee.kernels.workspace import Workspace
 from unsee.tests.cuda_simulator import on_device, simulator, tiny_blocks  # noqa: F401
 
@@ -197,10 +197,16 @@ def test_resizing(resample):
     resizes = [Resize(*size, down_first=bool(place % 2)) for place, size in enumerate(sizes)]
     levels = np.random.default_rng(6).integers(0, 256, sum(height * width for (height, width), _ in sizes), np.uint8)
     for each in (levels, np.where(levels > 127, 255, 0).astype(np.uint8)):
-        equal(resized_planes(on_device(each), resizes, resample), resized_planes(each, resizes, resample))
-    assert resized_planes(on_device(levels[:0]), []).shape == (0,)
+        equal(
+            resized_images(on_device(each), resizes, resample=resample),
+            resized_images(each, resizes, resample=resample),
+        )
+    pixels = [Resize((9, 7), (13, 20), False), Resize((5, 2), (3, 4), True)]
+    planes = np.random.default_rng(7).integers(0, 256, 3 * (63 + 10), np.uint8)
+    equal(resized_images(on_device(planes), pixels, 3, resample), resized_images(planes, pixels, 3, resample))
+    assert resized_images(on_device(levels[:0]), []).shape == (0,)
     with pytest.raises(ValueError, match="planes must be uint8"):
-        resized_planes(on_device(levels[1:]), resizes, resample)
+        resized_images(on_device(levels[1:]), resizes, resample=resample)
 
 
 def differences(shape=(3, 24, 30)):
@@ -267,8 +273,8 @@ def test_the_second_batch_allocates_nothing(name):
             levels = to_levels(finish(to_device(delta), to_device(images), config).final)
             flat = levels.reshape(levels.size)
             resizes = [Resize(levels.shape[1:], size, False) for size in sizes]
-            found = to_host(resized_planes(flat, resizes))
+            found = to_host(resized_images(flat, resizes))
         allocated.append(workspace.allocations)
     assert allocated[1] == allocated[0] > 10
     levels = to_levels(finish(on_device(delta), on_device(images), config).final)
-    equal(resized_planes(levels.reshape(levels.size), resizes), found)
+    equal(resized_images(levels.reshape(levels.size), resizes), found)

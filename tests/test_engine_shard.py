@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from unsee.engine.inputs.sources import Sources
 from unsee.engine.methods.methods import open_method
@@ -20,6 +21,7 @@ from unsee.engine.plans.planning import make_plan
 from unsee.engine.run_config import RunConfig
 from unsee.engine.shard import ShardRunner
 from unsee.engine.shards.open_shard import OpenShard
+from unsee.tests.fake_nvjpeg import FakeNvJpeg
 
 NAMES = ["01.png", "02.jpg", "03.png"]
 
@@ -71,6 +73,35 @@ def test_a_file_that_is_cut_after_planning_is_a_row(images, tmp_path):
     whole = (images / "03.png").read_bytes()
     rows = run(images, tmp_path / "out", lambda: (images / "03.png").write_bytes(whole[: len(whole) // 2]))
     assert failures(rows) == {"03.png": ("failed_to_decode", "damaged")}
+
+
+def rows_with_decoder(folder, output, monkeypatch, refused=(), **options):
+    device = FakeNvJpeg()
+    device.refused = set(refused)
+    monkeypatch.setattr("unsee.engine.shard.NvJpeg", lambda name: device)
+    config = RunConfig(Sources((str(folder),)), str(output), method="saliency-filters", shards=Sharding(100), **options)
+    plan = make_plan(output, config.sources, {}, config.shards)
+    runner = ShardRunner(open_method(config, open_descender), config)
+    list(runner.run(plan, [ShardJob(0)]))
+    runner.close()
+    return device, {Path(row["path"]).name: row for row in pq.read_table(output / "00000.parquet").to_pylist()}
+
+
+def test_jpegs_that_a_gpu_decodes_give_the_rows_and_maps_of_full_size(images, tmp_path, monkeypatch):
+    """Here Pillow decodes in its place, a batch at a time; what is no whole JPEG is decoded as ever."""
+    for number in range(20):
+        Image.open(images / "02.jpg").convert("RGB").resize((50 + number, 60)).save(images / f"{number + 10}.jpg")
+    whole = (images / "10.jpg").read_bytes()
+    (images / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    odd = whole + b"what only a CPU decodes"
+    (images / "odd.jpg").write_bytes(odd)
+    options = {"exact_decoding": True}
+    device, ours = rows_with_decoder(images, tmp_path / "gpu", monkeypatch, [odd], decoder="nvjpeg", **options)
+    none, theirs = rows_with_decoder(images, tmp_path / "cpu", monkeypatch, **options)
+    assert ours == theirs and len(ours) == 25
+    assert failures(ours) == {"cut.jpg": ("failed_to_decode", "damaged")}
+    assert sum(device.calls) >= 20 and max(device.calls) > 5 and device.closed
+    assert none.calls == [] and not none.closed
 
 
 def test_a_shard_is_read_before_the_one_before_it_is_final_and_few_are_open(images, tmp_path, monkeypatch):

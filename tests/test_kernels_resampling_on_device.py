@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from unsee.kernels.resampling import columns_first
-from unsee.kernels.resampling_on_device import Resize, plane_offsets, resized_planes
+from unsee.kernels.resampling_on_device import Resize, resized_images
 from unsee.resizing import FILTERS
 
 RNG = np.random.default_rng(13)
@@ -30,26 +30,36 @@ def test_equals_pillow_to_the_byte(resample):
         after.append(after[0])
         planes = [RNG.integers(0, 256, size, np.uint8) for size in before]
         resizes = [Resize(old, new, columns_first(old, new)) for old, new in zip(before, after, strict=True)]
-        flat = resized_planes(np.concatenate([plane.ravel() for plane in planes]), resizes, resample)
-        assert plane_offsets(resizes)[-1] == len(flat)
+        flat = resized_images(np.concatenate([plane.ravel() for plane in planes]), resizes, resample=resample)
         for plane, found in zip(planes, each(flat, after), strict=True):
             expected = np.asarray(Image.fromarray(plane).resize(found.shape[::-1], FILTERS[resample]))
             np.testing.assert_array_equal(found, expected, err_msg=f"{plane.shape} to {found.shape}")
+
+
+def test_planes_become_pixels():
+    sizes = [((30, 40), (24, 24)), ((50, 20), (7, 9))]
+    images = [RNG.integers(0, 256, (*before, 3), np.uint8) for before, _ in sizes]
+    resizes = [Resize(*size, columns_first(*size)) for size in sizes]
+    flat = resized_images(np.concatenate([image.transpose(2, 0, 1).ravel() for image in images]), resizes, 3, "lanczos")
+    expected = [
+        Image.fromarray(image).resize(after[::-1], FILTERS["lanczos"])
+        for image, (_, after) in zip(images, sizes, strict=True)
+    ]
+    np.testing.assert_array_equal(flat, np.concatenate([np.asarray(image).ravel() for image in expected]))
 
 
 def test_planes_that_are_turned_afterwards_are_resized_in_the_order_that_is_asked_for():
     before, after = (90, 50), (40, 48)
     plane = RNG.integers(0, 256, before, np.uint8)
     order = columns_first(before[::-1], after[::-1])
-    found = resized_planes(plane.ravel(), [Resize(before, after, not order)]).reshape(after)
+    found = resized_images(plane.ravel(), [Resize(before, after, not order)]).reshape(after)
     upright = Image.fromarray(plane).transpose(Image.Transpose.ROTATE_90)
     expected = np.asarray(upright.resize(after, Image.Resampling.BILINEAR))
     np.testing.assert_array_equal(np.rot90(found), expected)
 
 
 def test_no_planes():
-    assert resized_planes(np.zeros(0, np.uint8), []).shape == (0,)
-    assert plane_offsets([]).tolist() == [0]
+    assert resized_images(np.zeros(0, np.uint8), []).shape == (0,)
 
 
 @pytest.mark.parametrize(
@@ -64,4 +74,4 @@ def test_no_planes():
 )
 def test_refuses_what_does_not_fit(planes, sizes, message):
     with pytest.raises(ValueError, match=message):
-        resized_planes(planes, [Resize(*sizes, False)])
+        resized_images(planes, [Resize(*sizes, False)])

@@ -38,6 +38,8 @@ def test_half_precision_is_said_and_is_part_of_the_run(run, tmp_path):
         (("--method", "rc", "--precision", "fp16"), 2, "method rc runs no model, on the CPU: leave --device"),
         (("--device", "cuda"), 5, "cuda was asked for"),
         (("--cleanup", "device"), 5, "--cleanup device needs a network that runs on a GPU"),
+        (("--decoder", "nvjpeg"), 5, "--decoder nvjpeg needs a network that runs on a GPU, and this one runs on cpu"),
+        (("--decoder", "turbo"), 2, "turbo"),
     ],
 )
 def test_what_cannot_be_had_is_one_line(words, code, reason, run, tmp_path):
