@@ -221,7 +221,19 @@ class ShardRunner:
         size = self.method.batch_size
         loaded = ordered_map_within(decoders, self._load, works, 2 * size, self.config.timeout, self._late)
         for batch in batched(loaded, size, self._first_batch(), attrgetter("is_last")):
-            yield _stacked(self._with_jpegs(batch), self.decoding, self.priors is not None)
+            yield self._stacked(self._with_jpegs(batch))
+
+    def _stacked(self, works: list[Work]) -> Batch:
+        images = [work.image for work in works if work.image]
+        count, size, fine = len(images), self.decoding.size, self.decoding.promoter_size
+        promoter_pixels = [one.promoter_pixels for one in images if one.promoter_pixels is not None]
+        priors = [one.prior for one in images if one.prior is not None]
+        return Batch(
+            works,
+            _stack([one.pixels for one in images], self.method.batch_memory((count, size, size, 3))),
+            _stack(promoter_pixels, np.empty((count, fine, fine, 3), np.uint8)) if fine else None,
+            _stack(priors, np.empty((count, size, size), np.uint8)) if self.priors else None,
+        )
 
     def _first_batch(self) -> int | None:
         """Return how many images are enough for the first batch: one a core, where the size decides no result."""
@@ -348,19 +360,8 @@ class ShardRunner:
         ]
 
 
-def _stacked(works: list[Work], config: DecodingConfig, with_priors: bool) -> Batch:
-    images = [work.image for work in works if work.image]
-
-    def stack(arrays: list[Any], *shape: int) -> np.ndarray:
-        return np.stack(arrays) if arrays else np.zeros((0, *shape), np.uint8)
-
-    size, fine = config.size, config.promoter_size
-    return Batch(
-        works,
-        stack([image.pixels for image in images], size, size, 3),
-        stack([image.promoter_pixels for image in images], fine, fine, 3) if fine else None,
-        stack([image.prior for image in images], size, size) if with_priors else None,
-    )
+def _stack(images: list[np.ndarray], memory: np.ndarray) -> np.ndarray:
+    return np.stack(images, out=memory) if images else memory
 
 
 def _rounded(info: ModelInfo) -> str:

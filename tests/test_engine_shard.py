@@ -7,6 +7,7 @@ import weakref
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -102,6 +103,17 @@ def test_jpegs_that_a_gpu_decodes_give_the_rows_and_maps_of_full_size(images, tm
     assert failures(ours) == {"cut.jpg": ("failed_to_decode", "damaged")}
     assert sum(device.calls) >= 20 and max(device.calls) > 5 and device.closed
     assert none.calls == [] and not none.closed
+
+
+def test_batches_are_put_together_in_the_memory_that_the_model_takes_them_from(images, tmp_path, monkeypatch):
+    config = RunConfig(Sources((str(images),)), str(tmp_path / "out"), method="saliency-filters", shards=Sharding(2))
+    plan = make_plan(tmp_path / "out", config.sources, {}, config.shards)
+    method = open_method(config, open_descender)
+    rooms, computed, compute = [], [], method.compute
+    monkeypatch.setattr(method, "batch_memory", lambda shape: rooms.append(np.empty(shape, np.uint8)) or rooms[-1])
+    monkeypatch.setattr(method, "compute", lambda pixels: computed.append(pixels) or compute(pixels))
+    assert len(list(ShardRunner(method, config).run(plan, [ShardJob(0), ShardJob(1)]))) == 2
+    assert computed and all(any(pixels is room for room in rooms) for pixels in computed)
 
 
 def test_a_shard_is_read_before_the_one_before_it_is_final_and_few_are_open(images, tmp_path, monkeypatch):

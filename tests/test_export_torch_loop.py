@@ -1,6 +1,8 @@
 """PyTorch's runner as it is on a GPU: turns captured once and replayed, padded batches, memory that runs out, precisions."""
 
 from collections.abc import Callable
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -150,6 +152,82 @@ def test_a_descent_that_is_left_on_the_device_is_the_same(classifier, captures):
     expected = descender.descend(pixels)
     np.testing.assert_allclose(delta, expected.delta, atol=1e-4)
     np.testing.assert_array_equal(there["targets"][:3].numpy(), expected.targets)
+
+
+class Streams:
+    """Stands in for the streams of a GPU. log: what was done in which stream, in the caller's order."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.log: list[tuple[str, str]] = []
+        self.names = ["work"]
+        for name in ("current_stream", "stream", "graph", "CUDAGraph", "Stream"):
+            monkeypatch.setattr(torch.cuda, name, getattr(self, name))
+
+    def current_stream(self, place):
+        return Stream(self, self.names[-1])
+
+    def Stream(self, place):
+        return Stream(self, "capture")
+
+    @contextmanager
+    def stream(self, stream):
+        self.names.append(stream.name)
+        yield
+        self.names.pop()
+
+    @contextmanager
+    def graph(self, graph, stream, capture_error_mode):
+        self.log.append((stream.name, f"captured {capture_error_mode}"))
+        with self.stream(stream):
+            yield
+
+    def CUDAGraph(self):
+        return SimpleNamespace(replay=lambda: self.log.append((self.names[-1], "replayed")))
+
+
+class Stream:
+    def __init__(self, streams: Streams, name: str) -> None:
+        self.streams, self.name = streams, name
+
+    def wait_stream(self, other):
+        self.streams.log.append((self.name, f"waits for {other.name}"))
+
+
+class Pixels:
+    """A tensor that says what is done with it."""
+
+    def __init__(self, streams: Streams, kind: str = "pageable") -> None:
+        self.streams, self.kind = streams, kind
+
+    def pin_memory(self):
+        return Pixels(self.streams, "pinned")
+
+    def to(self, place, non_blocking):
+        self.streams.log.append((self.streams.names[-1], f"copies {self.kind}, waits: {not non_blocking}"))
+        return Pixels(self.streams, "uploaded")
+
+    def record_stream(self, stream):
+        self.streams.log.append((stream.name, f"reads {self.kind}"))
+
+
+def test_a_batch_is_uploaded_beside_what_is_computed_and_read_when_it_is_there(monkeypatch):
+    streams = Streams(monkeypatch)
+    found = torch_loop.uploaded(Pixels(streams), torch.device("cuda:0"), Stream(streams, "upload"))
+    assert found.kind == "uploaded"
+    assert streams.log == [
+        ("upload", "copies pinned, waits: False"),
+        ("work", "waits for upload"),
+        ("work", "reads uploaded"),
+    ]
+
+
+def test_turns_are_captured_while_other_threads_use_the_device(monkeypatch):
+    streams = Streams(monkeypatch)
+    replay = torch_loop.captured(lambda: streams.log.append((streams.names[-1], "runs")) or {}, torch.device("cuda:0"))
+    warm = [("capture", "runs")] * torch_loop.WARM_UPS
+    between = [("work", "waits for capture"), ("capture", "captured thread_local"), ("capture", "runs")]
+    assert streams.log == [("capture", "waits for work"), *warm, *between]
+    assert replay() == {} and streams.log[-1] == ("work", "replayed")
 
 
 def test_rounding_is_what_was_asked_for_and_put_back():

@@ -1,4 +1,4 @@
-"""`unsee run` from files to files, cleaning up on the CPU and on the device: speed, stages, how busy the GPU is."""
+"""`unsee run` from files to files, finishing and decoding on the CPU and on the GPU: speed, stages, how busy the GPU is."""
 
 import json
 import os
@@ -17,22 +17,28 @@ from ...engine.status import summarize
 from .scale import Deadline, Found, Scale
 
 MODELS = (("unsee-small", ("--preset", "best")), ("vgg16", ("--preset", "reference", "--iterations", "10")))
+WAYS = {
+    "device": ("--cleanup", "device"),
+    "nvjpeg": ("--cleanup", "device", "--decoder", "nvjpeg"),
+    "cpu": ("--cleanup", "cpu"),
+}
+"""Where maps are finished, and JPEGs decoded."""
 SHAPES = 12
 
 
 def measure(scale: Scale, deadline: Deadline) -> Found:
-    """Yield a row for each way of cleaning up that there is time for."""
+    """Yield a row for each way that there is time for."""
     with tempfile.TemporaryDirectory(prefix="unsee-gpu-") as name:
         photographs = Path(name) / "photographs"
         write_photographs(photographs, scale.images, *scale.image_sides)
         yield "images", scale.images
         for model, words in MODELS[: 2 if scale.on_gpu else 1]:
-            for cleanup in ("device", "cpu") if scale.on_gpu else ("cpu",):
+            for way in WAYS if scale.on_gpu else ("cpu",):
                 if deadline.left <= 0:
                     return
-                output = Path(name) / f"{model}-{cleanup}"
-                options = (*words, "--model", model, "--device", scale.device, "--cleanup", cleanup)
-                yield f"{model} {cleanup}", _timed_run(photographs, output, options, deadline)
+                output = Path(name) / f"{model}-{way}"
+                options = (*words, *WAYS[way], "--model", model, "--device", scale.device)
+                yield f"{model} {way}", _timed_run(photographs, output, options, deadline)
 
 
 def write_photographs(folder: Path, count: int, width: int, height: int) -> None:

@@ -11,6 +11,8 @@ from ...export.parity.synthetic import synthetic_images
 from ...kernels.color import rgb_to_lab
 from ...kernels.device import to_device
 from ...kernels.eight_bits import to_levels
+from ...kernels.resampling import SUPPORT
+from ...kernels.resampling_on_device import Resize, resized_images
 from ...kernels.slic import slic_lab
 from .scale import Deadline, Found, Scale, need_gpu
 
@@ -23,6 +25,7 @@ def measure(scale: Scale, deadline: Deadline) -> Found:
     images = synthetic_images(SIZE, COUNT)
     lab = rgb_to_lab(images)
     yield "labels_equal", float((_on_host(slic_lab(to_device(lab))) == slic_lab(lab)).mean())
+    yield "resized_equal", {resample: _resized_equal(images, resample) for resample in SUPPORT}
     delta = _delta(images)
     for name, preset in PRESETS.items():
         if deadline.left <= 0:
@@ -38,6 +41,15 @@ def measure(scale: Scale, deadline: Deadline) -> Found:
                 "largest": int(np.abs(found.astype(int) - expected).max()),
             },
         )
+
+
+def _resized_equal(images: np.ndarray, resample: str) -> bool:
+    """Tell whether images are resized on the device to the bytes of the CPU, to larger and to smaller sizes."""
+    planes = np.ascontiguousarray(images.transpose(0, 3, 1, 2)).reshape(-1)
+    sides = images.shape[1:3]
+    resizes = [Resize(sides, (50 + 37 * place, 411 - 19 * place), bool(place % 2)) for place in range(len(images))]
+    found = resized_images(to_device(planes), resizes, 3, resample)
+    return bool((_on_host(found) == resized_images(planes, resizes, 3, resample)).all())
 
 
 def _on_host(array: Any) -> np.ndarray:

@@ -13,6 +13,7 @@ from ...kernels.color import rgb_to_lab
 from ...kernels.contrast import low_level_map
 from ...kernels.device import empty, load_cuda, to_device
 from ...kernels.pooling import superpixel_mean, superpixel_statistics
+from ...kernels.resampling_on_device import Resize, resized_images
 from ...kernels.slic import slic_lab
 from ...kernels.sweep import joint_histogram
 
@@ -43,6 +44,9 @@ def cuda_speeds(
     levels = to_device(np.ascontiguousarray(pictures[..., 0]))
     masks = to_device(np.ascontiguousarray(pictures[..., 1]))
     statistics = superpixel_statistics(lab, labels)
+    planes = to_device(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)).reshape(-1))
+    sides = pictures.shape[1:3]
+    halved = [Resize(sides, (max(1, sides[0] // 2), max(1, sides[1] // 2)), down_first=True)] * len(pictures)
     pixels = pictures[..., 0].size
     kernels = (  # name, call, bytes a pixel read and written at least
         ("Lab", partial(rgb_to_lab, images), 3 + 12),
@@ -50,6 +54,7 @@ def cuda_speeds(
         ("superpixel mean", partial(superpixel_mean, maps, labels), 4 + 4 + 4),
         ("superpixel statistics", partial(superpixel_statistics, lab, labels), 12 + 4),
         ("low-level map", partial(low_level_map, statistics), 0),
+        ("resizing to a quarter", partial(resized_images, planes, halved, 3), 3 + 0.75),
         ("sweep", partial(joint_histogram, levels, masks), 2),
     )
     copied = _copy_bandwidth(copy_bytes, rounds)

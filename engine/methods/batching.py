@@ -85,6 +85,10 @@ class BatchedMethod(Method[Computed], Generic[Computed, Batches]):
         """See `Method.pad_batches`."""
         self.batcher.pads = True
 
+    def batch_memory(self, shape: tuple[int, ...]) -> np.ndarray:
+        """See `Method.batch_memory`."""
+        return self.batcher.runner.batch_memory(shape)
+
     def close(self) -> None:
         """See `Method.close`."""
         self.batcher.close()

@@ -128,6 +128,10 @@ class MaskedMethod(Method[MaskedDescents]):
         for batcher in self._batchers():
             batcher.pads = True
 
+    def batch_memory(self, shape: tuple[int, ...]) -> np.ndarray:
+        """See `Method.batch_memory`."""
+        return self.recognizer.runner.batch_memory(shape)
+
     def close(self) -> None:
         """See `Method.close`."""
         for batcher in self._batchers():

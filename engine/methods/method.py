@@ -39,6 +39,10 @@ class Method(ABC, Generic[Computed]):
     def pad_batches(self) -> None:
         """Say that many batches follow: on a GPU smaller ones are padded, so that one size is made ready for once."""
 
+    def batch_memory(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Return memory for the images of a batch, uint8: best that from which the first model takes them."""
+        return np.empty(shape, np.uint8)
+
     def close(self) -> None:
         """Give back what the models hold."""
 

@@ -47,6 +47,10 @@ class MirroredMethod(Method[MirroredPair]):
         """See `Method.pad_batches`."""
         self.method.pad_batches()
 
+    def batch_memory(self, shape: tuple[int, ...]) -> np.ndarray:
+        """See `Method.batch_memory`."""
+        return self.method.batch_memory(shape)
+
     def close(self) -> None:
         """See `Method.close`."""
         self.method.close()

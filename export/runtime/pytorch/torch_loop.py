@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -54,9 +55,9 @@ class TorchLoop:
         return {**self.inputs, **self.replay()}
 
     def _load(self, name: str, value: Tensor) -> None:
-        """Copy a value to its place; from pinned memory, so that the caller need not wait until it is there."""
+        """Copy a value to its place, where everything of the last run is still needed until that is over."""
         if self.place.type == "cuda":
-            value = value.pin_memory().to(self.place, non_blocking=True)
+            value = uploaded(value, self.place, _upload_stream(self.place))
         if value.dtype == torch.uint8:
             value = value.permute(0, 3, 1, 2)
         self.inputs[name].copy_(value)
@@ -80,8 +81,30 @@ class TorchLoop:
         return outputs
 
 
+def uploaded(value: Tensor, place: torch.device, stream: torch.cuda.Stream) -> Tensor:
+    """Return a copy of a value on the device, made on a stream while the current one is still at work.
+
+    The current stream waits for it, the caller does not, for it comes from pinned memory; a value that lies there is not
+    copied there.
+    """
+    current = torch.cuda.current_stream(place)
+    with torch.cuda.stream(stream):
+        there = value.pin_memory().to(place, non_blocking=True)
+    current.wait_stream(stream)
+    there.record_stream(current)  # its memory is given out again once the current stream has read it
+    return there
+
+
+@cache
+def _upload_stream(place: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(place)
+
+
 def captured(run: Callable[[], Tensors], place: torch.device) -> Callable[[], Tensors]:
-    """Return what replays all that `run` does on a CUDA device; its tensors, in and out, stay where they are."""
+    """Return what replays all that `run` does on a CUDA device; its tensors, in and out, stay where they are.
+
+    Other threads may use the device meanwhile.
+    """
     stream = torch.cuda.Stream(place)
     stream.wait_stream(torch.cuda.current_stream(place))
     with torch.cuda.stream(stream):
@@ -89,7 +112,7 @@ def captured(run: Callable[[], Tensors], place: torch.device) -> Callable[[], Te
             run()
     torch.cuda.current_stream(place).wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, stream=stream):
+    with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
         outputs = run()
 
     def replay() -> Tensors:
