@@ -48,11 +48,18 @@ def damaged(error: Exception) -> DecodingError:
 
 def _unidentified(data: bytes) -> DecodingError:
     """Return the failure of a file of which Pillow cannot read as much as the header."""
+    if name := signed_format(data):
+        return DecodingError("damaged", f"begins as {name}, but its header cannot be read")
+    return DecodingError("not_an_image", f"not an image of a supported format ({', '.join(available_formats())})")
+
+
+def signed_format(data: bytes) -> str | None:
+    """Return the name of the format whose signature an image file begins with; None where that could be chance."""
     for name in available_formats():
         accepts = Image.OPEN[name][1]
         if name not in WEAKLY_SIGNED and accepts and accepts(data[:16]) is True:
-            return DecodingError("damaged", f"begins as {name}, but its header cannot be read")
-    return DecodingError("not_an_image", f"not an image of a supported format ({', '.join(available_formats())})")
+            return name
+    return None
 
 
 @cache

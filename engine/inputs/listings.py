@@ -15,7 +15,9 @@ from typing import IO, Any, Literal, NamedTuple
 import pyarrow as pa
 from fsspec.utils import infer_compression
 
+from ... import png
 from ...errors import UnseeError
+from ...images import signed_format
 from ...parquet import Table
 from ..remote.filesystems import failure_of
 from ..remote.opening import ReadingConfig, ReadingError, is_url, open_binary, open_stream
@@ -43,6 +45,10 @@ MOST_LINES = 50
 LARGEST_JSON = 1 << 30
 """Bytes. JSON that is no JSON lines is held as a whole; longer lists are to be lines."""
 
+TAB = ord("\t")
+"""Text has no byte below."""
+PNG_LINE = png.MAGIC[:6]
+"""The first line of a PNG, within its signature."""
 WIDE_TEXT = (codecs.BOM_UTF32_LE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -131,7 +137,7 @@ def _lines(file: IO[bytes]) -> Iterator[tuple[int, str | None]]:
     number, whole = 0, True
     while line := file.readline(LONGEST_LINE):
         if number == 0:
-            _refuse_wide_text(line)
+            _refuse_other_files(line)
             line = line.removeprefix(codecs.BOM_UTF8)
         begins, whole = whole, line.endswith(b"\n") or len(line) < LONGEST_LINE
         number += begins
@@ -139,16 +145,22 @@ def _lines(file: IO[bytes]) -> Iterator[tuple[int, str | None]]:
             yield number, line.decode("utf-8", "surrogateescape") if whole else None
 
 
-def _refuse_wide_text(start: bytes) -> None:
+def _refuse_other_files(start: bytes) -> None:
+    """Raise ValueError where a list begins as no text of ours does; start: its first line, or its first bytes."""
     if start.startswith(WIDE_TEXT):
         raise ValueError("the text is UTF-16 or UTF-32: convert it to UTF-8")
+    if start[257:262] == b"ustar":
+        raise ValueError("it is a tar: save it as a file, and name that")
+    start = png.MAGIC if start == PNG_LINE else start[:16]
+    if (min(start, default=TAB) < TAB or start >= b"\x80") and (name := signed_format(start)):
+        raise ValueError(f"it is an image, a {name}: save it as a file, and name that")
 
 
 def _json_array(file: IO[bytes]) -> list[Any]:
     data = file.read(LARGEST_JSON + 1)
     if len(data) > LARGEST_JSON:
         raise ValueError(f"more than {LARGEST_JSON} bytes: write it as JSON lines, an entry a line")
-    _refuse_wide_text(data[:4])
+    _refuse_other_files(data[:512])
     value = json.loads(data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape"))
     if not isinstance(value, list):
         raise ValueError("the JSON is no array of paths or of objects; for an object a line, use .jsonl")

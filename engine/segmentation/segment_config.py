@@ -41,6 +41,8 @@ class SegmentConfig:
             raise UnseeError(f"segment must be one of {get_args(Segment)}, refine one of {get_args(Refine)}")
         if min(self.runs, self.points, self.most_proposals, self.segments) < 1 or not 0 < self.dark_share < 1:
             raise UnseeError("runs, points, proposals and segments must be at least 1, dark_share between 0 and 1")
+        if self.proposals is not None and self.segment != "jaccard":
+            raise UnseeError("proposals are what --segment jaccard chooses from: add it, or leave --proposals out")
         if self.proposals is not None and not Path(self.proposals).is_dir():
             raise UnseeError(f"{self.proposals}: no such folder of proposals")
         if self.seed < 0:

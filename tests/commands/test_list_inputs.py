@@ -73,6 +73,17 @@ def test_list_of_another_kind_from_standard_input(photographs, tmp_path):
     assert "01.png -> 01" in shown
 
 
+def test_what_comes_through_a_pipe_and_is_no_list_is_one_line(photographs, tmp_path):
+    tar = tmp_path / "a.tar"
+    subprocess.run(["tar", "cf", tar, "-C", photographs, "00.jpg", "01.png"], check=True)
+    for path, kind in ((photographs / "00.jpg", "JPEG"), (photographs / "01.png", "PNG"), (tar, "tar")):
+        line = f"'{UNSEE}' run - --output-folder out < '{path}'"
+        finished = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, timeout=240)
+        assert finished.returncode == 2
+        assert finished.stderr.count("\n") == 1 and f"{kind}: save it as a file, and name that" in finished.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tar"]
+
+
 def test_list_from_a_process_substitution(photographs, tiny_bundle, tmp_path):
     options = f"--output-folder '{tmp_path}/out' --model '{tiny_bundle}' {' '.join(FAST)}"
     line = f"'{UNSEE}' run <(ls *.jpg) {options} && '{UNSEE}' run <(ls *.jpg) {options}"

@@ -34,6 +34,12 @@ def folder(tmp_path_factory):
     return folder
 
 
+def test_proposals_without_what_chooses_from_them_are_refused(folder, tmp_path):
+    words = ("--output-folder", "out", "--proposals", folder / "given")
+    said = unsee("run", folder / "in", *words, cwd=tmp_path, expect=2).err
+    assert "proposals are what --segment jaccard chooses from" in said and list(tmp_path.iterdir()) == []
+
+
 def test_images_without_usable_proposals_fail_alone(folder, tiny_bundle):
     given = ("--segment", "jaccard", "--proposals", folder / "given")
     unsee("run", folder / "in", "--output-folder", folder / "out", "--model", tiny_bundle, *FAST, *given, expect=3)
