@@ -85,6 +85,8 @@ class RunConfig(MethodConfig):
             raise UnseeError(f"max bytes and max pixels must be at least 1, got {self.max_bytes} and {self.max_pixels}")
         if not 0 <= self.max_error_rate <= 1:
             raise UnseeError(f"max error rate must be 0 to 1, got {self.max_error_rate}")
+        if self.decoder not in get_args(Decoder):
+            raise UnseeError(f"decoder must be one of {get_args(Decoder)}, got {self.decoder!r}")
         if self.output_format not in get_args(OutputFormat):
             raise UnseeError(f"output format must be one of {get_args(OutputFormat)}, got {self.output_format!r}")
         if self.output_format == "npy" and self.pictures.output_kind != "map":

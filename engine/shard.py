@@ -221,7 +221,7 @@ class ShardRunner:
         size = self.method.batch_size
         loaded = ordered_map_within(decoders, self._load, works, 2 * size, self.config.timeout, self._late)
         for batch in batched(loaded, size, self._first_batch(), attrgetter("is_last")):
-            yield self._stacked(self._with_jpegs(batch))
+            yield self._stacked(self._with_jpegs(batch, decoders))
 
     def _stacked(self, works: list[Work]) -> Batch:
         images = [work.image for work in works if work.image]
@@ -253,25 +253,35 @@ class ShardRunner:
             return _failed(work, "failed_to_read", error.code, str(error))
         kept = data if self.config.pictures.needs_photograph else None
         work = replace(work, row=replace(work.row, sha256=hashlib.sha256(data).hexdigest()), data=kept)
+        jpeg = self.jpegs.taken(data) if self.jpegs else None
+        if jpeg:
+            return replace(work, jpeg=jpeg)
+        work = self._decode(work, data)
+        return work if self.priors is None or work.image is None else self._with_prior(work)
+
+    def _decode(self, work: Work, data: bytes) -> Work:
         try:
             with work.shard.clock.stage("decode"):
-                jpeg = self.jpegs.taken(data) if self.jpegs else None
-                if jpeg:
-                    return replace(work, jpeg=jpeg)
-                work = _decoded(work, decode(data, self.decoding))
+                return _decoded(work, decode(data, self.decoding))
         except DecodingError as error:
             return _undecoded(work, error)
-        return work if self.priors is None else self._with_prior(work)
 
-    def _with_jpegs(self, batch: list[Work]) -> list[Work]:
-        """Decode what a GPU is to decode of a batch."""
+    def _with_jpegs(self, batch: list[Work], decoders: Workers) -> list[Work]:
+        """Decode what a GPU is to decode of a batch, and on the CPU what it refuses."""
         given = [work.jpeg for work in batch if work.jpeg]
         if not given:
             return batch
         assert self.jpegs
         with batch[0].shard.clock.stage("decode"):
             found = iter(self.jpegs.decoded(given))
-        return [_decoded(work, next(found)) if work.jpeg else work for work in batch]
+        works = [_decoded(work, next(found)) if work.jpeg else work for work in batch]
+        refused = (work for work in works if work.jpeg)
+        here = ordered_map_within(decoders, self._decode_refused, refused, len(batch), self.config.timeout, self._late)
+        return [next(here) if work.jpeg else work for work in works]
+
+    def _decode_refused(self, work: Work) -> Work:
+        assert work.jpeg
+        return self._decode(work, work.jpeg.data)
 
     def _with_prior(self, work: Work) -> Work:
         assert work.image and self.priors
@@ -368,7 +378,10 @@ def _rounded(info: ModelInfo) -> str:
     return "" if info.precision == "fp32" else f" in {info.precision}"
 
 
-def _decoded(work: Work, image: DecodedImage | DecodingError) -> Work:
+def _decoded(work: Work, image: DecodedImage | DecodingError | None) -> Work:
+    """Return the input with its image, or failed; as it is where there is neither."""
+    if image is None:
+        return work
     if isinstance(image, DecodingError):
         return _undecoded(work, image)
     row = replace(work.row, width=image.width, height=image.height, orientation=image.orientation)

@@ -93,6 +93,7 @@ def test_jpegs_become_grids_without_leaving_the_device(monkeypatch):
 
     def decode_jpeg(encoded, mode, device):
         assert waits and mode == "RGB" and device.index == 0
+        waits.clear()
         return [planes_of(bytes(data)) for data in encoded]
 
     torch = SimpleNamespace(
@@ -100,6 +101,8 @@ def test_jpegs_become_grids_without_leaving_the_device(monkeypatch):
         cuda=SimpleNamespace(
             Stream=lambda device: SimpleNamespace(cuda_stream=1, synchronize=lambda: waits.append(1)),
             stream=nullcontext,
+            is_available=lambda: True,
+            empty_cache=lambda: None,
         ),
         uint8=np.uint8,
         frombuffer=np.frombuffer,

@@ -21,6 +21,6 @@ def test_speeds_and_differences():
         files.append(file.getvalue())
     found = dict(compared(JpegBatches(DecodingConfig(SIZE), FakeNvJpeg()), files, Scale.of("cpu"), Deadline(60)))
     assert found["taken"] == 3
-    assert found["levels"] == {"mean": 0, "within_one": 1, "largest": 0}
+    assert found["levels"] == {"refused": 0, "mean": 0, "within_one": 1, "largest": 0}
     assert {"one_core_full", "one_core_reduced", "batch_4"} < set(found)
     assert all(figures["images_per_second"] > 0 for name, figures in found.items() if name.startswith(("one", "batch")))

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from unsee.engine import shard
 from unsee.engine.inputs.sources import Sources
 from unsee.engine.methods.methods import open_method
 from unsee.engine.methods.models import open_descender
@@ -101,8 +102,22 @@ def test_jpegs_that_a_gpu_decodes_give_the_rows_and_maps_of_full_size(images, tm
     none, theirs = rows_with_decoder(images, tmp_path / "cpu", monkeypatch, **options)
     assert ours == theirs and len(ours) == 25
     assert failures(ours) == {"cut.jpg": ("failed_to_decode", "damaged")}
-    assert sum(device.calls) >= 20 and max(device.calls) > 5 and device.closed
-    assert none.calls == [] and not none.closed
+    assert sum(device.calls) >= 20 and max(device.calls) > 5 and device.freed > 0
+    assert none.calls == []
+
+
+def test_what_a_gpu_refuses_is_decoded_within_the_time_of_an_image(images, tmp_path, monkeypatch):
+    for number in range(3):
+        Image.open(images / "02.jpg").convert("RGB").resize((50 + number, 60)).save(images / f"{number + 10}.jpg")
+    refused = (images / "11.jpg").read_bytes()
+    usual = shard.decode
+    monkeypatch.setattr(
+        shard, "decode", lambda data, config: (data == refused and time.sleep(30)) or usual(data, config)
+    )
+    started = time.monotonic()
+    _, rows = rows_with_decoder(images, tmp_path / "gpu", monkeypatch, [refused], decoder="nvjpeg", timeout=0.5)
+    assert failures(rows) == {"11.jpg": ("failed_to_decode", "timeout")} and len(rows) == 6
+    assert time.monotonic() - started < 25
 
 
 def test_batches_are_put_together_in_the_memory_that_the_model_takes_them_from(images, tmp_path, monkeypatch):

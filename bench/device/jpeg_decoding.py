@@ -10,7 +10,6 @@ from ...engine.decoding.decoded_image import DecodedImage, DecodingConfig
 from ...engine.decoding.decoding import decode
 from ...engine.decoding.jpeg_batches import Jpeg, JpegBatches
 from ...engine.decoding.nvjpeg import NvJpeg
-from ...errors import DecodingError
 from .file_runs import write_photographs
 from .scale import Deadline, Found, Scale, need_gpu
 from .timing import seconds_of
@@ -44,22 +43,19 @@ def compared(batches: JpegBatches, files: Sequence[bytes], scale: Scale, deadlin
 
 
 def _differences(batches: JpegBatches, jpegs: Sequence[Jpeg]) -> dict[str, float]:
-    """Return by how many levels pixels are off those of the CPU at full size."""
+    """Return by how many levels pixels are off those of the CPU at full size, and how many files were refused."""
+    found = list(zip(batches.decoded(jpegs), jpegs, strict=True))
     apart = [
-        np.abs(_pixels(found).astype(int) - decode(jpeg.data, batches.config).pixels)
-        for found, jpeg in zip(batches.decoded(jpegs), jpegs, strict=True)
+        np.abs(one.pixels.astype(int) - decode(jpeg.data, batches.config).pixels)
+        for one, jpeg in found
+        if isinstance(one, DecodedImage)
     ]
     return {
+        "refused": len(found) - len(apart),
         "mean": round(float(np.mean(apart)), 3),
         "within_one": round(float(np.mean(np.concatenate(apart) <= 1)), 4),
         "largest": int(np.max(apart)),
     }
-
-
-def _pixels(found: DecodedImage | DecodingError) -> np.ndarray:
-    if isinstance(found, DecodingError):
-        raise found
-    return found.pixels
 
 
 def _files(scale: Scale, count: int) -> list[bytes]:

@@ -1,22 +1,31 @@
-"""JPEGs decoded by nvJPEG and resized by our kernels, a batch at a time: the CPU reads no more than their headers.
+"""JPEGs decoded by nvJPEG and resized by our kernels, a batch at a time.
 
 Decoding goes through torchvision, which gives planes of red, green and blue at full size on the GPU.
 """
 
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from ...errors import DeviceUnavailableError, MissingExtraError, first_line
+from ...extras import how_to_install
 from ...kernels.device import to_host, viewed
 from ...kernels.resampling_on_device import Resize, resized_images
 from ...kernels.workspace import Workspace, load_cuda
 
+SAMPLE = (24, 40)
+"""Height and width of the JPEG that is decoded to see whether the device can."""
+
 
 class NvJpeg:
-    """nvJPEG on one GPU, for one thread at a time. device: as `cuda:0`."""
+    """nvJPEG on one GPU, for one thread at a time. device: as `cuda:0`.
+
+    Raises `MissingExtraError` without PyTorch and torchvision, `DeviceUnavailableError` where they decode nothing on it.
+    """
 
     def __init__(self, device: str) -> None:
         if not device.startswith("cuda"):
@@ -24,11 +33,15 @@ class NvJpeg:
                 f"--decoder nvjpeg needs a network that runs on a GPU, and this one runs on {device}"
             )
         self.torch, self.decode_jpeg = _libraries()
+        if not self.torch.cuda.is_available():
+            raise DeviceUnavailableError("--decoder nvjpeg needs a PyTorch that sees a GPU, and this one sees none")
         self.device = self.torch.device(device)
         self.gpu = load_cuda().gpus[self.device.index or 0]
         with self.gpu:
             self.stream = self.torch.cuda.Stream(self.device)
             self.workspace = Workspace(self.stream.cuda_stream)
+        self.sample = _sample()
+        self.check()
 
     def resized(self, files: Sequence[bytes], passes: Sequence[tuple[Sequence[Resize], str]]) -> list[np.ndarray]:
         """Decode RGB JPEGs, and resize them in each of several ways: one entry a file, and a filter.
@@ -40,9 +53,20 @@ class NvJpeg:
             planes = viewed(self._planes(files, [one.before for one in passes[0][0]]))
             return [to_host(resized_images(planes, resizes, 3, resample)) for resizes, resample in passes]
 
-    def close(self) -> None:
-        """Give back the device's memory."""
+    def check(self) -> None:
+        """Decode a small JPEG; raise `DeviceUnavailableError` where that fails."""
+        height, width = SAMPLE
+        try:
+            self.resized([self.sample], [([Resize(SAMPLE, (height // 2, width // 2), False)], "bilinear")])
+        except Exception as error:  # whatever the libraries say of a device that does not work
+            raise DeviceUnavailableError(
+                f"--decoder nvjpeg: the GPU decodes no JPEG ({first_line(error)[:200]}): use --decoder cpu"
+            ) from error
+
+    def free(self) -> None:
+        """Give back the device's memory; it is taken again when it is needed."""
         self.workspace.release()
+        self.torch.cuda.empty_cache()
 
     @contextmanager
     def _at_work(self) -> Iterator[None]:
@@ -70,7 +94,13 @@ def _libraries() -> tuple[Any, Any]:
         from torchvision.io import decode_jpeg
     except (ImportError, RuntimeError) as error:
         raise MissingExtraError(
-            f"--decoder nvjpeg needs PyTorch for CUDA and the torchvision that fits it ({first_line(error)}): "
-            "pip install 'unsee[torchvision]'"
+            "--decoder nvjpeg needs PyTorch for CUDA and the torchvision that fits it "
+            f"({first_line(error)}): {how_to_install('torchvision')}"
         ) from error
     return torch, decode_jpeg
+
+
+def _sample() -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(np.full((*SAMPLE, 3), (200, 100, 50), np.uint8)).save(file, "JPEG")
+    return file.getvalue()
