@@ -13,7 +13,7 @@ from .batches.classifier_config import ClassifierConfig
 from .batches.samples import SampleReader, examination_batches, load, seed_of, training_batches
 from .curves import CURVES_CSV, CURVES_PNG, FIGURES_FILE, draw_curves, write_curves
 from .data.catalogue import open_dataset
-from .data.datasets import Dataset
+from .data.datasets import Dataset, fingerprint
 from .loop import Course, Training, autocast, rate_at, run_course, training_device
 from .networks.checkpoints import Classifier, load_checkpoint, save_checkpoint
 from .networks.metadata import InputSpec, Label, Metadata
@@ -37,7 +37,7 @@ def train_classifier(config: ClassifierConfig, console: Console | None = None) -
     training_set = open_dataset(config.training)
     validation_set = open_dataset(config.validation, training_set.classes)
     _check_data(training_set, validation_set)
-    with joined(config.device) as ranks:
+    with joined(config.device) as ranks, ranks.own_folder(config.output, "classifier"):
         device = training_device(config.device, ranks)
         classifier = start_of(config, training_set.classes)
         network = classifier.module.to(device).requires_grad_(True)
@@ -104,6 +104,7 @@ def _course(config: ClassifierConfig, training: SampleReader, validation: Sample
         name=config.variant,
         output=config.output,
         digest=config.digest(),
+        data=fingerprint(training.dataset),
         seed=config.seed,
         epochs=config.epochs,
         save_every=config.save_every,

@@ -14,6 +14,8 @@ from ..files import atomic_path, write_bytes
 CURVES_CSV = "curves.csv"
 CURVES_PNG = "curves.png"
 FIGURES_FILE = "figures.json"
+TABLE = ("variant", "finetune", "data", "top-1", "top-5")
+"""The figures of a classifier that its column of the papers' table shows."""
 
 
 def write_curves(path: Path, rows: Sequence[dict[str, Any]]) -> None:
@@ -31,20 +33,20 @@ def draw_curves(
     names: Sequence[str] = ("top-1", "top-5"),
     label: str = "validation error, %",
 ) -> bool:
-    """Draw the loss, and the figures of some names in per cent, by epoch as PNG; return whether matplotlib is there."""
+    """Draw the loss, and figures of some names beside it in per cent, by epoch as PNG; say whether matplotlib is there."""
     if find_spec("matplotlib") is None:
         return False
     from matplotlib.figure import Figure
 
     epochs = [row["epoch"] for row in rows]
-    figure = Figure(figsize=(8, 3), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    figure = Figure(figsize=(8 if names else 4, 3), layout="constrained")
+    left, *others = figure.subplots(1, 2 if names else 1, squeeze=False)[0]
     left.plot(epochs, [row["loss"] for row in rows], color="black")
     left.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
-    for name, style in zip(names, ("-", "--"), strict=False):
-        right.plot(epochs, [100 * row[name] for row in rows], style, color="black", label=name)
-    right.set(xlabel="epoch", ylabel=label, ylim=(0, None))
-    if names:
+    for right in others:
+        for name, style in zip(names, ("-", "--"), strict=False):
+            right.plot(epochs, [100 * row[name] for row in rows], style, color="black", label=name)
+        right.set(xlabel="epoch", ylabel=label, ylim=(0, None))
         right.legend(frameon=False)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
@@ -74,6 +76,7 @@ def as_markdown(rows: Sequence[Sequence[str]]) -> str:
 
 def _figures(directory: Path) -> dict[str, Any]:
     try:
-        return json.loads((directory / FIGURES_FILE).read_text())
-    except (OSError, ValueError) as error:
+        figures = json.loads((directory / FIGURES_FILE).read_text())
+        return {name: figures[name] for name in TABLE}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UnseeError(f"{directory}: not a trained classifier ({type(error).__name__}: {FIGURES_FILE})") from None

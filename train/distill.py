@@ -25,6 +25,7 @@ from .networks.checkpoints import Classifier, load_checkpoint, save_checkpoint
 from .networks.metadata import InputSpec, Label, Metadata
 from .networks.preprocessing import Preprocessing
 from .ranks import Ranks
+from .training_folder import training_folder
 
 AGREEMENTS = ("top-1 agreement", "top-5 agreement")
 STUDENT_INPUT = InputSpec()
@@ -40,7 +41,11 @@ def distill(config: DistillConfig, console: Console | None = None) -> Classifier
     """Train the student, or go on where a killed training stopped; save it in `config.output` and return it."""
     if config.threads:
         torch.set_num_threads(config.threads)
-    console = console or Console(quiet=True)
+    with training_folder(config.output, "distillation"):
+        return _distilled(config, console or Console(quiet=True))
+
+
+def _distilled(config: DistillConfig, console: Console) -> Classifier:
     teachers = [load_checkpoint(directory) for directory in config.teachers]
     lessons, exam = _lessons(config, teachers, console)
     device = training_device(config.device, Ranks())

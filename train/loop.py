@@ -17,13 +17,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
-from ..errors import DeviceUnavailableError
+from ..errors import DeviceUnavailableError, UnseeError
+from ..stopping import stoppable
 from .batches.samples import Batches, seed_of
 from .batches.training_config import Precision, Schedule
 from .ranks import Ranks
-from .training_state import load_state, save_state
+from .training_state import STATE_FILE, load_state, save_state
 
-STATE_FILE = "training.pt"
 LARGEST_GRADIENT = 10.0
 
 
@@ -38,11 +38,11 @@ class Training:
     step: int = 0
     loss: float = 0.0
 
-    def state(self, digest: str) -> dict[str, Any]:
-        """Return all that a later process needs to go on; `digest` stands for the settings that it must agree in."""
+    def state(self, digest: str, data: str) -> dict[str, Any]:
+        """Return all that a later process needs to go on; `digest` and `data` stand for what it must agree in."""
         place = {"epoch": self.epoch, "step": self.step, "loss": self.loss, "curves": self.curves}
         weights = {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
-        return {"config": digest, **place, **weights}
+        return {"config": digest, "data": data, **place, **weights}
 
     def resume(self, state: dict[str, Any]) -> None:
         """Go back to a saved state."""
@@ -55,7 +55,8 @@ class Training:
 class Course:
     """What a training does, step by step.
 
-    output: where its state is saved, every `save_every` steps and after each epoch. digest: of its settings.
+    output: where its state is saved, every `save_every` steps and after each epoch. digest: of its settings. data: of what
+    it learns from, empty where that is in the digest.
     batches: the samples of each step of an epoch, with the seeds of their augmentation. load: reads them.
     losses: the sum of the losses of this process' part of a batch, from the network, what was loaded and the device.
     rate: the learning rate at a part (0..1) of the training; every group of the optimizer has a `factor` on it.
@@ -76,6 +77,7 @@ class Course:
     examine: Callable[[nn.Module, torch.device], dict[str, float]]
     summary: Callable[[dict[str, float]], str]
     largest_gradient: float = LARGEST_GRADIENT
+    data: str = ""
 
     @property
     def state_path(self) -> Path:
@@ -83,27 +85,41 @@ class Course:
 
 
 def run_course(course: Course, training: Training, device: torch.device, ranks: Ranks, console: Console) -> None:
-    """Train for the epochs that are left, from the last saved state on where there is one."""
-    state = load_state(course.state_path, course.digest)
+    """Train for the epochs that are left, from the last saved state on where there is one.
+
+    The first interruption ends it after the step that it comes in, with KeyboardInterrupt, and nothing is lost.
+    """
+    state = load_state(course.state_path, course.digest, course.data)
     if state:
         training.resume(state)
+    console = console if ranks.first else Console(quiet=True)
+    if training.epoch >= course.epochs:
+        console.print(f"{course.name}: all of its {course.epochs} epochs are done already", markup=False)
+        return
     steps = len(course.batches(0))
     model = ranks.wrapped(training.network)
-    with training_progress(console if ranks.first else Console(quiet=True)) as bars:
+    with training_progress(console) as bars, stoppable() as is_stopped:
         done = training.epoch * steps + training.step
         task = bars.add_task(f"training {course.name}", total=course.epochs * steps, completed=done)
         while training.epoch < course.epochs:
             started = time.monotonic()
             for _ in _epoch(course, training, model, device, ranks):
                 bars.advance(task)
+                if is_stopped():
+                    _save(course, training, ranks)
+                    raise KeyboardInterrupt
             figures = course.examine(training.network, device)
             seconds = time.monotonic() - started
             row = {"epoch": training.epoch + 1, "loss": training.loss / steps, "seconds": seconds, **figures}
             training.curves.append(row)
             training.epoch, training.step, training.loss = training.epoch + 1, 0, 0.0
-            if ranks.first:
-                save_state(course.state_path, training.state(course.digest))
+            _save(course, training, ranks)
             bars.console.print(f"epoch {row['epoch']}: loss {row['loss']:.3f}{course.summary(row)}")
+
+
+def _save(course: Course, training: Training, ranks: Ranks) -> None:
+    if ranks.first:
+        save_state(course.state_path, training.state(course.digest, course.data))
 
 
 def _epoch(course: Course, training: Training, model: nn.Module, device: torch.device, ranks: Ranks) -> Iterator[None]:
@@ -123,11 +139,21 @@ def _epoch(course: Course, training: Training, model: nn.Module, device: torch.d
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), course.largest_gradient)
         training.optimizer.step()
-        training.loss += ranks.mean(loss.detach())
+        training.loss += _finite(ranks.mean(loss.detach()), training)
         training.step += 1
-        if ranks.first and training.step % course.save_every == 0:
-            save_state(course.state_path, training.state(course.digest))
+        if training.step % course.save_every == 0:
+            _save(course, training, ranks)
         yield
+
+
+def _finite(loss: float, training: Training) -> float:
+    """Return a loss that is a number; `UnseeError` on any other, from which no weights come back."""
+    if not math.isfinite(loss):
+        raise UnseeError(
+            f"the training diverged: a loss of {loss} in step {training.step + 1} of epoch {training.epoch + 1}; "
+            "start anew with a lower --learning-rate"
+        )
+    return loss
 
 
 def rate_at(schedule: Schedule, rate: float, position: float) -> float:

@@ -15,6 +15,7 @@ from .batches.map_training_config import MapTrainingConfig, default_options
 from .batches.samples import load, seed_of, shuffled_batches
 from .classifiers import RANDOM
 from .curves import CURVES_CSV, CURVES_PNG, FIGURES_FILE, draw_curves, write_curves
+from .data.datasets import fingerprint
 from .first_stage import FirstStage
 from .loop import Course, Training, rate_at, run_course, training_device
 from .map_scores import adaptive_f_measure, mean_absolute_error
@@ -43,7 +44,7 @@ def train_map_network(config: MapTrainingConfig, console: Console | None = None)
         torch.set_num_threads(config.threads)
     training_set = open_pairs(config.training, config)
     validation_set = None if config.validation is None else open_pairs(config.validation, config)
-    with joined(config.device) as ranks:
+    with joined(config.device) as ranks, ranks.own_folder(config.output, config.kind):
         device = training_device(config.device, ranks)
         mapper, console = start_of(config).to(device), console or Console(quiet=True)
         if config.first_stage_epochs:
@@ -129,6 +130,7 @@ def _course(
         name=config.kind,
         output=config.output,
         digest=config.digest(),
+        data=fingerprint(training.dataset),
         seed=config.seed,
         epochs=config.epochs,
         save_every=config.save_every,

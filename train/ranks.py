@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..errors import UnseeError
+from .training_folder import training_folder
 
 Item = TypeVar("Item")
 
@@ -26,6 +28,12 @@ class Ranks:
     @property
     def first(self) -> bool:
         return self.rank == 0
+
+    @contextmanager
+    def own_folder(self, output: Path, kind: str) -> Iterator[None]:
+        """Hold the folder of a training for the block: the first process does, for all (see `training_folder`)."""
+        with training_folder(output, kind) if self.first else nullcontext():
+            yield
 
     def part(self, batch: Sequence[Item]) -> list[Item]:
         """Return this process' part of a batch, which every process must have one of."""

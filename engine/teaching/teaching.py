@@ -27,6 +27,7 @@ from ...train.students.made_marks import made, mark_made
 from ...train.students.pseudo_labels import changed_share, chosen, next_labels
 from ...train.students.student_config import StudentConfig
 from ...train.students.student_course import answers, new_student, train_round
+from ...train.training_folder import training_folder
 from .label_refinement import refined_labels
 from .student_lessons import Gathered, gather
 from .teacher_maps import make_teacher_maps
@@ -58,8 +59,11 @@ def train_student(config: StudentConfig, console: Console | None = None) -> Load
     masks = [open_dataset(name) for name in config.masks]
     classifier = load_classifier(config.start)
     new_student(config, classifier, 1)  # what cannot be a backbone is an error before the teachers begin
-    gathered = _gathered(config, masks, console)
-    return Teaching(config, classifier, gathered, console).run()
+    for teacher in config.teachers:  # and what cannot be a teacher before the first one has looked at everything
+        load_classifier(teacher)
+    with training_folder(config.output, "student"):
+        gathered = _gathered(config, masks, console)
+        return Teaching(config, classifier, gathered, console).run()
 
 
 def _gathered(config: StudentConfig, masks: list[Dataset], console: Console) -> Gathered:

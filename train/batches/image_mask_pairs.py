@@ -13,7 +13,7 @@ from ...errors import UnseeError
 from ...formats import image_files
 from ...images import open_image
 from ..data.catalogue import open_dataset
-from ..data.datasets import Dataset
+from ..data.datasets import Dataset, read_for_training
 from .augmentation import vary_colors
 from .map_training_config import MapTrainingConfig
 
@@ -43,7 +43,7 @@ class PairReader(TorchDataset[tuple[Tensor, Tensor, Tensor]]):
         training = seed >= 0
         random = np.random.default_rng(seed if training else number)
         item = self.dataset.items[number]
-        scene = item.read()
+        scene = read_for_training(item)
         prior = self._prior(item.key, random, training)
         pair = Pair(scene.pixels, scene.objects >= 0, prior)
         pair = resized(pair, self.config.side, *_view(random, self.config, training))
@@ -75,7 +75,8 @@ def open_pairs(name: str | tuple[str, ...], config: MapTrainingConfig) -> PairRe
     lacking = [missing for data in sets for missing in data.missing]
     items = [item for data in sets for item in data.items]
     if lacking or not items:
-        raise UnseeError(f"{', '.join(names)}: {len(lacking)} files are missing, {len(items)} pairs are there")
+        example = f", such as the {lacking[0]}" if lacking else ""
+        raise UnseeError(f"{', '.join(names)}: {len(lacking)} files are missing{example}; {len(items)} pairs are there")
     dataset = replace(sets[0], name=" + ".join(data.name for data in sets), items=tuple(items))
     priors = _priors(config.priors)
     without = [item.key for item in items if config.priors and len(priors.get(item.key, ())) < len(config.priors)]

@@ -66,6 +66,8 @@ class MapTrainingConfig(TrainingConfig):
             raise UnseeError("first_stage_epochs must be at least 0; only a promoter has a first stage")
         if self.prior_share and not self.priors:
             raise UnseeError("a share of samples with prior maps needs folders of priors")
+        if self.priors and not self.prior_share and self.validation is None:
+            raise UnseeError("priors are for --prior-share and --validation: add one, or leave --priors out")
 
     @property
     def preset_name(self) -> Preset:

@@ -15,8 +15,10 @@ from torch import Generator, Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from ...errors import UnseeError
 from ...files import digest_of
-from ..data.datasets import Dataset, label_of
+from ...stopping import left_to_the_parent
+from ..data.datasets import Dataset, label_of, read_for_training
 from ..data.masking import masked_pixels
 from ..networks.metadata import InputSpec
 from .classifier_config import ClassifierConfig, Variant
@@ -42,7 +44,7 @@ class SampleReader(TorchDataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, place: tuple[int, int]) -> tuple[Tensor, Tensor]:
         sample, seed = place
         item = self.dataset.items[sample // 2]
-        scene, masked = item.read(), sample % 2 == 1
+        scene, masked = read_for_training(item), sample % 2 == 1
         pixels = masked_pixels(scene, self.config.fill, self.spec) if masked else scene.pixels
         grid = resized(pixels, self.spec.size, None if seed < 0 else np.random.default_rng(seed))
         node = label_of(item, scene) + (len(self.dataset.classes) if masked and self.config.variant == "cnn3" else 0)
@@ -101,5 +103,14 @@ def seed_of(*parts: int | str) -> int:
 
 def load(reader: TorchDataset[Sample], batches: Sequence[list[tuple[int, int]]], workers: int) -> Iterator[Sample]:
     """Yield each batch in order, the tensors of its samples stacked, read by `workers` processes."""
-    loader: DataLoader[Sample] = DataLoader(reader, batch_sampler=batches, num_workers=workers)  # pyright: ignore[reportArgumentType]
-    yield from loader
+    loader: DataLoader[Sample] = DataLoader(
+        reader,
+        batch_sampler=batches,  # pyright: ignore[reportArgumentType]
+        num_workers=workers,
+        worker_init_fn=left_to_the_parent,
+    )
+    try:
+        yield from loader
+    except UnseeError as error:  # before what a process that reads had to say PyTorch puts the way to it
+        told = str(error).strip().splitlines()[-1]
+        raise UnseeError(told.removeprefix(f"{UnseeError.__module__}.{UnseeError.__name__}: ")) from None

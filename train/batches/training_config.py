@@ -1,6 +1,7 @@
 """What every training has in its configuration, and what a resumed one must agree in. No torch needed."""
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -32,6 +33,9 @@ class TrainingConfig:
     device: Annotated[str, "auto, cpu or cuda"] = "auto"
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UnseeError(f"{name} must be a number, got {value}")
         if min(self.epochs, self.batch, self.save_every) < 1 or self.learning_rate <= 0:
             raise UnseeError("epochs, batch and save_every must be at least 1, learning_rate above 0")
         if self.threads is not None and self.threads < 1:

@@ -29,6 +29,10 @@ class CocoItem:
     def key(self) -> str:
         return self.path.stem
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return (self.path,)
+
     def read(self) -> Scene:
         """Read pixels and masks; smaller objects lie over larger ones, crowds below all."""
         pixels = read_rgb(self.path)
@@ -76,7 +80,8 @@ def coco(
         else:
             missing.append(files[key])
     kind = " of one category" if single_category else ""
-    return Dataset(f"COCO {annotations.stem}{kind}", tuple(names[n] for n in numbers), tuple(items), tuple(missing))
+    name, chosen_names = f"COCO {annotations.stem}{kind}", tuple(names[number] for number in numbers)
+    return Dataset(name, chosen_names, tuple(items), tuple(missing), (annotations,))
 
 
 Parts = list[tuple[int, bool, Any]]

@@ -1,5 +1,6 @@
 """Labelled images: what every data set is read as, whatever its layout; labels, checks and splits (spec 1.1, 1.8, 2.8)."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,12 +9,14 @@ from typing import Protocol
 
 import numpy as np
 
-from ...errors import UnseeError
+from ...errors import UnseeError, first_line
 from ...images import open_image
 
 BACKGROUND = -1
 VOID = -2
 """Pixels that belong to no class for sure: VOC's outlines, COCO's crowds."""
+UNREADABLE = (OSError, ValueError, SyntaxError)
+"""What reading a damaged image or its labels raises."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +28,13 @@ class Scene:
 
 
 class Item(Protocol):
-    """One image of a data set, not yet read. key: its name without suffix."""
+    """One image of a data set, not yet read. key: its name without suffix. files: what it is read from."""
 
     @property
     def key(self) -> str: ...
+
+    @property
+    def files(self) -> tuple[Path, ...]: ...
 
     def read(self) -> Scene:
         """Read the image and its objects; raises `OSError` or `ValueError` on damaged files."""
@@ -41,12 +47,16 @@ class Item(Protocol):
 
 @dataclass(frozen=True)
 class Dataset:
-    """A named list of images with their classes. missing: files that the data set lists and that are not there."""
+    """A named list of images with their classes. missing: files that the data set lists and that are not there.
+
+    lists: files that say what is in it.
+    """
 
     name: str
     classes: tuple[str, ...]
     items: tuple[Item, ...]
     missing: tuple[str, ...] = ()
+    lists: tuple[Path, ...] = ()
 
     def __len__(self) -> int:
         return len(self.items)
@@ -75,6 +85,37 @@ def label_of(item: Item, scene: Scene | None = None) -> int:
     return label
 
 
+def fingerprint(dataset: Dataset) -> str:
+    """Return what changes where images come or go, or a file gets another size: what a training goes on with must agree."""
+    told = hashlib.sha256(repr((dataset.classes, [_size(path) for path in dataset.lists])).encode())
+    for item in dataset.items:
+        told.update(repr((item.key, [_size(path) for path in item.files])).encode())
+    return told.hexdigest()[:16]
+
+
+def _size(path: Path) -> int:
+    """Return the size of a file, -1 where there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def read_for_training(item: Item) -> Scene:
+    """Read an image and its objects; `UnseeError` names one that is damaged, or whose sizes differ."""
+    try:
+        return _read(item)
+    except UNREADABLE as error:
+        raise UnseeError(f"{item.key}: {first_line(error)}; unsee train check names all that is wrong") from None
+
+
+def _read(item: Item) -> Scene:
+    scene = item.read()
+    if scene.pixels.shape[:2] != scene.objects.shape:
+        raise ValueError(f"image {scene.pixels.shape[:2]} and objects {scene.objects.shape} differ in size")
+    return scene
+
+
 @dataclass
 class Findings:
     """What a check found. classes: images by main class. damaged: keys with reasons. unlabelled: keys without objects."""
@@ -95,10 +136,8 @@ def check(dataset: Dataset, advance: Callable[[int], None] = lambda _: None) -> 
     found = Findings(missing=list(dataset.missing))
     for item in dataset.items:
         try:
-            scene = item.read()
-            if scene.pixels.shape[:2] != scene.objects.shape:
-                raise ValueError(f"image {scene.pixels.shape[:2]} and objects {scene.objects.shape} differ in size")
-        except (OSError, ValueError, SyntaxError) as error:
+            scene = _read(item)
+        except UNREADABLE as error:
             found.damaged.append(f"{item.key}: {error}")
         else:
             _count(found, item, scene, dataset.classes)

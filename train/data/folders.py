@@ -36,6 +36,10 @@ class MaskedItem:
     def key(self) -> str:
         return self.image.stem
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return self.image, self.mask
+
     def read(self) -> Scene:
         """Read pixels and mask; the only class is 0."""
         with open_image(self.mask) as mask:
@@ -61,7 +65,8 @@ def masked_images(root: Path, images: str | None = None, masks: str | None = Non
         photographs = [path for path in photographs if path.suffix.lower() in (".jpg", ".jpeg")]
     by_name = {_stem(path): path for path in _files(mask_folder) if path.suffix.lower() in (".png", ".bmp")}
     if not photographs or not by_name:
-        raise UnseeError(f"{root}: no images with masks in it; name their folders with --images and --masks")
+        there = "no images with masks in it; name their folders, as in folder:ROOT:IMAGES:MASKS"
+        raise UnseeError(f"{root}: {there if root.is_dir() else 'no such folder'}")
     pairs = [(path, by_name.get(path.stem)) for path in photographs]
     items = tuple(MaskedItem(image, mask) for image, mask in pairs if mask)
     missing = tuple(f"mask of {image.name}" for image, mask in pairs if mask is None)

@@ -66,6 +66,10 @@ class GeneratedItem:
     def key(self) -> str:
         return f"{self.number:07d}"
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return ()
+
     def read(self) -> Scene:
         """Compose the scene."""
         random = np.random.default_rng([self.seed, self.number])

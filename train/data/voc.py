@@ -26,12 +26,18 @@ class VocItem:
     key: str
     boxes: bool = False
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        labels = f"Annotations/{self.key}.xml" if self.boxes else f"SegmentationClass/{self.key}.png"
+        return self.root / "JPEGImages" / f"{self.key}.jpg", self.root / labels
+
     def read(self) -> Scene:
         """Read pixels and classes; boxes are filled, smaller ones over larger ones."""
-        pixels = read_rgb(self.root / "JPEGImages" / f"{self.key}.jpg")
+        photograph, labels = self.files
+        pixels = read_rgb(photograph)
         if self.boxes:
             return Scene(pixels, _filled(self._annotated(), (pixels.shape[0], pixels.shape[1])))
-        with open_image(self.root / "SegmentationClass" / f"{self.key}.png") as image:
+        with open_image(labels) as image:
             values = np.asarray(image)
         if values.ndim != 2:
             raise ValueError("SegmentationClass must be a palette image, one number a pixel")
@@ -50,7 +56,7 @@ class VocItem:
 
     def _annotated(self) -> list[tuple[int, tuple[int, int, int, int]]]:
         """Class and box (left, top, right, bottom, from 0, end exclusive) of each object."""
-        path = self.root / "Annotations" / f"{self.key}.xml"
+        _, path = self.files
         try:
             objects = ElementTree.parse(path).getroot().findall("object")
             return [(CLASSES.index(item.findtext("name", "")), _box(item)) for item in objects]

@@ -71,7 +71,10 @@ def write_weights(path: Path, module: nn.Module, dtype: torch.dtype = torch.floa
     """Write the tensors of a module as a .safetensors file; floating ones as `dtype`."""
     tensors = {name: _stored(tensor, dtype) for name, tensor in module.state_dict().items()}
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary)
+        temporary.touch()
+        mode = temporary.stat().st_mode
+        save_file(tensors, temporary)  # which makes files that their owner alone may read
+        temporary.chmod(mode)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

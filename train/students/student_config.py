@@ -57,8 +57,8 @@ class StudentConfig(TrainingConfig):
         super().__post_init__()
         if not self.photographs or not self.teachers:
             raise UnseeError("a student needs photographs, and a teacher at least")
-        if self.rounds < 1 or not 0 <= self.settled < 1 or self.backbone_rate < 0:
-            raise UnseeError("rounds must be at least 1, settled in 0..1, backbone_rate at least 0")
+        if self.rounds < 1 or not 0 <= self.settled < 1 or min(self.backbone_rate, self.feature_budget) < 0:
+            raise UnseeError("rounds must be at least 1, settled in 0..1, backbone_rate and feature_budget at least 0")
         if not 0 < self.kept <= 1 or not 0 <= self.smallest_object < self.largest_object <= 1:
             raise UnseeError("kept must be in 0..1 and above 0, the smallest object below the largest, both in 0..1")
         if self.input_size % SIZE_STEPS["student"] or self.input_size < SIZE_STEPS["student"]:

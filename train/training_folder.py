@@ -1,0 +1,65 @@
+"""The folder of a training: its own, kept from other trainings, and not laid over what something else made."""
+
+import errno
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from ..errors import OutputError, UnseeError
+from .curves import CURVES_CSV, CURVES_PNG, FIGURES_FILE
+from .networks.metadata import LABELS_FILE, MODEL_FILE, WEIGHTS_FILE
+from .training_state import STATE_FILE
+
+MARK = ".training"
+"""Says of what kind the training is, and is locked while it goes on."""
+WRITTEN = (MODEL_FILE, WEIGHTS_FILE, LABELS_FILE, FIGURES_FILE, CURVES_CSV, CURVES_PNG)
+LEFT_BEFORE = {"student": ("rounds", "teachers"), "distillation": ("lessons",)}
+"""What trainings of each kind left in their folders before these were marked; the others left their state."""
+
+
+@contextmanager
+def training_folder(output: Path, kind: str) -> Iterator[None]:
+    """Hold the folder of a training, which is made, as its own for the block.
+
+    kind: classifier, promoter, attentional, student or distillation. Raises `UnseeError` where the folder holds a training
+    of another kind, the results of something else, or a training that is under way, and `OutputError` where anything that
+    belongs in it cannot be written.
+    """
+    try:
+        _refuse_others(output, kind)
+        output.mkdir(parents=True, exist_ok=True)
+        with (output / MARK).open("a+") as mark:
+            _lock(mark, output)
+            mark.seek(0)
+            if not mark.read():
+                mark.write(kind)
+                mark.flush()
+            yield
+    except OSError as error:
+        raise OutputError(f"{error.filename or output}: cannot be written ({error.strerror or error})") from error
+
+
+def _refuse_others(output: Path, kind: str) -> None:
+    mark = output / MARK
+    known = mark.read_text() if mark.is_file() else ""
+    if known and known != kind:
+        raise UnseeError(f"{output} holds a training of another kind ({known}): choose another --output")
+    if known or any((output / name).exists() for name in LEFT_BEFORE.get(kind, (STATE_FILE,))):
+        return
+    others = [name for name in WRITTEN if (output / name).exists()]
+    if others:
+        raise UnseeError(
+            f"{output} holds {', '.join(others)}, which no such training left there: choose another --output"
+        )
+
+
+def _lock(mark: IO[str], output: Path) -> None:
+    try:
+        fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UnseeError(f"another training is writing {output}: wait for it, or choose another --output") from None
+    except OSError as error:  # a file system without locks
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL):
+            raise
