@@ -19,7 +19,7 @@ def student(
     """Train a network that makes maps of your photographs, without a single mask.
 
     Teachers (classifiers, by descent) make maps first; a student learns from the decided ones, and then from its own
-    answers. The same command again goes on where it stopped. For example: unsee train student photos/ --output student/
+    answers. The same command again goes on where it stopped. For example: unsee train student photos/ --output my-student/
     """
     from ..extras import require
 

@@ -225,13 +225,14 @@ def _jobs(plan: Plan, store: Store, resumption: Resumption) -> Iterator[ShardJob
 
 
 def _tell_other_codes(plan: Plan, retry: Retry | None, console: Console) -> None:
-    """Say which error codes there are where none of those that are to be tried again is: it may be misspelt."""
+    """Say which error codes there are, if any, where none of those that are to be tried again is: it may be misspelt."""
     if retry is None or retry == "all":
         return
     done = done_shards(plan.folder, plan.shards)
     codes = {code for shard in done for code in read_stats(plan.folder, shard)["status_dict"]} - {SUCCESS}
-    if codes and not codes & retry:
-        console.print(f"no image failed with {', '.join(sorted(retry))}; there are {', '.join(sorted(codes))}")
+    if not codes & retry:
+        others = f"; there are {', '.join(sorted(codes))}" if codes else ", or with anything else"
+        console.print(f"no image failed with {', '.join(sorted(retry))}{others}")
 
 
 def _failures(store: Store, shard: int) -> list[Row]:

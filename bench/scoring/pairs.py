@@ -122,11 +122,12 @@ def _matched(found: dict[str, Path], wanted: dict[str, Path], found_in: Path, wa
         names = f"{sorted(found)[:3]} in {found_in}, {sorted(wanted)[:3]} in {wanted_in}"
         raise UnseeError(f"no map has the name of a mask: {names}")
     missing = tuple(key for key in sorted(wanted) if key not in found)
-    tally = Tally()
+    tally, extra = Tally(), sorted(found.keys() - wanted.keys())
+    tally.add_all("maps without a mask of their name", extra)
     if found_in.samefile(wanted_in):
         same = (pair.key for pair in pairs if pair.prediction.resolve() == pair.mask.resolve())
         tally.add_all("maps that are their own masks", same, doubtful=True)
-    return PairList(pairs, missing, len(found.keys() - wanted.keys()), tally.remarks())
+    return PairList(pairs, missing, len(extra), tally.remarks())
 
 
 def _read_json(path: Path) -> dict[str, Any]:
