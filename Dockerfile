@@ -13,7 +13,8 @@ RUN pip install --no-cache-dir --constraint /wheels/constraints.txt \
     && rm -r /wheels \
     && useradd --create-home --uid 10001 unsee
 USER 10001
-ENV NUMBA_CACHE_DIR=/home/unsee/.cache/numba
+ENV NUMBA_CACHE_DIR=/home/unsee/.cache/numba \
+    XDG_CACHE_HOME=/home/unsee/.cache
 # Compiles the kernels, so that no container waits for them.
 RUN python -c "import numpy, unsee; unsee.saliency(numpy.tile(numpy.arange(96, dtype='uint8')[:, None, None], (1, 80, 3)))" \
     && chmod -R a+rwX /home/unsee

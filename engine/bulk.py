@@ -1,7 +1,7 @@
 """`unsee.run`: a run by plain words, with the settings that the command line has."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import fields
+from dataclasses import fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,10 @@ from typing import Any
 from rich.console import Console
 
 from ..errors import UnseeError
+from ..export.bundles.descent_config import DescentConfig
 from ..train.networks.input_choice import InputChoice
 from ..train.networks.maps.network_input import NetworkChoice
-from .cleanup.presets import Preset, default_preset, preset
+from .cleanup.presets import PostConfig, Preset, default_preset, preset
 from .inputs.sources import Sources
 from .networks.model_exports import bundle_preset
 from .outputs.layout import Sharding
@@ -31,6 +32,8 @@ PARTS = {
     "resumption": Resumption,
 }
 """Records of which a setting may be a field, besides those of `RunConfig` itself."""
+CONSTANTS = (DescentConfig, PostConfig)
+"""Records of a preset, whose constants are settings, too."""
 NOT_SET = {"sources", "output_folder", "inputs", *PARTS}
 
 
@@ -49,7 +52,7 @@ def run(
     preset: a name or a `Preset`; None is a bundle's own, or the method's. progress: called with (done, total, failed) as
     images are finished, from any thread. console: where messages go, the standard error where None.
     settings: fields of `RunConfig`, `SegmentConfig`, `PictureConfig`, `Sharding`, `Sources`, `InputChoice`, `NetworkChoice`
-    and `Resumption`, which the command line has as options: model, method, output_kind, segment, overwrite, ...
+    and `Resumption`, and constants of the preset, which the command line has as options: model, output_kind, iterations, ...
     Returns what the run came to. Raises `UnseeError` on unusable input, model, device, folder or setting,
     `FailedShardsError` after all others are done; failed images become rows, or with on_error="raise" end the run.
     """
@@ -64,11 +67,13 @@ def run(
     own: dict[str, Any] = {
         name: str(value) if isinstance(value, Path) else value for name, value in _taken(RunConfig, settings).items()
     }
+    descent, post = (_taken(record, settings) for record in CONSTANTS)
     if settings:
         raise UnseeError(_unknown(sorted(settings)[0]))
+    base = _preset(preset, own)
     config = RunConfig(
         **own,
-        preset=_preset(preset, own),
+        preset=replace(base, descent=replace(base.descent, **descent), post=replace(base.post, **post)),
         sources=Sources(tuple(map(str, given)), **parts["sources"]),
         output_folder=str(output_folder),
         input=InputChoice(**parts["input"]),
@@ -93,7 +98,8 @@ def _preset(chosen: str | Preset | None, settings: dict[str, Any]) -> Preset:
 
 
 def _unknown(name: str) -> str:
-    known = {item.name for record in (RunConfig, *PARTS.values()) for item in fields(record) if item.init} - NOT_SET
+    records = (RunConfig, *PARTS.values(), *CONSTANTS)
+    known = {item.name for record in records for item in fields(record) if item.init} - NOT_SET
     close = get_close_matches(name, known, 1)
     meant = f"; did you mean {close[0]}?" if close else ""
     return f"unknown setting {name!r}{meant}"

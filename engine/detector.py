@@ -107,6 +107,8 @@ class Detector:
         self.preset, self.batch_size = config.preset, batch_size
         self.promoter = Promoter.opened(config)
         self.method = open_method(config, given.opener, self.promoter)
+        if segment is not None and not isinstance(segment, SegmentConfig):
+            raise UnseeError(f'segment is a SegmentConfig, as unsee.SegmentConfig("jaccard"), got {segment!r}')
         self.segmenter = Segmenter(segment or SegmentConfig())
         promoter_size = self.promoter.info.input_size if self.promoter else None
         info = self.method.info

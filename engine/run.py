@@ -14,6 +14,7 @@ from rich.console import Console
 from ..errors import FailedShardsError, OutputError, UnseeError
 from ..export.runtime.model_info import ModelInfo
 from ..terminal import counted, stderr
+from ..train.networks.metadata import BUNDLE_FILE, MODEL_FILE, holds_file
 from .inputs.sources import Sources
 from .methods.method_config import CLASSIFIER_METHODS
 from .methods.models import method_for
@@ -78,8 +79,14 @@ def _store(config: RunConfig) -> Store:
     store = store_of(config.output_folder)
     if not store.is_remote:
         _refuse_file(store.folder)
+        _refuse_model(store.folder)
     store.refuse_inputs(config.sources.inputs)
     return store
+
+
+def _refuse_model(folder: Path) -> None:
+    if any(holds_file(folder, name) for name in (BUNDLE_FILE, MODEL_FILE)):
+        raise UnseeError(f"{folder} holds a model: choose another output folder")
 
 
 def _refuse_file(folder: Path) -> None:

@@ -22,6 +22,8 @@ Distributor = Literal["local", "ray"]
 Decoder = Literal["cpu", "nvjpeg"]
 LARGEST_SHARD = 10_000
 MOST_WORKERS = 4
+PRESET_METHODS = ("b", "a")
+"""The methods that a preset's constants say anything of."""
 ALGORITHM = 5
 """Raised whenever the same inputs and options give other bytes than before: a run is not resumed across it."""
 
@@ -126,7 +128,7 @@ class RunConfig(MethodConfig):
             "backend": info.backend,
             "device": kind,
             "method": self.method,
-            **asdict(self.preset),
+            **(asdict(self.preset) if self.method in PRESET_METHODS else {}),
             "segmentation": asdict(self.segmentation),
             "pictures": self.pictures.identity(),
             "batch_size": "any" if image_by_image else self.batch_size or "auto",

@@ -1,13 +1,12 @@
 """The folder of a training: its own, kept from other trainings, and not laid over what something else made."""
 
-import errno
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 from ..errors import OutputError, UnseeError
+from ..locks import held
 from .curves import CURVES_CSV, CURVES_PNG, FIGURES_FILE
 from .networks.metadata import LABELS_FILE, MODEL_FILE, WEIGHTS_FILE
 from .training_state import STATE_FILE
@@ -30,12 +29,10 @@ def training_folder(output: Path, kind: str) -> Iterator[None]:
     try:
         _refuse_others(output, kind)
         output.mkdir(parents=True, exist_ok=True)
-        with (output / MARK).open("a+") as mark:
-            _lock(mark, output)
-            mark.seek(0)
-            if not mark.read():
-                mark.write(kind)
-                mark.flush()
+        with held(output / MARK, fcntl.LOCK_EX | fcntl.LOCK_NB) as mine:
+            if not mine:
+                raise UnseeError(f"another training is writing {output}: wait for it, or choose another --output")
+            (output / MARK).write_text(kind)
             yield
     except OSError as error:
         raise OutputError(f"{error.filename or output}: cannot be written ({error.strerror or error})") from error
@@ -53,13 +50,3 @@ def _refuse_others(output: Path, kind: str) -> None:
         raise UnseeError(
             f"{output} holds {', '.join(others)}, which no such training left there: choose another --output"
         )
-
-
-def _lock(mark: IO[str], output: Path) -> None:
-    try:
-        fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UnseeError(f"another training is writing {output}: wait for it, or choose another --output") from None
-    except OSError as error:  # a file system without locks
-        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL):
-            raise

@@ -29,7 +29,7 @@ def is_one(images: Any) -> bool:
     """Tell one image from a batch."""
     if isinstance(images, np.ndarray) or is_tensor(images):
         return images.ndim != 4
-    return isinstance(images, (str, Path, bytes, Image.Image))
+    return isinstance(images, (str, Path, bytes, Image.Image)) or hasattr(images, "read")
 
 
 def as_pil(image: ImageLike) -> Image.Image:
@@ -46,7 +46,11 @@ def as_pil(image: ImageLike) -> Image.Image:
 def decoded(image: ImageLike, config: DecodingConfig) -> DecodedImage:
     """Put an image on the grid; `UnseeError` where it cannot be read or decoded."""
     if isinstance(image, (str, Path)):
+        if not str(image):
+            raise UnseeError("the path of an image is empty")
         return _decoded_file(Path(image), config)
+    if hasattr(image, "read"):
+        raise UnseeError("is an open file: give its path, or the bytes that it holds")
     if isinstance(image, bytes):
         return _decoded_bytes(image, config)
     return _decoded_picture(as_pil(image), config)
@@ -86,7 +90,10 @@ def is_tensor(image: object) -> "TypeGuard[TensorLike]":
 
 def as_array(tensor: TensorLike) -> np.ndarray:
     """Return a tensor [C,H,W] or [B,C,H,W], on whichever device, as an array with its channels last."""
-    array = tensor.detach().cpu().numpy()
+    try:
+        array = tensor.detach().cpu().numpy()
+    except TypeError:  # numpy knows no bfloat16
+        array = tensor.detach().cpu().float().numpy()
     if array.ndim < 3:
         return array
     if array.shape[-3] not in CHANNELS:

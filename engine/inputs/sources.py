@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from ...errors import UnseeError
+from ...errors import UnseeError, first_line
 from ...formats import EXTENSIONS
 from ...input_parts import Part, PartChoice
 from ..remote.filesystems import UNKNOWN_PROTOCOL, file_system, is_http, require_protocols
-from ..remote.hosts import ForbiddenHostError
 from ..remote.opening import ReadingConfig, is_url
 from .archives import Directories, parquet_inputs, problem_output, tar_inputs
 from .braces import expanded, has_braces
@@ -141,8 +140,10 @@ class Sources:
                 yield from self._searched(tree, root, EVERYTHING, _below(source.rstrip("/"), base), counts)
             else:
                 yield _named(source, _below(source.rpartition("/")[0], base))
-        except (OSError, ValueError, ForbiddenHostError) as error:
-            raise UnseeError(f"{source}: cannot be listed ({type(error).__name__}: {error})") from None
+        except UnseeError:
+            raise
+        except Exception as error:  # remote file systems raise what their libraries do
+            raise UnseeError(f"{source}: cannot be listed ({type(error).__name__}: {first_line(error)})") from None
 
     def _matched(
         self, tree: Tree, source: str, fixed: str, pattern: tuple[str, ...], inside: str, counts: Counter[str]

@@ -8,11 +8,10 @@ from typing import Any
 from ...errors import UnseeError
 from ...fields import mapping
 from ...files import sha256_of, write_json
-from ...train.networks.metadata import read_object, understood
+from ...train.networks.metadata import BUNDLE_FILE, read_object, understood
 from .onnx_files import external_files
 
 SCHEMA = 1
-BUNDLE_FILE = "bundle.json"
 PROBE_FILE = "probe.npz"
 WHAT = "a bundle description"
 
@@ -61,6 +60,13 @@ def _check_files(directory: Path, listed: object, names: Collection[str]) -> Non
 
 
 def _check_file(path: Path, expected: dict[str, Any]) -> None:
+    try:
+        _check_bytes(path, expected)
+    except OSError as error:
+        raise UnseeError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _check_bytes(path: Path, expected: dict[str, Any]) -> None:
     if not path.is_file():
         raise UnseeError(f"{path}: missing from the bundle")
     size = path.stat().st_size

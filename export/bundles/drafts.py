@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from ...errors import OutputError, UnseeError
+from ...locks import held
 from .bundle import is_bundle
 
 OURS = (
@@ -37,24 +39,44 @@ def drafted(directory: Path, model: str | Path | None = None) -> Iterator[Path]:
     model: what is exported; the bundle may not lie in its directory. Where the block fails nothing changes. Raises
     `UnseeError` where `directory` is or holds something else than a bundle, `OutputError` where it cannot be written.
     """
-    draft, made = None, []
+    made = []
     try:
         target = checked_target(directory, model)
         made = [folder for folder in target.parents if not folder.exists()]
-        draft, old = (target.with_name(f".{target.name}.{word}") for word in ("tmp", "old"))
-        _recover(target, old)
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
-        yield draft
-        _put(draft, target, old)
+        with _alone(target):
+            yield from _drafted(target)
     except OSError as error:
         raise OutputError(f"{error.filename or directory}: cannot be written ({error.strerror or error})") from error
     finally:
-        if draft:
-            shutil.rmtree(draft, ignore_errors=True)
         for folder in made:
             with suppress(OSError):  # where it holds something now
                 folder.rmdir()
+
+
+@contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """Keep other exports from a directory for the block."""
+    lock = target.with_name(f".{target.name}.lock")
+    with held(lock, fcntl.LOCK_EX | fcntl.LOCK_NB) as mine:
+        if not mine:
+            raise UnseeError(f"another export is writing {target}: wait for it, or name another directory")
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def _drafted(target: Path) -> Iterator[Path]:
+    """Yield a draft of a directory once, and put it in its place."""
+    draft, old = (target.with_name(f".{target.name}.{word}") for word in ("tmp", "old"))
+    _recover(target, old)
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    try:
+        yield draft
+        _put(draft, target, old)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def checked_target(directory: Path, model: str | Path | None = None) -> Path:

@@ -1,8 +1,10 @@
 """The forward pass of any classifier as a graph of functional operators, before it is differentiated."""
 
+import io
+import logging
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
 import torch
@@ -28,7 +30,7 @@ def functional_forward(network: nn.Module, size: int) -> fx.GraphModule:
     """
     example = torch.rand(EXAMPLE_BATCH, 3, size, size)
     batch = torch.export.Dim("batch", min=1)
-    with _plain_attention():
+    with _plain_attention(), _without_dumps():
         try:
             program = torch.export.export(network, (example,), dynamic_shapes=({0: batch},))
             graph = program.run_decompositions({**FORWARD}).module(check_guards=False)
@@ -43,6 +45,19 @@ def functional_forward(network: nn.Module, size: int) -> fx.GraphModule:
     _multiply_instead_of_resizing(graph)
     graph.recompile()
     return graph.requires_grad_(False)
+
+
+@contextmanager
+def _without_dumps() -> Iterator[None]:
+    """Keep PyTorch from printing the graph of a network that it cannot export: what it raises says why."""
+    logger = logging.getLogger("torch.fx.experimental.symbolic_shapes")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextmanager

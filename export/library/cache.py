@@ -87,7 +87,7 @@ def cached(
     """
     folder = (cache or cache_directory()) / "bundles"
     directory = folder / name
-    with _alone(folder / f"{name}.lock"):
+    with alone(folder / f"{name}.lock"):
         try:
             return read_bundle(directory, contents)
         except UnseeError:  # not there, or damaged
@@ -125,7 +125,7 @@ def step_to_run(
 
 
 @contextmanager
-def _alone(lock: Path) -> Iterator[None]:
+def alone(lock: Path) -> Iterator[None]:
     """Keep other processes out of the block."""
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)

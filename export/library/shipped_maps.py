@@ -12,6 +12,7 @@ from ...train.networks.model_names import PACKAGES
 from ..bundles.bundle import Bundle, is_bundle, read_bundle
 from ..bundles.bundle_files import BUNDLE_FILE, PROBE_FILE
 from ..bundles.map_contents import MAP_FILE, MapContents
+from .cache import alone
 
 SHIPPED_FILES = (WEIGHTS_FILE, MAP_FILE, PROBE_FILE, BUNDLE_FILE)
 """Of a bundle, its description last."""
@@ -41,8 +42,9 @@ def shipped_bundle(checkpoint: Path, cache: Path | None = None) -> Bundle[MapCon
 
 
 def _complete(directory: Path, files: list[Path]) -> None:
-    """Copy files into a bundle's directory, each under its final name at once; several processes may do the same."""
-    directory.mkdir(parents=True, exist_ok=True)
-    for source in files:
-        with atomic_path(directory / source.name) as temporary:
-            shutil.copyfile(source, temporary)
+    """Copy files into a bundle's directory, each under its final name at once; one process does it, and others wait."""
+    with alone(directory.with_name(f"{directory.name}.lock")):
+        directory.mkdir(parents=True, exist_ok=True)
+        for source in files:
+            with atomic_path(directory / source.name) as temporary:
+                shutil.copyfile(source, temporary)

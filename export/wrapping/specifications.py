@@ -119,7 +119,13 @@ def _specified(what: str, beside: str, said: Mapping[str, Any], choice: InputCho
         )
     output, activation = values.pop(OUTPUT, None), values.pop(ACTIVATION, None)
     NetworkOptions(activation or "none", output or "")  # checks both
-    return Specification(NetworkInput.from_json({**vars(NetworkInput()), **values}), output, activation)
+    taken = NetworkInput.from_json({**vars(NetworkInput()), **values})
+    if max(taken.mean) > taken.range:
+        raise UnseeError(
+            f"mean is that of pixels in 0..{taken.range:g}, got {taken.mean}: divide by 255, or say that their range is 255 "
+            f'("range": 255 in the JSON file)'
+        )
+    return Specification(taken, output, activation)
 
 
 def _of_choice(choice: InputChoice, scale: float) -> dict[str, Any]:

@@ -38,6 +38,18 @@ class Depends(Net):
     def forward(self, image):
         return super().forward(image if image.sum() > 0 else -image)
 
+class Single(Net):
+    def __init__(self):
+        super().__init__(1)
+
+class Fixed(Net):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(16 * 8 * 8, 3)
+
+    def forward(self, image):
+        return self.head(self.act(self.block(self.act(self.start(image)))).flatten(1))
+
 class Ranks(Net):
     def forward(self, image):
         return self.head(self.block(self.start(image)).mean((2, 3)).cummax(1)[0])
@@ -91,6 +103,8 @@ def test_another_run_of_other_labels_is_not_gone_on_with(place):
     [
         (("--model", "nothere:make"), "no module nothere"),
         (("--model", "nets:nothing"), "nets has no function nothing"),
+        (("--model", "nets:Single"), "makes a single logit"),
+        (("--model", "nets:Fixed"), "does not take an image of 224 x 224"),
         (("--model", "nets:number"), "returned a int, not a torch.nn.Module"),
         (("--model", "nets:make", "--mean", "120,1,2"), "divide by 255"),
         (("--model", "nets:make", "--mean", "1,2"), "three numbers"),
@@ -113,7 +127,14 @@ def test_what_cannot_be_exported_is_named_and_runs_in_pytorch(place, own_cache):
     assert "cummax" in message and "nets.py" in message and not (place / "bundle").exists()
     ran = unsee("run", "photos", "-o", "maps", "--model", "nets:Ranks", *INPUT, *FAST, cwd=place, env=own_cache)
     assert "runs in PyTorch" in ran.err and len(rows_of(place / "maps"))
-    assert "one graph" in unsee("export", "nets:Depends", "bundle", *INPUT, cwd=place, expect=2).err
+    said = unsee("export", "nets:Depends", "bundle", *INPUT, cwd=place, expect=2).err
+    assert "one graph" in said and said.startswith("unsee: ") and said.count("\n") == 1
+
+
+def test_a_network_that_takes_one_size_only_is_looked_at_in_that_size(place):
+    words = ("--model", "nets:Fixed", *INPUT, "--backend", "torch", *FAST)
+    unsee("run", "photos", "-o", "maps", *words, cwd=place)
+    assert {row["status"] for row in rows_of(place / "maps")} == {"success"}
 
 
 @pytest.mark.proof

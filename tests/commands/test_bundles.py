@@ -1,5 +1,6 @@
 """Bundles and checkpoints from careless or hostile hands, and words that users mistype: one line, and nothing lost."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -73,6 +74,21 @@ def test_export_to_a_place_that_is_taken_is_refused(target, code, reason, checkp
     message = unsee("export", checkpoint, target, cwd=tmp_path, expect=code).err
     assert reason in one_line(message)
     assert bytes_below(tmp_path) == before
+
+
+def test_two_exports_do_not_share_a_place(checkpoint, tmp_path):
+    with (tmp_path / ".bundle.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        message = unsee("export", checkpoint, "bundle", cwd=tmp_path, expect=2).err
+    assert "another export is writing" in one_line(message)
+    assert not (tmp_path / "bundle").exists() and not list(tmp_path.glob(".*.tmp"))
+
+
+def test_results_are_not_laid_into_a_model(bundle, tiny_model, photographs, tmp_path):
+    for model in (bundle, tiny_model):
+        before = bytes_below(model)
+        message = unsee("run", photographs, "-o", model, "--method", "rbd", cwd=tmp_path, expect=2).err
+        assert "holds a model: choose another output folder" in one_line(message) and bytes_below(model) == before
 
 
 @pytest.mark.proof

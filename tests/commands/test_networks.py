@@ -203,6 +203,12 @@ def test_a_file_beside_the_network_says_what_it_takes_and_options_go_first(photo
     assert np.abs(found.astype(int) - expected).max() <= 1
     unsee("run", flipped, "--model", "mine.onnx", "--channel-order", "RGB", "-o", "other", cwd=tmp_path)
     assert np.array_equal(np.asarray(Image.open(tmp_path / "other/flipped.png")), found)
+    constants = ("--preset", "paper", "--iterations", "3")  # of descents, and no part of this run
+    words = (photographs / "01.png", "--model", "mine.onnx", "-o", "maps", *constants)
+    assert "nothing left to do" in unsee("run", *words, cwd=tmp_path).err
+    (tmp_path / "mine.json").write_text(json.dumps({**said, "range": 1}))
+    refused = unsee("run", photographs / "01.png", "--model", "mine.onnx", "-o", "third", cwd=tmp_path, expect=2).err
+    assert "mean is that of pixels in 0..1, got (127.5, 127.5, 127.5): divide by 255, or say" in refused
 
 
 @pytest.mark.parametrize(

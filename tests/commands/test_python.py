@@ -57,6 +57,14 @@ print(unsee.run("photos", "out", method="rbd", overwrite=True).count)
         ("unsee.run('photos', 'x', method='rbd', max_shard_retry=-1)", "max shard retry at least 0"),
         ("unsee.run('absent', 'x', method='rbd')", "absent"),
         ("unsee.Detector(method='rbd')(None)", "expected a path, a PIL image, an array"),
+        ("unsee.Detector(method='rbd')(open('photos/00.jpg', 'rb'))", "is an open file: give its path"),
+        ("unsee.Detector(method='rbd')('')", "the path of an image is empty"),
+        (
+            "unsee.Detector(method='rbd', segment='jaccard')",
+            'segment is a SegmentConfig, as unsee.SegmentConfig("jaccard")',
+        ),
+        ("unsee.run('photos', 'x', iteration=2)", "unknown setting 'iteration'; did you mean iterations?"),
+        ("unsee.run('photos', 'x', iterations=0)", "iterations must be at least 1"),
         ("d = unsee.Detector(method='rbd'); d.close(); d('photos/00.jpg')", "the detector is closed"),
     ],
 )

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 class Foreign:
     """A classifier of another library, or of a user's code.
 
-    name: as the user wrote it. weights: a file to read instead of the library's own.
+    name: as the user wrote it. weights: a file to read instead of the library's own. size: side of the input in which a
+    user's own network is looked at, where it is not the usual one.
     """
 
     name: str
     weights: Path | None = None
+    size: int | None = None
 
     @property
     def checkpoint(self) -> None:
@@ -41,7 +43,9 @@ class Foreign:
         if not rest.strip():
             raise UnseeError(f"{self.name}: name the classifier behind the colon, as {FORMS}")
         module = import_module(f".libraries.{LIBRARIES.get(prefix, 'factories')}", __package__)
-        return module.load(rest if prefix in LIBRARIES else self.name, self.weights)
+        if prefix in LIBRARIES:
+            return module.load(rest, self.weights)
+        return module.load(self.name, self.weights, self.size)
 
     def digest(self) -> str:
         """Return a digest of the weights and of the code of the classifier, which is loaded to know them."""

@@ -35,5 +35,12 @@ def count_classes(module: nn.Module, size: int, what: str) -> int:
     except Exception as error:  # whatever a network raises on an input that it is not made for
         raise UnseeError(f"{what} does not take an image of {size} x {size}: {first_line(error)}") from error
     if len(shape) != 2 or shape[0] != 1:
-        raise UnseeError(f"{what} makes {list(shape)} of an image, where logits [1,N] belong")
+        raise UnseeError(
+            f"{what} makes {list(shape)} of an image, where logits [1,N] belong; a network that makes a map is put into a "
+            "bundle by unsee wrap"
+        )
+    if shape[1] < 2:
+        raise UnseeError(
+            f"{what} makes a single logit, and one of at least two classes is unseen: give it a second one"
+        )
     return shape[1]

@@ -13,6 +13,7 @@ from ...fields import check_fields, flag, mapping, number, text, triple, whole
 from ...resizing import Sides
 
 MODEL_FILE = "model.json"
+BUNDLE_FILE = "bundle.json"
 LABELS_FILE = "labels.json"
 WEIGHTS_FILE = "weights.safetensors"
 CHECKPOINT_FILES = (MODEL_FILE, WEIGHTS_FILE, LABELS_FILE)

@@ -11,7 +11,16 @@ from .downloads import OFFICIAL_FILES, official_weights
 from .foreign import Foreign
 from .foreign_names import FORMS, is_foreign
 from .input_choice import InputChoice
-from .metadata import CHECKPOINT_FILES, LABELS_FILE, MODEL_FILE, Label, holds_file, read_labels, read_metadata
+from .metadata import (
+    BUNDLE_FILE,
+    CHECKPOINT_FILES,
+    LABELS_FILE,
+    MODEL_FILE,
+    Label,
+    holds_file,
+    read_labels,
+    read_metadata,
+)
 
 if TYPE_CHECKING:
     from .checkpoints import Classifier
@@ -131,13 +140,14 @@ PACKAGES = {
 
 def find_classifier(model: str | Path, weights: str | Path | None = None, choice: InputChoice | None = None) -> Found:
     """Return where a classifier lies, with another input where one is chosen; see `load_classifier`."""
-    found = _find(model_name(model), None if weights is None else Path(weights))
+    size = choice.input_size if choice and isinstance(choice.input_size, int) else None
+    found = _find(model_name(model), None if weights is None else Path(weights), size)
     return found if choice is None or choice.is_empty else Adjusted(found, choice)
 
 
-def _find(name: str, weights: Path | None) -> Found:
+def _find(name: str, weights: Path | None, size: int | None) -> Found:
     if is_foreign(name) and not Path(name).exists():
-        return Foreign(name, weights)
+        return Foreign(name, weights, size)
     if weights is not None:
         return Stored(weights, name)
     if holds_file(name, MODEL_FILE):
@@ -150,7 +160,18 @@ def _find(name: str, weights: Path | None) -> Found:
     if name in PACKAGES:
         return PACKAGES[name].find()
     names = ", ".join([*pretrained_names(), *PACKAGES, *OFFICIAL_FILES])
-    raise UnseeError(f"{name}: neither a checkpoint directory (no {MODEL_FILE} in it) nor one of {names}, nor {FORMS}")
+    raise UnseeError(
+        f"{name}: neither a checkpoint directory (no {MODEL_FILE} in it) nor one of {names}, nor {FORMS}{_hint(name)}"
+    )
+
+
+def _hint(name: str) -> str:
+    """Return what else a name stands for that a classifier was looked for under."""
+    if holds_file(name, BUNDLE_FILE):
+        return "; it is a bundle, whose input and labels are in its graph, and which is not exported again"
+    if name.lower().endswith(".onnx"):
+        return "; an ONNX file of a map network is for unsee run and unsee wrap"
+    return f"; nor a bundle (no {BUNDLE_FILE} in it)"
 
 
 def load_classifier(

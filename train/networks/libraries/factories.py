@@ -12,15 +12,17 @@ from ..metadata import InputSpec
 from .loaded import classifier_of
 
 
-def load(name: str, weights: Path | None = None) -> Classifier:
+def load(name: str, weights: Path | None = None, size: int | None = None) -> Classifier:
     """Call `package.module:factory`, which returns the network; weights: of a file, by default its own.
 
-    The module is looked for in the working directory, too. The input is torchvision's usual one.
+    The module is looked for in the working directory, too. The input is torchvision's usual one, of another size where one
+    is given.
     """
     module = made(name)
     if weights:
         module.load_state_dict(matched_weights(read_weights(weights), module.state_dict(), name))
-    return classifier_of(module, name, InputSpec(), factory=name)
+    spec = InputSpec() if size is None else InputSpec(size)
+    return classifier_of(module, name, spec, factory=name)
 
 
 def made(name: str) -> nn.Module:
