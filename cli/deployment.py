@@ -2,7 +2,7 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast, get_args
+from typing import Annotated, Any, cast, get_args
 
 import typer
 
@@ -11,7 +11,7 @@ from ..engine.methods.method_config import MODEL_HELP
 from ..engine.networks.model_exports import MapPrecision, What
 from ..errors import UnseeError
 from ..export.bundles.attribution_contents import CamKind
-from ..export.bundles.bundle import Bundle
+from ..export.bundles.bundle import Bundle, BundlePrecision
 from ..export.bundles.descent_config import Precision
 from ..terminal import stdout
 from ..train.networks.input_choice import InputChoice
@@ -23,7 +23,6 @@ from .records import Maker, with_record
 from .run_records import FLAGS
 
 DOCTOR_COLUMN = 20
-ExportPrecision = Literal[Precision, MapPrecision]
 
 
 @everyday(
@@ -37,7 +36,7 @@ def export(
     preset: Preset,
     weights: Annotated[str | None, typer.Option(help="weight file of the network that the model names")] = None,
     precision: Annotated[
-        ExportPrecision, typer.Option(help="of the layers; fp16 for GPUs, int8 for map networks")
+        BundlePrecision, typer.Option(help="of the layers; fp16 for GPUs, int8 for map networks")
     ] = "fp32",
     probes: Annotated[str | None, typer.Option(help="photographs to verify on (default: synthetic images)")] = None,
     tensorrt: Annotated[bool, typer.Option("--tensorrt", help="also build this machine's TensorRT plan")] = False,
@@ -78,7 +77,7 @@ def export(
             f"{model} is a classifier, whose gradient stays in floating point: int8 is for networks that make maps"
         )
     else:
-        asked = ClassifierExport(bundle, preset, precision, what, layer, cam, model)
+        asked = ClassifierExport(bundle, preset, cast(Precision, precision), what, layer, cam, model)
         load = cache(lambda: load_classifier(model, weights, choice()))
         made = asked.run(load, probes)
         if aot:

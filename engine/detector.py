@@ -50,7 +50,7 @@ class FailedItemError(UnseeError):
         self.index, self.path, self.reason = index, path, reason
 
     def __str__(self) -> str:
-        named = "" if self.path is None else f"{self.path}: "
+        named = f"{self.path}: " if self.path else ""
         return f"image {self.index}: {named}{self.reason}"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...errors import UnseeError
 from ...export.bundles.attribution_contents import AttributionContents, CamKind
-from ...export.bundles.bundle import Bundle, holds, read_bundle
+from ...export.bundles.bundle import Bundle, holds, is_bundle, read_bundle
 from ...export.bundles.bundle_files import BUNDLE_FILE
 from ...export.bundles.descent_config import Precision
 from ...export.bundles.descent_contents import DescentContents
@@ -26,7 +26,7 @@ from ...export.parity.synthetic import synthetic_images
 from ...fields import mapping, text
 from ...resizing import STRETCHED, Resizing
 from ...train.networks.maps.mapper_metadata import read_map_metadata, with_iterations
-from ...train.networks.metadata import InputSpec, understood
+from ...train.networks.metadata import MODEL_FILE, InputSpec, holds_file, understood
 from ...train.networks.model_names import model_name
 from ..cleanup.postprocess import finish
 from ..cleanup.presets import PostConfig, Preset, default_preset
@@ -161,6 +161,8 @@ def check_model(directory: Path, device: str = "cpu", backend: str = "auto") -> 
 
     See `check_bundle`.
     """
+    if holds_file(directory, MODEL_FILE) and not is_bundle(directory):
+        raise UnseeError(f"{directory} is a checkpoint, and no bundle: write one with unsee export, which checks it")
     if holds(directory, DescentContents):
         return check_bundle(directory, device, backend, _finish_of(read_bundle(directory, DescentContents)))
     return check_bundle(directory, device, backend)

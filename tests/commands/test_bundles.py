@@ -84,6 +84,11 @@ def test_two_exports_do_not_share_a_place(checkpoint, tmp_path):
     assert not (tmp_path / "bundle").exists() and not list(tmp_path.glob(".*.tmp"))
 
 
+def test_a_checkpoint_is_not_checked_but_exported(tiny_model, tmp_path):
+    message = unsee("check", tiny_model, cwd=tmp_path, expect=2).err
+    assert "is a checkpoint, and no bundle: write one with unsee export" in one_line(message)
+
+
 def test_results_are_not_laid_into_a_model(bundle, tiny_model, photographs, tmp_path):
     for model in (bundle, tiny_model):
         before = bytes_below(model)

@@ -57,8 +57,6 @@ print(unsee.run("photos", "out", method="rbd", overwrite=True).count)
         ("unsee.run('photos', 'x', method='rbd', max_shard_retry=-1)", "max shard retry at least 0"),
         ("unsee.run('absent', 'x', method='rbd')", "absent"),
         ("unsee.Detector(method='rbd')(None)", "expected a path, a PIL image, an array"),
-        ("unsee.Detector(method='rbd')(open('photos/00.jpg', 'rb'))", "is an open file: give its path"),
-        ("unsee.Detector(method='rbd')('')", "the path of an image is empty"),
         (
             "unsee.Detector(method='rbd', segment='jaccard')",
             'segment is a SegmentConfig, as unsee.SegmentConfig("jaccard")',
@@ -72,6 +70,12 @@ def test_mistakes_are_one_error_of_ours(folder, call, message):
     last = python(folder, f"import unsee; {call}", expect=1).splitlines()[-1]
     assert last.startswith("unsee.errors.UnseeError: ") and message in last
     assert not (folder / "x").exists()
+
+
+def test_what_is_no_image_is_named_by_its_place(folder):
+    for image, reason in (("open('photos/00.jpg', 'rb')", "is an open file: give its path"), ("''", "is empty")):
+        last = python(folder, f"import unsee; unsee.Detector(method='rbd')({image})", expect=1).splitlines()[-1]
+        assert last.startswith("unsee.engine.detector.FailedItemError: image 0: ") and reason in last
 
 
 def test_errors_can_end_a_run(folder):
@@ -139,6 +143,7 @@ greys = [grey, grey[..., None], grey / 255, torch.from_numpy(grey.copy())[None]]
 print(all(np.array_equal(d(image).map, d("grey.png").map) for image in greys))
 print(len(d(np.stack([rgb, rgb]))), len(d(torch.stack([tensor, tensor]))), d(grey > 100).map.shape)
 print(d(tensor).cutout().size, d(grey).overlay().mode)
+print(d((tensor / 255).bfloat16()).map.shape)
 for wrong in (rgb.astype(np.int32), rgb * 1.0, np.zeros((4, 4, 2), np.uint8), np.zeros((0, 4, 3), np.uint8),
               torch.zeros(5, 4, 3), np.full((4, 4), np.nan)):
     try:
@@ -148,7 +153,7 @@ for wrong in (rgb.astype(np.int32), rgb * 1.0, np.zeros((4, 4, 2), np.uint8), np
 """,
     )
     lines = said.splitlines()
-    assert lines[:4] == ["True", "True", "2 2 (58, 47)", "(47, 58) RGB"]
+    assert lines[:5] == ["True", "True", "2 2 (58, 47)", "(47, 58) RGB", "(58, 47)"]
     assert sum(line.startswith("error image 0: ") for line in lines) == 6
     assert "values from 0 to 1" in said and "channels first" in said
 
