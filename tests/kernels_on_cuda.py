@@ -213,6 +213,7 @@ def everything(images, segments=6):
     return [device.to_host(array) for array in (labels, paint(values, labels), paint(background, labels))]
 
 
+@pytest.mark.proof
 def test_the_second_batch_allocates_nothing(monkeypatch):
     """And each waits for the device once: to learn how many superpixels there are."""
     waited = []

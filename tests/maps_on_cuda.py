@@ -220,7 +220,9 @@ def differences(shape=(3, 24, 30)):
     return delta, images
 
 
-@pytest.mark.parametrize("name", [*WITHOUT_SUPERPIXELS, "best"])  # all presets: photographs_on_cuda.py
+@pytest.mark.parametrize(  # all presets: photographs_on_cuda.py
+    "name", ["best", *(pytest.param(name, marks=pytest.mark.proof) for name in WITHOUT_SUPERPIXELS)]
+)
 def test_finished_maps(name):
     config = replace(PRESETS[name].post, segments=min(PRESETS[name].post.segments, 7))
     if config.closing:

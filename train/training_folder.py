@@ -2,7 +2,7 @@
 
 import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import OutputError, UnseeError
@@ -20,22 +20,30 @@ LEFT_BEFORE = {"student": ("rounds", "teachers"), "distillation": ("lessons",)}
 
 @contextmanager
 def training_folder(output: Path, kind: str) -> Iterator[None]:
-    """Hold the folder of a training, which is made, as its own for the block.
+    """Hold the folder of a training, which is made, as its own for the block; one that is left empty is removed.
 
     kind: classifier, promoter, attentional, student or distillation. Raises `UnseeError` where the folder holds a training
     of another kind, the results of something else, or a training that is under way, and `OutputError` where anything that
     belongs in it cannot be written.
     """
+    made = [path for path in (output, *output.parents) if not path.exists()]
     try:
         _refuse_others(output, kind)
-        output.mkdir(parents=True, exist_ok=True)
         with held(output / MARK, fcntl.LOCK_EX | fcntl.LOCK_NB) as mine:
             if not mine:
                 raise UnseeError(f"another training is writing {output}: wait for it, or choose another --output")
             (output / MARK).write_text(kind)
-            yield
+            try:
+                yield
+            finally:
+                if [path.name for path in output.iterdir()] == [MARK]:
+                    (output / MARK).unlink()
     except OSError as error:
         raise OutputError(f"{error.filename or output}: cannot be written ({error.strerror or error})") from error
+    finally:
+        with suppress(OSError):  # not empty any more
+            for path in made:
+                path.rmdir()
 
 
 def _refuse_others(output: Path, kind: str) -> None:

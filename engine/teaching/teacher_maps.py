@@ -11,7 +11,11 @@ from PIL import Image
 from rich.console import Console
 
 from ...errors import UnseeError
+from ...export.bundles.bundle import is_bundle
+from ...export.wrapping.network_files import is_network_file
 from ...files import digest_of
+from ...train.networks.maps.mapper_names import map_checkpoint
+from ...train.networks.model_names import load_classifier
 from ...train.students.student_config import StudentConfig
 from ..inputs.sources import Sources
 from ..outputs.output_formats import map_reader
@@ -60,6 +64,12 @@ class TeacherMaps:
                 stored = [_map_of(reader, planned) for reader in readers]
                 if all(data is not None for data in stored):
                     yield TaughtPhotograph(planned, tuple(stored))  # pyright: ignore[reportArgumentType]
+
+
+def check_teacher(teacher: str) -> None:
+    """Raise `UnseeError` where there is no such model: a classifier, a map network or a bundle."""
+    if not (is_bundle(teacher) or is_network_file(teacher) or map_checkpoint(teacher)):
+        load_classifier(teacher)
 
 
 def make_teacher_maps(config: StudentConfig, console: Console) -> TeacherMaps:

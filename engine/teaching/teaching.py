@@ -30,7 +30,7 @@ from ...train.students.student_course import answers, new_student, train_round
 from ...train.training_folder import training_folder
 from .label_refinement import refined_labels
 from .student_lessons import Gathered, gather
-from .teacher_maps import make_teacher_maps
+from .teacher_maps import check_teacher, make_teacher_maps
 
 ROUND_FILE = "round.json"
 ANSWERS_FILE = "answers.npy"
@@ -60,7 +60,7 @@ def train_student(config: StudentConfig, console: Console | None = None) -> Load
     classifier = load_classifier(config.start)
     new_student(config, classifier, 1)  # what cannot be a backbone is an error before the teachers begin
     for teacher in config.teachers:  # and what cannot be a teacher before the first one has looked at everything
-        load_classifier(teacher)
+        check_teacher(teacher)
     with training_folder(config.output, "student"):
         gathered = _gathered(config, masks, console)
         return Teaching(config, classifier, gathered, console).run()

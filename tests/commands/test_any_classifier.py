@@ -131,6 +131,7 @@ def test_what_cannot_be_exported_is_named_and_runs_in_pytorch(place, own_cache):
     assert "one graph" in said and said.startswith("unsee: ") and said.count("\n") == 1
 
 
+@pytest.mark.proof
 def test_a_network_that_takes_one_size_only_is_looked_at_in_that_size(place):
     words = ("--model", "nets:Fixed", *INPUT, "--backend", "torch", *FAST)
     unsee("run", "photos", "-o", "maps", *words, cwd=place)

@@ -135,12 +135,14 @@ def test_masks_are_learned_from_too(config, scenes):
     [
         (("--input-size", 100), "must be a multiple of 32"),
         (("--masks", "folder:nowhere"), "nowhere"),
-        (("--teacher", "no-such-model"), "no-such-model"),
+        (("--teacher", "unsee-small", "--teacher", "no-such-model"), "no-such-model"),
+        (("--feature-budget", "-1"), "feature_budget at least 0"),
     ],
 )
 def test_what_cannot_be_taught_is_one_line(words, message, scenes, tiny_model, tmp_path):
     command = ("train", "student", scenes / "photographs", "--output", "s", "--start", tiny_model)
     assert message in unsee(*command, *words, cwd=tmp_path, expect=2).err
+    assert not (tmp_path / "s").exists()
 
 
 @pytest.mark.parametrize(
