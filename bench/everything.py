@@ -48,9 +48,9 @@ def small_settings(
             [*common, "--limit", str(max(limit // 4, 1)), *first, *changes],
         ],
         "descent": [["--model", model, "--batch-size", "8", "--rounds", "3", "--no-compiled"] for model in models],
-        "pipeline": [["--images", folder, "--model", models[0], "--count", "5", "--rounds", "3"]],
+        "pipeline": [["--images", folder, "--model", models[0], "--count", "64", "--rounds", "3"]],
         "distribution": [["--images", folder, "--shards", "2", "--samples", "64", "--rounds", "2"]],
-        "kernels": [["--batch-size", "16", "--rounds", "3"]],
+        "kernels": [["--batch-size", "32", "--rounds", "5"]],
     }
 
 
@@ -117,8 +117,9 @@ def benchmarks_page(results: Path) -> str:
         found = json.loads(path.read_text())
         if not isinstance(found, dict):
             raise UnseeError(f"{path}: not a result file")
-        parts.append(f"## {path.stem}")
-        parts += [_section(name, found[name]) for name in SECTIONS if name in found]
+        sections = [_section(name, found[name]) for name in SECTIONS if name in found]
+        if sections:  # other files are of measurements that have pages of their own
+            parts += [f"## {path.stem}", *sections]
     return "\n\n".join(parts) + "\n"
 
 
