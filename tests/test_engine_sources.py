@@ -184,3 +184,16 @@ def test_parquet_with_image_bytes(tmp_path, nested):
     assert [read(members[place]) for place in (4, 0, 1, 3)] == [b"five", b"one", b"two", b"four"]
     with pytest.raises(ReadingError, match="cell is empty"):
         read(members[2])
+
+
+def test_whatever_a_store_says_when_it_is_listed_is_one_error(monkeypatch):
+    class NoCredentialsError(Exception):
+        """As boto's, which is of no kind of ours."""
+
+    class Store:
+        def isdir(self, path):
+            raise NoCredentialsError("Unable to locate credentials")
+
+    monkeypatch.setattr("unsee.engine.inputs.sources.file_system", lambda *_: (Store(), "bucket/x"))
+    with pytest.raises(UnseeError, match=r"s3://bucket/x: cannot be listed \(NoCredentialsError: Unable to locate"):
+        list(Sources(("s3://bucket/x",)).stream())

@@ -327,3 +327,12 @@ def test_a_network_without_gradient_is_not_verified(tmp_path: Path) -> None:
     with pytest.raises(UnseeError, match="gradient of most probe images is zero"):
         export_classifier(str(tmp_path / "model"), tmp_path / "bundle", CONFIG)
     assert not (tmp_path / "bundle").exists()
+
+
+def test_a_file_that_may_not_be_read_is_said(bundle, monkeypatch):
+    def forbidden(path):  # a mode of 000 keeps nobody out where tests run as root
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("unsee.export.bundles.bundle_files.sha256_of", forbidden)
+    with pytest.raises(UnseeError, match=r"cannot be read \(Permission denied\)"):
+        read_bundle(bundle)

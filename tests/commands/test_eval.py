@@ -184,6 +184,15 @@ def test_hidden_files_and_cuts_are_left_out_and_counted(scored):
     assert "(plain.mask.png)" in done.err
 
 
+def test_maps_that_have_no_mask_of_their_name_are_told(tmp_path):
+    for folder, names in (("maps", ("a", "b_sal", "c")), ("masks", ("a", "b"))):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            save(GREY)(tmp_path / folder / f"{name}.png")
+    said = unsee("eval", "--pred", "maps", "--gt", "masks", cwd=tmp_path, expect=3).err
+    assert "note: maps without a mask of their name: 2 (b_sal, c)" in said and "b: no map" in said
+
+
 def test_masks_without_an_object_anywhere_are_said_and_strict_ends_with_3(tmp_path):
     for folder in ("gt", "pred"):
         (tmp_path / folder).mkdir()

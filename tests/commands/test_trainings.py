@@ -39,6 +39,8 @@ def test_a_training_that_is_done_says_so_and_one_of_other_data_is_refused(data, 
     train(data)
     weights = (tmp_path / "net/weights.safetensors").read_bytes()
     assert (tmp_path / "net/weights.safetensors").stat().st_mode & 0o777 == 0o644
+    with Image.open(tmp_path / "net/curves.png") as curves:
+        assert curves.width < 600  # the loss alone: nothing was examined
     assert "all of its 1 epochs are done already" in train(data)
     for name, suffix in (("images", "jpg"), ("masks", "png")):
         shutil.copy(data / f"{name}/0.{suffix}", data / f"{name}/new.{suffix}")
