@@ -1,11 +1,10 @@
 """Writing files so that a killed process or a full disk never leaves half of one under its final name."""
 
-import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +42,15 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def locked(lock: Path) -> Iterator[None]:
-    """Keep other processes out of the block; lock: an empty file that stays. Raises `OSError` where it cannot be opened."""
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+def removed_if_empty(folder: Path) -> Iterator[None]:
+    """Remove a folder, and those above it, when the block ends, as far as they were made in it and are empty."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
         yield
+    finally:
+        with suppress(OSError):  # not empty any more
+            for path in made:
+                path.rmdir()
 
 
 def write_bytes(path: Path, data: bytes) -> None:

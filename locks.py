@@ -9,9 +9,28 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from .errors import UnseeError
+
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
 """What file systems without locks answer."""
 MOST_TRIES = 100
+
+
+@contextmanager
+def locked(lock: Path) -> Iterator[None]:
+    """Keep other processes out of the block; lock: an empty file that stays. Raises `OSError` where it cannot be opened."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def alone(path: Path, busy: UnseeError) -> Iterator[None]:
+    """Hold a lock on a file, which is made if need be, for the block; raise `busy` where another process does."""
+    with held(path, fcntl.LOCK_EX | fcntl.LOCK_NB) as mine:
+        if not mine:
+            raise busy
+        yield
 
 
 @contextmanager

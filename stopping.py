@@ -10,12 +10,17 @@ from types import FrameType
 from .errors import ExitCode
 
 
+def interruptions() -> list[signal.Signals]:
+    """Return SIGINT, SIGTERM and, where nohup has not had it ignored, the SIGHUP of a terminal that is closed."""
+    closed = [signal.SIGHUP] if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN else []
+    return [signal.SIGINT, signal.SIGTERM, *closed]
+
+
 @contextmanager
 def stoppable() -> Iterator[Callable[[], bool]]:
     """Within the block, the first interruption is only noted, and the second ends the process at once.
 
-    Yields what tells whether there was one. Interruptions are SIGINT, SIGTERM and, where nohup has not had it ignored, the
-    SIGHUP of a terminal that is closed; outside of the main thread they are left to others.
+    Yields what tells whether there was one. Outside of the main thread `interruptions` are left to others.
     """
     seen = 0
 
@@ -28,9 +33,7 @@ def stoppable() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
-    handled = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        handled.append(signal.SIGHUP)
+    handled = interruptions()
     before = [signal.signal(number, note) for number in handled]
     try:
         yield lambda: seen > 0

@@ -253,9 +253,11 @@ class ShardRunner:
             return _failed(work, "failed_to_read", error.code, str(error))
         kept = data if self.config.pictures.needs_photograph else None
         work = replace(work, row=replace(work.row, sha256=hashlib.sha256(data).hexdigest()), data=kept)
-        jpeg = self.jpegs.taken(data) if self.jpegs else None
-        if jpeg:
-            return replace(work, jpeg=jpeg)
+        if self.jpegs:
+            with work.shard.clock.stage("decode"):
+                jpeg = self.jpegs.taken(data)
+            if jpeg:
+                return replace(work, jpeg=jpeg)
         work = self._decode(work, data)
         return work if self.priors is None or work.image is None else self._with_prior(work)
 

@@ -1,12 +1,12 @@
 """The folder of a training: its own, kept from other trainings, and not laid over what something else made."""
 
-import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import OutputError, UnseeError
-from ..locks import held
+from ..files import removed_if_empty
+from ..locks import alone
 from .curves import CURVES_CSV, CURVES_PNG, FIGURES_FILE
 from .networks.metadata import LABELS_FILE, MODEL_FILE, WEIGHTS_FILE
 from .training_state import STATE_FILE
@@ -26,12 +26,10 @@ def training_folder(output: Path, kind: str) -> Iterator[None]:
     of another kind, the results of something else, or a training that is under way, and `OutputError` where anything that
     belongs in it cannot be written.
     """
-    made = [path for path in (output, *output.parents) if not path.exists()]
+    busy = UnseeError(f"another training is writing {output}: wait for it, or choose another --output")
     try:
         _refuse_others(output, kind)
-        with held(output / MARK, fcntl.LOCK_EX | fcntl.LOCK_NB) as mine:
-            if not mine:
-                raise UnseeError(f"another training is writing {output}: wait for it, or choose another --output")
+        with removed_if_empty(output), alone(output / MARK, busy):
             (output / MARK).write_text(kind)
             try:
                 yield
@@ -40,10 +38,6 @@ def training_folder(output: Path, kind: str) -> Iterator[None]:
                     (output / MARK).unlink()
     except OSError as error:
         raise OutputError(f"{error.filename or output}: cannot be written ({error.strerror or error})") from error
-    finally:
-        with suppress(OSError):  # not empty any more
-            for path in made:
-                path.rmdir()
 
 
 def _refuse_others(output: Path, kind: str) -> None:

@@ -4,12 +4,14 @@ import fcntl
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 from ...errors import ExitCode, UnseeError
-from ...locks import held
+from ...files import removed_if_empty
+from ...locks import alone, held
+from ...stopping import interruptions
 
 LOCK_FILE = ".lock"
 WORKERS_FILE = ".workers.lock"
@@ -23,7 +25,7 @@ class BusyFolderError(UnseeError):
 def interruptible() -> Iterator[None]:
     """Within the block, the first interruption raises KeyboardInterrupt and the second ends the process at once.
 
-    Interruptions are SIGINT, SIGTERM and, where nohup has not had it ignored, the SIGHUP of a terminal that is closed.
+    See `interruptions`.
     """
     seen = 0
 
@@ -34,9 +36,7 @@ def interruptible() -> Iterator[None]:
             os._exit(ExitCode.INTERRUPTED)  # every file under a final name is whole at any moment
         raise KeyboardInterrupt
 
-    handled = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        handled.append(signal.SIGHUP)
+    handled = interruptions()
     before = [signal.signal(number, interrupt) for number in handled]
     try:
         yield
@@ -52,21 +52,13 @@ def locked(folder: Path) -> Iterator[None]:
 
     What is left of locks is removed when the block ends, and so are the folders made here that are still empty.
     """
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        with held(folder / LOCK_FILE, fcntl.LOCK_EX | fcntl.LOCK_NB) as mine:
-            if not mine:
-                message = f"another run is writing {folder}: wait for it, or use another output folder"
-                raise BusyFolderError(message)
-            try:
-                yield
-            finally:
-                _remove_workers_file(folder)
-                (folder / LOCK_FILE).unlink(missing_ok=True)
-    finally:
-        with suppress(OSError):  # not empty any more
-            for path in made:
-                path.rmdir()
+    busy = BusyFolderError(f"another run is writing {folder}: wait for it, or use another output folder")
+    with removed_if_empty(folder), alone(folder / LOCK_FILE, busy):
+        try:
+            yield
+        finally:
+            _remove_workers_file(folder)
+            (folder / LOCK_FILE).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -2,16 +2,16 @@
 
 import ctypes
 import errno
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 
 from ...errors import OutputError, UnseeError
-from ...locks import held
+from ...files import removed_if_empty
+from ...locks import alone
 from .bundle import is_bundle
 
 OURS = (
@@ -39,31 +39,17 @@ def drafted(directory: Path, model: str | Path | None = None) -> Iterator[Path]:
     model: what is exported; the bundle may not lie in its directory. Where the block fails nothing changes. Raises
     `UnseeError` where `directory` is or holds something else than a bundle, `OutputError` where it cannot be written.
     """
-    made = []
     try:
         target = checked_target(directory, model)
-        made = [folder for folder in target.parents if not folder.exists()]
-        with _alone(target):
-            yield from _drafted(target)
+        lock = target.with_name(f".{target.name}.lock")
+        busy = UnseeError(f"another export is writing {target}: wait for it, or name another directory")
+        with removed_if_empty(target.parent), alone(lock, busy):
+            try:
+                yield from _drafted(target)
+            finally:
+                lock.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"{error.filename or directory}: cannot be written ({error.strerror or error})") from error
-    finally:
-        for folder in made:
-            with suppress(OSError):  # where it holds something now
-                folder.rmdir()
-
-
-@contextmanager
-def _alone(target: Path) -> Iterator[None]:
-    """Keep other exports from a directory for the block."""
-    lock = target.with_name(f".{target.name}.lock")
-    with held(lock, fcntl.LOCK_EX | fcntl.LOCK_NB) as mine:
-        if not mine:
-            raise UnseeError(f"another export is writing {target}: wait for it, or name another directory")
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
 
 
 def _drafted(target: Path) -> Iterator[Path]:

@@ -1,8 +1,5 @@
 """Static quantisation of a network's graph to 8 bits: weights by channel, activations by what photographs show."""
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -10,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...extras import require
+from ...terminal import quieted
 
 
 def quantize(path: Path, name: str, images: np.ndarray) -> None:
@@ -19,7 +17,7 @@ def quantize(path: Path, name: str, images: np.ndarray) -> None:
     """
     tools = require("onnxruntime.quantization", "cpu", "quantising a network")
     preprocess = require("onnxruntime.quantization.shape_inference", "cpu", "quantising a network")
-    with TemporaryDirectory() as folder, _quiet():
+    with TemporaryDirectory() as folder, quieted():
         prepared = Path(folder) / "prepared.onnx"
         preprocess.quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
         tools.quantize_static(
@@ -43,15 +41,3 @@ def _reader(tools: Any, name: str, images: np.ndarray) -> Any:
             return None if image is None else {name: image.transpose(2, 0, 1)[None].astype(np.float32)}
 
     return Reader()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the tool's advice to its authors to itself."""
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        root.setLevel(level)

@@ -1,7 +1,6 @@
 """The forward pass of any classifier as a graph of functional operators, before it is differentiated."""
 
 import io
-import logging
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
@@ -13,6 +12,7 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ...errors import UnseeError, first_line
+from ...terminal import quieted
 from ..forms.resizes import RESIZES, resize_matrices
 from ..forms.rewrites import drop_checks
 
@@ -50,14 +50,8 @@ def functional_forward(network: nn.Module, size: int) -> fx.GraphModule:
 @contextmanager
 def _without_dumps() -> Iterator[None]:
     """Keep PyTorch from printing the graph of a network that it cannot export: what it raises says why."""
-    logger = logging.getLogger("torch.fx.experimental.symbolic_shapes")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        logger.setLevel(level)
+    with quieted("torch.fx.experimental.symbolic_shapes"), redirect_stderr(io.StringIO()):
+        yield
 
 
 @contextmanager

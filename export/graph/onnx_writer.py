@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -14,6 +13,7 @@ import torch
 
 from ...errors import UnseeError
 from ...files import atomic_path
+from ...terminal import quieted
 from ..bundles.graphs import OPSET
 
 SLOW_RULES = ("SlicesSplit",)
@@ -100,15 +100,9 @@ def to_onnx(program: torch.export.ExportedProgram, inputs: Sequence[str], output
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Silence the exporter's progress and its warnings on operators of packages that are not installed."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            yield
-    finally:
-        logger.setLevel(level)
+    with quieted("torch.onnx"), redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
 
 
 @contextmanager

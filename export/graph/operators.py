@@ -1,6 +1,5 @@
 """Which operators have a form in ONNX, and where in a network one without comes from."""
 
-import logging
 import re
 from functools import cache
 from typing import Any
@@ -9,6 +8,8 @@ import torch
 from torch import fx
 from torch._ops import OpOverload
 
+from ...terminal import quieted
+
 SOURCE = re.compile(r'File "([^"]+)", line (\d+), in (\w+)')
 
 
@@ -16,13 +17,8 @@ SOURCE = re.compile(r'File "([^"]+)", line (\d+), in (\w+)')
 def _registry() -> Any:
     from torch.onnx._internal.exporter._registration import ONNXRegistry
 
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)  # it warns of packages that are not installed
-    try:
+    with quieted("torch.onnx"):  # it warns of packages that are not installed
         return ONNXRegistry.from_torchlib()
-    finally:
-        logger.setLevel(level)
 
 
 @cache

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import OutputError, UnseeError
-from ...files import digest_of, locked
+from ...files import digest_of
+from ...locks import locked
 from ...train.networks.downloads import cache_directory
 from ...train.networks.model_names import Found
 from ..bundles.bundle import Bundle, read_bundle

@@ -11,7 +11,8 @@ from typing import Any
 
 from ....errors import DeviceUnavailableError, OutputError, UnseeError
 from ....extras import require
-from ....files import locked, write_bytes
+from ....files import write_bytes
+from ....locks import locked
 from ...bundles.bundle import Bundle, Contents
 from ...bundles.graphs import BATCH
 from ..backends import RuntimeDevice
